@@ -1,0 +1,2 @@
+//! `sctp-http`
+fn main() {}

@@ -1,0 +1,88 @@
+//! What an association tells its user: the notifications of RFC 6458 §6.1, as values.
+
+use bytes::Bytes;
+
+use crate::{
+    error::{CloseReason, ErrorCause},
+    ids::{PathId, StreamId},
+};
+
+/// Reachability of a path (§5.4, §8.2; RFC 7829 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PathState {
+    /// No HEARTBEAT has come back yet: no data may be sent there.
+    Unconfirmed,
+    /// Reachable.
+    Active,
+    /// Retransmissions fail, but not yet so many that it counts as inactive.
+    PotentiallyFailed,
+    /// Path.Max.Retrans exceeded.
+    Inactive,
+}
+
+/// Something the user of an association has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The handshake is complete; `restarted` if the peer lost its state and set up the same
+    /// association anew (§5.2.4 action A). After a restart every stream begins again, unread
+    /// messages of the old incarnation are gone, and what was not acknowledged comes back as
+    /// `SendFailed`.
+    Established {
+        /// Whether this replaces an earlier incarnation.
+        restarted: bool,
+    },
+    /// The peer will send no more messages; sending is over as well (SCTP has no half-closed
+    /// state, §9). Unread messages can still be received.
+    PeerShutdown,
+    /// The association is over. Nothing but `recv` of what has arrived makes sense any more.
+    Closed(CloseReason),
+    /// The stream has something to `recv`. Given once until everything was taken.
+    Readable(StreamId),
+    /// The stream, once `Blocked`, has room again. Streams get it in turn.
+    Writable(StreamId),
+    /// The peer reset these inbound streams (RFC 6525): `recv` what came before, then that is the
+    /// end; the next message begins anew. Empty means all.
+    IncomingReset(Vec<StreamId>),
+    /// A `reset_streams` is complete; `performed` false if the peer denied it.
+    OutgoingReset {
+        /// The outbound streams.
+        streams: Vec<StreamId>,
+        /// Whether the peer performed it.
+        performed: bool,
+    },
+    /// The stream holds more than its share of the receive window unread, so that it may keep
+    /// other streams waiting; unless it is read, its data is discarded after
+    /// [`stall_timeout`](crate::AssociationConfig::stall_timeout).
+    StreamStalled(StreamId),
+    /// The stalled stream was not read: what it held is gone, and what comes is discarded (and
+    /// acknowledged) until the peer resets the stream.
+    StreamDiscarded(StreamId),
+    /// A path changed state.
+    PathChanged {
+        /// The path.
+        path: PathId,
+        /// Its state now.
+        state: PathState,
+    },
+    /// The peer has a new address.
+    PathAdded(PathId),
+    /// Data goes to another path from now on.
+    PrimaryChanged(PathId),
+    /// A message will not arrive: given up, or left when the association ended.
+    SendFailed {
+        /// Its outbound stream.
+        stream: StreamId,
+        /// [`SendInfo::context`](crate::SendInfo::context) of the message.
+        context: u32,
+        /// Whether any part of it was transmitted.
+        sent: bool,
+        /// The message.
+        data: Bytes,
+    },
+    /// Everything sent was acknowledged (SCTP_SENDER_DRY_EVENT).
+    SenderDry,
+    /// The peer reported an error that does not end the association (§3.3.10).
+    PeerError(ErrorCause),
+}

@@ -1,0 +1,75 @@
+//! Counters of one association. All wrap only after centuries; none is ever reset.
+
+use std::time::Duration;
+
+/// What one association has done so far. Byte counts are of user data unless said otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AssociationStats {
+    /// Packets sent.
+    pub packets_sent: u64,
+    /// Packets received that belonged to this association.
+    pub packets_received: u64,
+    /// Bytes of SCTP packets sent, common headers included.
+    pub bytes_sent: u64,
+    /// Bytes of SCTP packets received, common headers included.
+    pub bytes_received: u64,
+    /// DATA and I-DATA chunks sent for the first time.
+    pub data_chunks_sent: u64,
+    /// DATA and I-DATA chunks sent again.
+    pub data_chunks_retransmitted: u64,
+    /// DATA and I-DATA chunks received, duplicates included.
+    pub data_chunks_received: u64,
+    /// DATA and I-DATA chunks received that had been received before.
+    pub duplicate_chunks: u64,
+    /// User messages acknowledged in full.
+    pub messages_acked: u64,
+    /// User messages given up.
+    pub messages_abandoned: u64,
+    /// User messages handed to the user, parts of one counted once.
+    pub messages_received: u64,
+    /// SACK chunks sent.
+    pub sacks_sent: u64,
+    /// SACK chunks received.
+    pub sacks_received: u64,
+    /// Times a loss was noticed by missing reports and data sent again at once (§7.2.4).
+    pub fast_retransmits: u64,
+    /// Expiries of a T3-rtx timer.
+    pub t3_expiries: u64,
+    /// Chunks or packets dropped because they broke a rule that allows no answer.
+    pub dropped_malformed: u64,
+    /// Packets dropped for a wrong verification tag (§8.5).
+    pub dropped_bad_tag: u64,
+    /// DATA chunks dropped for lack of receive buffer.
+    pub dropped_no_buffer: u64,
+    /// Out-of-order DATA chunks dropped to make room for older ones (§6.2).
+    pub reneged: u64,
+    /// Bytes discarded because a stalled stream was not read.
+    pub stall_discarded_bytes: u64,
+    /// Times the peer set the association up anew (§5.2.4 action A).
+    pub restarts: u64,
+}
+
+/// What one path has done so far, and how it stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PathStats {
+    /// Smoothed round-trip time (§6.3.1); zero before the first measurement.
+    pub srtt: Duration,
+    /// Retransmission time-out.
+    pub rto: Duration,
+    /// Congestion window, bytes.
+    pub cwnd: usize,
+    /// Bytes outstanding.
+    pub flight: usize,
+    /// Largest SCTP packet sent, bytes (IP and UDP headers not counted).
+    pub max_packet: usize,
+    /// Consecutive failures counted against Path.Max.Retrans.
+    pub errors: u32,
+    /// HEARTBEAT chunks sent.
+    pub heartbeats_sent: u64,
+    /// HEARTBEAT ACK chunks that matched one.
+    pub heartbeats_acked: u64,
+    /// Expiries of T3-rtx on this path.
+    pub t3_expiries: u64,
+}

@@ -1,0 +1,327 @@
+//! Settings of one association.
+
+use std::time::Duration;
+
+use crate::error::ConfigError;
+
+/// Which stream's message is sent next (RFC 8260 §3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SchedulerKind {
+    /// In the order of the calls to `send`, whatever the stream (§3.1).
+    FirstComeFirstServed,
+    /// One message of each stream in turn; with I-DATA, one packet's worth (§3.2).
+    #[default]
+    RoundRobin,
+    /// One packet's worth of each stream in turn (§3.3).
+    RoundRobinPerPacket,
+    /// Streams with a smaller priority number first, in turn within one number (§3.4).
+    Priority,
+    /// Bytes shared equally between streams (§3.5).
+    FairBandwidth,
+    /// Bytes shared in proportion to the streams' weights (§3.6).
+    WeightedFairQueueing,
+}
+
+/// How much may be in flight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CongestionControl {
+    /// RFC 9260 §7.
+    #[default]
+    Rfc9260,
+}
+
+/// Settings of an association; RFC 9260 §16 has most of them. `Default` is what `sctp-udp` uses.
+#[derive(Debug, Clone)]
+pub struct AssociationConfig {
+    pub(crate) remote_port: u16,
+    pub(crate) local_port: Option<u16>,
+    pub(crate) rto_initial: Duration,
+    pub(crate) rto_min: Duration,
+    pub(crate) rto_max: Duration,
+    pub(crate) association_max_retrans: u32,
+    pub(crate) path_max_retrans: u32,
+    pub(crate) max_init_retransmits: u32,
+    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) sack_delay: Duration,
+    pub(crate) sack_frequency: u32,
+    pub(crate) max_burst: u32,
+    pub(crate) outbound_streams: u16,
+    pub(crate) max_inbound_streams: u16,
+    pub(crate) receive_window: u32,
+    pub(crate) send_buffer: usize,
+    pub(crate) stream_send_buffer: usize,
+    pub(crate) path_mtu: u16,
+    pub(crate) nodelay: bool,
+    pub(crate) interleaving: bool,
+    pub(crate) stream_reset: bool,
+    pub(crate) scheduler: SchedulerKind,
+    pub(crate) congestion_control: CongestionControl,
+    pub(crate) stall_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+impl Default for AssociationConfig {
+    fn default() -> Self {
+        Self {
+            remote_port: 80,
+            local_port: None,
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_millis(400),
+            rto_max: Duration::from_secs(60),
+            association_max_retrans: 10,
+            path_max_retrans: 5,
+            max_init_retransmits: 8,
+            heartbeat_interval: Some(Duration::from_secs(15)),
+            sack_delay: Duration::from_millis(40),
+            sack_frequency: 2,
+            max_burst: 4,
+            outbound_streams: 1024,
+            max_inbound_streams: 1024,
+            receive_window: 1024 * 1024,
+            send_buffer: 1024 * 1024,
+            stream_send_buffer: 256 * 1024,
+            path_mtu: 1280,
+            nodelay: true,
+            interleaving: true,
+            stream_reset: true,
+            scheduler: SchedulerKind::default(),
+            congestion_control: CongestionControl::default(),
+            stall_timeout: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl AssociationConfig {
+    /// SCTP port of the peer, for `connect`. Default 80.
+    pub fn remote_port(&mut self, port: u16) -> &mut Self {
+        self.remote_port = port;
+        self
+    }
+
+    /// SCTP port of this side, for `connect`. Default `None`: a free one chosen at random from
+    /// 49152 to 65535.
+    pub fn local_port(&mut self, port: Option<u16>) -> &mut Self {
+        self.local_port = port;
+        self
+    }
+
+    /// RTO.Initial: retransmission time-out before the first measurement of the round-trip time.
+    /// Default 1 s (§16).
+    pub fn rto_initial(&mut self, rto: Duration) -> &mut Self {
+        self.rto_initial = rto;
+        self
+    }
+
+    /// RTO.Min. Default 400 ms: twice the 200 ms for which peers may delay a SACK. §16 recommends
+    /// 1 s, which makes the loss of the last packet of a page cost a second.
+    pub fn rto_min(&mut self, rto: Duration) -> &mut Self {
+        self.rto_min = rto;
+        self
+    }
+
+    /// RTO.Max: upper bound of the backed-off time-out. Default 60 s (§16).
+    pub fn rto_max(&mut self, rto: Duration) -> &mut Self {
+        self.rto_max = rto;
+        self
+    }
+
+    /// Association.Max.Retrans: consecutive unanswered retransmissions after which the peer counts
+    /// as gone. Default 10 (§16).
+    pub fn association_max_retrans(&mut self, count: u32) -> &mut Self {
+        self.association_max_retrans = count;
+        self
+    }
+
+    /// Path.Max.Retrans: consecutive failures after which a path counts as inactive. Default 5
+    /// (§16).
+    pub fn path_max_retrans(&mut self, count: u32) -> &mut Self {
+        self.path_max_retrans = count;
+        self
+    }
+
+    /// Max.Init.Retransmits: how often INIT and COOKIE ECHO are repeated. Default 8 (§16).
+    pub fn max_init_retransmits(&mut self, count: u32) -> &mut Self {
+        self.max_init_retransmits = count;
+        self
+    }
+
+    /// HB.interval: pause between HEARTBEATs on an idle path, to which the RTO and jitter are
+    /// added (§8.3). `None` sends none. Default 15 s: middleboxes forget UDP flows sooner than
+    /// the 30 s of §16 (draft-ietf-tsvwg-udp-encaps-cons §5).
+    pub fn heartbeat_interval(&mut self, interval: Option<Duration>) -> &mut Self {
+        self.heartbeat_interval = interval;
+        self
+    }
+
+    /// SACK.Delay: how long an acknowledgement may wait for company, at most 500 ms (§6.2).
+    /// Default 40 ms; §16 recommends 200 ms.
+    pub fn sack_delay(&mut self, delay: Duration) -> &mut Self {
+        self.sack_delay = delay;
+        self
+    }
+
+    /// Packets with DATA per SACK. Default 2 (§6.2: SHOULD be no more).
+    pub fn sack_frequency(&mut self, packets: u32) -> &mut Self {
+        self.sack_frequency = packets;
+        self
+    }
+
+    /// Max.Burst: packets of new data sent at one opportunity beyond what is in flight (§6.1 D).
+    /// Default 4 (§16).
+    pub fn max_burst(&mut self, packets: u32) -> &mut Self {
+        self.max_burst = packets;
+        self
+    }
+
+    /// Outbound streams to ask for; the peer may allow fewer. Default 1024. Costs memory only for
+    /// streams in use.
+    pub fn outbound_streams(&mut self, count: u16) -> &mut Self {
+        self.outbound_streams = count;
+        self
+    }
+
+    /// Inbound streams to allow. Default 1024. Costs memory only for streams in use.
+    pub fn max_inbound_streams(&mut self, count: u16) -> &mut Self {
+        self.max_inbound_streams = count;
+        self
+    }
+
+    /// Receive buffer, bytes, and so the largest a_rwnd (§3.3.2). Default 1 MiB. What the peer can
+    /// make this side hold is bounded by it, overhead included.
+    pub fn receive_window(&mut self, bytes: u32) -> &mut Self {
+        self.receive_window = bytes;
+        self
+    }
+
+    /// Send buffer, bytes: messages queued or not yet acknowledged. Default 1 MiB. Also the
+    /// largest message.
+    pub fn send_buffer(&mut self, bytes: usize) -> &mut Self {
+        self.send_buffer = bytes;
+        self
+    }
+
+    /// How many bytes of one stream may be queued before `send` on it blocks. A message larger
+    /// than this is taken when the stream has nothing queued. Default 256 KiB.
+    pub fn stream_send_buffer(&mut self, bytes: usize) -> &mut Self {
+        self.stream_send_buffer = bytes;
+        self
+    }
+
+    /// MTU of the paths, bytes of IP packet. Default 1280, which every IPv6 link carries
+    /// (RFC 8200 §5) and nearly every IPv4 one. SCTP packets are smaller by the IP and UDP headers.
+    pub fn path_mtu(&mut self, bytes: u16) -> &mut Self {
+        self.path_mtu = bytes;
+        self
+    }
+
+    /// Send small messages at once instead of waiting to bundle them (SCTP_NODELAY, RFC 6458
+    /// §8.1.5). Default true: Nagle's algorithm (RFC 9260 §6.1) is off.
+    pub fn nodelay(&mut self, on: bool) -> &mut Self {
+        self.nodelay = on;
+        self
+    }
+
+    /// Offer I-DATA (RFC 8260), so that a large message does not hold up other streams. Default
+    /// true.
+    pub fn interleaving(&mut self, on: bool) -> &mut Self {
+        self.interleaving = on;
+        self
+    }
+
+    /// Offer RE-CONFIG (RFC 6525), so that streams can end and be used again. Default true.
+    pub fn stream_reset(&mut self, on: bool) -> &mut Self {
+        self.stream_reset = on;
+        self
+    }
+
+    /// The stream scheduler (RFC 8260 §3). Default round robin.
+    pub fn scheduler(&mut self, kind: SchedulerKind) -> &mut Self {
+        self.scheduler = kind;
+        self
+    }
+
+    /// The congestion controller. Default RFC 9260 §7.
+    pub fn congestion_control(&mut self, kind: CongestionControl) -> &mut Self {
+        self.congestion_control = kind;
+        self
+    }
+
+    /// How long a stream may hold more than its share of the receive window unread, while more
+    /// than half of the window is in use, before its data is discarded. Default 10 s.
+    pub fn stall_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.stall_timeout = timeout;
+        self
+    }
+
+    /// T5-shutdown-guard: how long a graceful shutdown may take altogether (§9.2: 5 times RTO.Max
+    /// is recommended). Default 300 s.
+    pub fn shutdown_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Checks the settings against each other. The drivers call it; so must whoever drives an
+    /// [`Endpoint`](crate::Endpoint) directly.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let ms = Duration::from_millis;
+        if self.remote_port == 0 {
+            return Err(ConfigError::new(
+                "remote_port",
+                "0 is not a port; choose 1 to 65535",
+            ));
+        }
+        if self.local_port == Some(0) {
+            return Err(ConfigError::new(
+                "local_port",
+                "0 is not a port; None chooses one",
+            ));
+        }
+        if self.rto_min < ms(1) || self.rto_min > self.rto_max {
+            return Err(ConfigError::range("rto_min", ms(1), self.rto_max));
+        }
+        if self.rto_initial < self.rto_min || self.rto_initial > self.rto_max {
+            return Err(ConfigError::range(
+                "rto_initial",
+                self.rto_min,
+                self.rto_max,
+            ));
+        }
+        //= RFC 9260 §6.2
+        //# An implementation MUST NOT allow the maximum delay (protocol parameter
+        //# 'SACK.Delay') to be configured to be more than 500 milliseconds.
+        if self.sack_delay > ms(500) {
+            return Err(ConfigError::range("sack_delay", ms(0), ms(500)));
+        }
+        if self.sack_frequency == 0 {
+            return Err(ConfigError::new("sack_frequency", "must be at least 1"));
+        }
+        if self.max_burst == 0 {
+            return Err(ConfigError::new("max_burst", "must be at least 1 packet"));
+        }
+        if self.outbound_streams == 0 || self.max_inbound_streams == 0 {
+            return Err(ConfigError::new(
+                "outbound_streams",
+                "both directions need a stream",
+            ));
+        }
+        if self.receive_window < 4096 {
+            return Err(ConfigError::new(
+                "receive_window",
+                "must be at least 4096 bytes",
+            ));
+        }
+        if self.send_buffer < 4096 || self.stream_send_buffer == 0 {
+            return Err(ConfigError::new(
+                "send_buffer",
+                "must be at least 4096 bytes",
+            ));
+        }
+        if self.path_mtu < 576 {
+            return Err(ConfigError::new("path_mtu", "must be at least 576 bytes"));
+        }
+        Ok(())
+    }
+}

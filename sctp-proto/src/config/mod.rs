@@ -1,0 +1,7 @@
+//! Settings: one setter each, whose documentation gives unit, default, source and consequence.
+
+mod association;
+mod endpoint;
+
+pub use association::{AssociationConfig, CongestionControl, SchedulerKind};
+pub use endpoint::{EndpointConfig, ServerConfig};

@@ -1,0 +1,42 @@
+//! SCTP (RFC 9260) as a state machine without I/O, clock or randomness of its own.
+//!
+//! An [`Endpoint`] owns the ports and routes datagrams; an [`Association`] is one peer. The caller
+//! moves datagrams and time in and takes packets, deadlines and events out:
+//!
+//! 1. hand every received datagram to [`Endpoint::handle_datagram`]; it answers by itself, yields
+//!    an [`Incoming`] peer, or an [`AssociationEvent`] for [`Association::handle_event`];
+//! 2. after every input or command on an association, poll it until empty, in this order:
+//!    [`poll_transmit`](Association::poll_transmit), [`poll_timeout`](Association::poll_timeout),
+//!    [`poll_endpoint_event`](Association::poll_endpoint_event) (to [`Endpoint::handle_event`]),
+//!    [`poll_event`](Association::poll_event);
+//! 3. when the deadline of `poll_timeout` has come, call
+//!    [`handle_timeout`](Association::handle_timeout).
+//!
+//! Section numbers without a name are of RFC 9260.
+
+mod association;
+mod config;
+mod endpoint;
+mod error;
+mod ids;
+mod message;
+mod serial;
+mod time;
+mod transmit;
+
+pub use association::{
+    Association, AssociationEvent, AssociationState, AssociationStats, EndpointEvent, Event,
+    PathConfig, PathInfo, PathState, PathStats,
+};
+pub use config::{
+    AssociationConfig, CongestionControl, EndpointConfig, SchedulerKind, ServerConfig,
+};
+pub use endpoint::{DatagramEvent, Endpoint, EndpointStats, Incoming};
+pub use error::{
+    AcceptError, CloseReason, ConfigError, ConnectError, ErrorCause, PathError, ResetError,
+    SendError,
+};
+pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};
+pub use message::{Message, MessageData, Reliability, SendInfo};
+pub use time::Instant;
+pub use transmit::{DatagramMeta, EcnCodepoint, Transmit};

@@ -1,0 +1,177 @@
+//! User messages as they go in and come out.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use smallvec::SmallVec;
+
+use crate::ids::{PathId, Ppid, StreamId, Tsn};
+
+/// How to send a message: `sctp_sndinfo` and `sctp_prinfo` of RFC 6458 §5.3.4 and §5.3.7.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendInfo {
+    /// Payload protocol identifier, default 0.
+    pub ppid: Ppid,
+    /// Deliver as soon as complete, outside the order of the stream. Default false.
+    pub unordered: bool,
+    /// Ask the peer to acknowledge at once: the I bit (RFC 9260 §3.3.1, RFC 7053). Default false.
+    pub sack_immediately: bool,
+    /// When to give the message up. Default never.
+    pub reliability: Reliability,
+    /// Returned in [`Event::SendFailed`](crate::Event::SendFailed); opaque. Default 0.
+    pub context: u32,
+    /// The path to use for the first transmission instead of the primary one. Default none.
+    pub path: Option<PathId>,
+}
+
+impl SendInfo {
+    /// Reliable, ordered, with this payload protocol identifier.
+    pub fn new(ppid: Ppid) -> Self {
+        Self {
+            ppid,
+            ..Self::default()
+        }
+    }
+
+    /// Sets [`unordered`](Self::unordered).
+    pub fn unordered(mut self, unordered: bool) -> Self {
+        self.unordered = unordered;
+        self
+    }
+
+    /// Sets [`sack_immediately`](Self::sack_immediately).
+    pub fn sack_immediately(mut self, on: bool) -> Self {
+        self.sack_immediately = on;
+        self
+    }
+
+    /// Sets [`reliability`](Self::reliability).
+    pub fn reliability(mut self, reliability: Reliability) -> Self {
+        self.reliability = reliability;
+        self
+    }
+
+    /// Sets [`context`](Self::context).
+    pub fn context(mut self, context: u32) -> Self {
+        self.context = context;
+        self
+    }
+}
+
+/// When the sender gives a message up (RFC 3758, RFC 7496).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reliability {
+    /// Never: the message arrives, or the association fails.
+    #[default]
+    Reliable,
+    /// This long after it was queued (RFC 3758 §4.1, timed reliability).
+    Lifetime(Duration),
+    /// After this many retransmissions (RFC 7496 §4.1).
+    MaxRetransmits(u16),
+    /// When the send buffer is full and a message with a smaller number needs room (RFC 7496 §4.2).
+    Priority(u32),
+}
+
+/// A received user message, or a part of one: `sctp_rcvinfo` of RFC 6458 §5.3.5 and the bytes.
+///
+/// A message that is larger than the receive buffer can hold comes in parts, in order, each with
+/// [`complete`](Self::complete) false but the last (partial delivery, RFC 9260 §11.1.7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The inbound stream.
+    pub stream: StreamId,
+    /// The sender's payload protocol identifier.
+    pub ppid: Ppid,
+    /// Whether it was sent outside the order of the stream.
+    pub unordered: bool,
+    /// TSN of the last fragment in `data`.
+    pub tsn: Tsn,
+    /// Whether the message ends with `data`.
+    pub complete: bool,
+    /// The bytes.
+    pub data: MessageData,
+}
+
+/// The bytes of a message, kept in the fragments they came in until asked for as one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessageData {
+    fragments: SmallVec<[Bytes; 2]>,
+    len: usize,
+}
+
+impl MessageData {
+    /// Bytes left.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no byte is left.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a fragment.
+    pub(crate) fn push(&mut self, fragment: Bytes) {
+        self.len += fragment.len();
+        self.fragments.push(fragment);
+    }
+
+    /// All bytes in one piece; free when they are one fragment already.
+    pub fn into_bytes(mut self) -> Bytes {
+        if self.fragments.len() == 1 {
+            return self.fragments.swap_remove(0);
+        }
+        let mut joined = BytesMut::with_capacity(self.len);
+        for fragment in &self.fragments {
+            joined.extend_from_slice(fragment);
+        }
+        joined.freeze()
+    }
+
+    /// The fragments, in order.
+    pub fn into_fragments(self) -> impl Iterator<Item = Bytes> {
+        self.fragments.into_iter()
+    }
+}
+
+impl From<Bytes> for MessageData {
+    fn from(bytes: Bytes) -> Self {
+        let mut data = Self::default();
+        data.push(bytes);
+        data
+    }
+}
+
+impl Buf for MessageData {
+    fn remaining(&self) -> usize {
+        self.len
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.fragments
+            .iter()
+            .find(|f| !f.is_empty())
+            .map_or(&[], |f| f)
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        assert!(
+            count <= self.len,
+            "cannot advance past the end of the message"
+        );
+        self.len -= count;
+        let mut spent = 0;
+        for fragment in &mut self.fragments {
+            let step = count.min(fragment.len());
+            fragment.advance(step);
+            count -= step;
+            if !fragment.is_empty() {
+                break;
+            }
+            spent += 1;
+        }
+        self.fragments.drain(..spent);
+    }
+}

@@ -1,0 +1,1 @@
+//! SCTP over UDP.
