@@ -1,1 +1,55 @@
-//! SCTP over UDP.
+//! SCTP (RFC 9260) over UDP (RFC 6951) for tokio.
+//!
+//! An [`Endpoint`] owns UDP sockets and any number of [`Association`]s. An association carries
+//! messages on streams, by its own methods or by per-stream handles ([`SendStream`],
+//! [`RecvStream`]), which also read and write bytes ([`StreamWriter`], [`StreamReader`]).
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use sctp_udp::{AssociationConfig, Endpoint, EndpointConfig, Ppid, SendInfo, StreamId};
+//!
+//! let endpoint = Endpoint::bind(EndpointConfig::default(), None, &["0.0.0.0:0".parse()?])?;
+//! let peer = "192.0.2.1:9899".parse()?;
+//! let association = endpoint
+//!     .connect(&[peer], Arc::new(AssociationConfig::default()))
+//!     .await?;
+//! association
+//!     .send(StreamId(0), "hello".into(), SendInfo::new(Ppid(0)))
+//!     .await?;
+//! if let Some(answer) = association.recv().await? {
+//!     println!("{:?}", answer.data.into_bytes());
+//! }
+//! association.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+#![allow(unused_variables, clippy::todo, dead_code)] // skeleton
+
+mod association;
+mod endpoint;
+mod error;
+mod incoming;
+mod io;
+mod notifications;
+mod recv_stream;
+mod send_stream;
+mod socket;
+
+pub use association::Association;
+pub use endpoint::Endpoint;
+pub use error::{AcceptError, ConnectError, RecvError, ResetError, SendError, StreamClaimed};
+pub use incoming::Incoming;
+pub use io::{StreamReader, StreamWriter};
+pub use notifications::{Notification, Notifications};
+pub use recv_stream::RecvStream;
+pub use send_stream::SendStream;
+pub use socket::{Batch, DatagramSocket, Received, UdpSocket};
+
+pub use sctp_proto::{
+    AssociationConfig, AssociationState, AssociationStats, CloseReason, ConfigError,
+    CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause, Message,
+    MessageData, PathConfig, PathError, PathId, PathInfo, PathState, PathStats, Ppid, Reliability,
+    SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
+};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{CloseReason, ErrorCause},
-    ids::{PathId, StreamId},
+    ids::{PathId, StreamId, Tsn},
 };
 
 /// Reachability of a path (§5.4, §8.2; RFC 7829 §3).
@@ -42,9 +42,15 @@ pub enum Event {
     Readable(StreamId),
     /// The stream, once `Blocked`, has room again. Streams get it in turn.
     Writable(StreamId),
-    /// The peer reset these inbound streams (RFC 6525): `recv` what came before, then that is the
-    /// end; the next message begins anew. Empty means all.
-    IncomingReset(Vec<StreamId>),
+    /// The peer reset inbound streams (RFC 6525): what it sent before is the end of them, the next
+    /// message begins anew. Messages received before may still wait for `recv`.
+    IncomingReset {
+        /// The inbound streams; empty means all.
+        streams: Vec<StreamId>,
+        /// The last TSN before the reset: a message whose [`tsn`](crate::Message::tsn) is after it
+        /// belongs to the streams' next life.
+        last_tsn: Tsn,
+    },
     /// A `reset_streams` is complete; `performed` false if the peer denied it.
     OutgoingReset {
         /// The outbound streams.

@@ -1,0 +1,58 @@
+//! What happens to an association besides messages (RFC 6458 §6.1).
+
+use bytes::Bytes;
+use sctp_proto::{ErrorCause, PathId, PathState, StreamId};
+
+/// Something that happened to an association.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notification {
+    /// A path changed state.
+    PathChanged {
+        /// The path.
+        path: PathId,
+        /// Its state now.
+        state: PathState,
+    },
+    /// The peer has a new address.
+    PathAdded(PathId),
+    /// Data goes to another path from now on.
+    PrimaryChanged(PathId),
+    /// The peer lost its state and set the association up anew: every stream handle made before
+    /// fails with `Restarted`.
+    Restarted,
+    /// A message will not arrive: given up, or left when the association ended.
+    SendFailed {
+        /// Its outbound stream.
+        stream: StreamId,
+        /// [`SendInfo::context`](crate::SendInfo::context) of the message.
+        context: u32,
+        /// Whether any part of it was transmitted.
+        sent: bool,
+        /// The message.
+        data: Bytes,
+    },
+    /// The peer reset an inbound stream (RFC 6525). `RecvStream` shows it as its end.
+    IncomingReset(StreamId),
+    /// The stream holds more than its share of the receive window unread; see
+    /// [`stall_timeout`](crate::AssociationConfig::stall_timeout).
+    StreamStalled(StreamId),
+    /// The stream was not read in time: its data was discarded.
+    StreamDiscarded(StreamId),
+    /// The peer reported an error that does not end the association.
+    PeerError(ErrorCause),
+    /// So many notifications were lost because they were not read in time.
+    Lagged(u64),
+}
+
+/// Notifications of one association since the call of
+/// [`notifications`](crate::Association::notifications). The newest 256 are kept.
+#[derive(Debug)]
+pub struct Notifications {}
+
+impl Notifications {
+    /// The next one; `None` once the association is over. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Notification> {
+        todo!()
+    }
+}
