@@ -23,6 +23,7 @@ mod message;
 mod serial;
 mod time;
 mod transmit;
+mod wire;
 
 pub use association::{
     Association, AssociationEvent, AssociationState, AssociationStats, EndpointEvent, Event,
@@ -40,3 +41,13 @@ pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};
 pub use message::{Message, MessageData, Reliability, SendInfo};
 pub use time::Instant;
 pub use transmit::{DatagramMeta, EcnCodepoint, Transmit};
+
+/// The mechanisms, for this repository's tests, fuzz targets and benchmarks. Exempt from semver.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    /// The codec.
+    pub mod wire {
+        pub use crate::wire::*;
+    }
+}

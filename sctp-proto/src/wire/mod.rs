@@ -1,0 +1,50 @@
+//! The bytes of SCTP: packets, chunks, parameters and error causes, read and written in one place.
+//!
+//! Reading borrows: a [`Chunk`] points into the datagram and its lists are walked in place, so
+//! nothing is allocated for what a peer claims to have sent. Every walk consumes at least four
+//! bytes per step or stops, and none recurses. Parsing checks form only: lengths, counts, the
+//! types that a field must have. What a value means in the state at hand is the caller's to judge.
+//!
+//! Writing appends: a [`PacketWriter`] puts every chunk once at the end of a buffer that the caller
+//! reuses, and the checksum last.
+//!
+//! A file holds one format in both directions: its type, its parser, and its method of the writer.
+
+// The codec is whole, whether or not the state machine uses each part of it.
+#![cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
+
+mod causes;
+mod chunk;
+mod control;
+mod crc32c;
+mod data;
+mod forward_tsn;
+mod init;
+mod packet;
+mod params;
+mod reader;
+mod reconfig;
+mod sack;
+#[cfg(test)]
+mod tests;
+mod tlv;
+mod writer;
+
+pub use causes::{Cause, CauseWriter, Causes, RawCause, cause};
+pub use chunk::{Chunk, kind};
+pub use crc32c::checksum_ok;
+pub use data::{DATA_HEADER, Data, DataFields, I_DATA_HEADER};
+pub use forward_tsn::{ForwardTsn, IForwardTsn};
+pub use init::{Init, InitFields};
+pub use packet::{
+    CHUNK_HEADER, COMMON_HEADER, Chunks, CommonHeader, Malformed, OnUnknown, RawChunk, chunks,
+    on_unknown_chunk, on_unknown_param,
+};
+pub use params::{Param, ParamWriter, Params, param};
+pub use reconfig::{ReConfig, ReConfigParam, ReConfigWriter, StreamList, reconfig_result};
+pub use sack::Sack;
+pub use tlv::{RawParam, Tlvs};
+pub use writer::PacketWriter;

@@ -1,0 +1,97 @@
+//! Packets under construction: each chunk is written once, at the end of the caller's buffer.
+
+use bytes::BufMut;
+
+use super::{
+    crc32c::write_checksum,
+    packet::{CHUNK_HEADER, COMMON_HEADER, CommonHeader},
+};
+
+/// A packet at the end of a buffer, growing chunk by chunk.
+///
+/// What the buffer held before stays in front of it, so that the packets of one batch follow each
+/// other without a copy. Call [`finish`](Self::finish) last: until then the checksum is zero.
+///
+/// The caller sees to it that a chunk fits before it asks for one: it takes
+/// [`chunk_size`](Self::chunk_size) of [`remaining`](Self::remaining).
+#[derive(Debug)]
+pub struct PacketWriter<'b> {
+    buf: &'b mut Vec<u8>,
+    start: usize,
+    max_size: usize,
+}
+
+impl<'b> PacketWriter<'b> {
+    /// Begins a packet of at most `max_size` bytes, common header included, at the end of `buf`.
+    pub fn new(buf: &'b mut Vec<u8>, max_size: usize, header: &CommonHeader) -> Self {
+        let start = buf.len();
+        buf.reserve(max_size);
+        buf.put_u16(header.source_port);
+        buf.put_u16(header.destination_port);
+        buf.put_u32(header.verification_tag);
+        buf.put_u32(0);
+        Self {
+            buf,
+            start,
+            // No UDP datagram holds more, and so no chunk outgrows its 16-bit length.
+            max_size: max_size.min(usize::from(u16::MAX)),
+        }
+    }
+
+    /// Bytes that a chunk with `value_len` bytes after its header takes, padding included.
+    pub const fn chunk_size(value_len: usize) -> usize {
+        (CHUNK_HEADER + value_len).next_multiple_of(4)
+    }
+
+    /// Bytes left for chunks, their headers and padding included: a multiple of four.
+    pub fn remaining(&self) -> usize {
+        // The length is a multiple of four already.
+        self.max_size.saturating_sub(self.len()) & !3
+    }
+
+    /// Bytes written so far, common header included.
+    pub fn len(&self) -> usize {
+        self.buf.len() - self.start
+    }
+
+    /// Whether the packet holds no chunk yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == COMMON_HEADER
+    }
+
+    /// Appends a chunk whose value is ready.
+    pub fn chunk(&mut self, kind: u8, flags: u8, value: &[u8]) {
+        self.open(kind, flags, value.len()).put_slice(value);
+        self.close();
+    }
+
+    /// Writes the header of a chunk and hands out the buffer for exactly `value_len` bytes, to be
+    /// followed by [`close`](Self::close).
+    pub(super) fn open(&mut self, kind: u8, flags: u8, value_len: usize) -> &mut Vec<u8> {
+        debug_assert!(
+            Self::chunk_size(value_len) <= self.remaining(),
+            "a chunk of type {kind} with {value_len} bytes does not fit into {}",
+            self.remaining()
+        );
+        self.buf.put_slice(&[kind, flags]);
+        self.buf.put_u16((CHUNK_HEADER + value_len) as u16);
+        self.buf
+    }
+
+    /// Pads the chunk just written.
+    pub(super) fn close(&mut self) {
+        //= RFC 9260 §3.2
+        //# If the length of the chunk is
+        //# not a multiple of 4 bytes, the sender MUST pad the chunk with all
+        //# zero bytes, and this padding is not included in the Chunk Length
+        //# field.
+        let length = self.len().next_multiple_of(4);
+        self.buf.resize(self.start + length, 0);
+    }
+
+    /// Writes the checksum. Returns the length of the packet.
+    pub fn finish(self) -> usize {
+        write_checksum(&mut self.buf[self.start..]);
+        self.len()
+    }
+}
