@@ -1,0 +1,293 @@
+//! One endpoint with its associations, driven by the book and watched while it is.
+//!
+//! A host obeys the polling contract of `sctp_proto` to the letter and checks what the protocol
+//! owes in return, at every step; see [`Host::poll`].
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    sync::Arc,
+};
+
+use bytes::BytesMut;
+use sctp_proto::{
+    Association, AssociationConfig, AssociationHandle, AssociationState, CloseReason, ConnectError,
+    DatagramEvent, DatagramMeta, Endpoint, EndpointConfig, Event, Incoming, Instant, ServerConfig,
+    SocketId, Transmit,
+};
+
+use crate::net::Datagram;
+
+/// How often one association may be polled at one instant before it counts as caught in a loop.
+const POLLS_PER_INSTANT: usize = 100_000;
+
+/// An association of a host.
+#[derive(Debug)]
+pub struct Conn {
+    /// Its name at the endpoint.
+    pub handle: AssociationHandle,
+    /// The state machine.
+    pub association: Association,
+    /// Events the test has not taken yet.
+    pub events: VecDeque<Event>,
+    /// Why it ended.
+    pub closed: Option<CloseReason>,
+    drained: bool,
+}
+
+impl Conn {
+    fn new(handle: AssociationHandle, association: Association) -> Self {
+        Self {
+            handle,
+            association,
+            events: VecDeque::new(),
+            closed: None,
+            drained: false,
+        }
+    }
+
+    /// Whether an event that satisfies `which` waits; it is taken, and those before it stay.
+    pub fn take_event(&mut self, which: impl Fn(&Event) -> bool) -> Option<Event> {
+        let at = self.events.iter().position(which)?;
+        self.events.remove(at)
+    }
+}
+
+/// An endpoint, its sockets and its associations.
+#[derive(Debug)]
+pub struct Host {
+    /// Addresses; the index is the socket's id.
+    pub addrs: Vec<SocketAddr>,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// Its associations, the drained ones included, in order of creation.
+    pub conns: Vec<Conn>,
+    /// Peers that wait, when [`auto_accept`](Self::auto_accept) is off.
+    pub incoming: VecDeque<Incoming>,
+    /// Whether peers are accepted as they come.
+    pub auto_accept: bool,
+    /// Packets per batch.
+    pub max_segments: NonZeroUsize,
+    outbox: VecDeque<Datagram>,
+    buf: Vec<u8>,
+}
+
+impl Host {
+    /// A host at these addresses; it listens if `server` is given.
+    pub fn new(
+        addrs: &[SocketAddr],
+        config: EndpointConfig,
+        server: Option<ServerConfig>,
+        seed: [u8; 32],
+    ) -> Self {
+        config.validate().expect("the endpoint's configuration");
+        if let Some(server) = &server {
+            server.validate().expect("the server's configuration");
+        }
+        Self {
+            addrs: addrs.to_vec(),
+            endpoint: Endpoint::new(Arc::new(config), server.map(Arc::new), seed),
+            conns: Vec::new(),
+            incoming: VecDeque::new(),
+            auto_accept: true,
+            max_segments: NonZeroUsize::new(10).expect("ten"),
+            outbox: VecDeque::new(),
+            buf: Vec::new(),
+        }
+    }
+
+    /// Begins an association; it becomes the [`conn`](Self::conn).
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        config: AssociationConfig,
+        peer: &[SocketAddr],
+    ) -> Result<(), ConnectError> {
+        config.validate().expect("the association's configuration");
+        let local: Vec<IpAddr> = match self.addrs.len() {
+            1 => Vec::new(),
+            _ => self.addrs.iter().map(SocketAddr::ip).collect(),
+        };
+        let config = Arc::new(config);
+        let (handle, association) = self.endpoint.connect(now, config, &local, peer)?;
+        self.conns.push(Conn::new(handle, association));
+        Ok(())
+    }
+
+    /// Makes an association of a waiting peer.
+    pub fn accept(&mut self, now: Instant, incoming: Incoming) {
+        match self.endpoint.accept(now, incoming, None) {
+            Ok((handle, association)) => self.conns.push(Conn::new(handle, association)),
+            Err(error) => panic!("cannot accept: {error}"),
+        }
+    }
+
+    /// Sends a waiting peer away.
+    pub fn refuse(&mut self, incoming: Incoming) {
+        self.buf.clear();
+        let transmit = self.endpoint.refuse(incoming, &mut self.buf);
+        self.post(&transmit);
+    }
+
+    /// The association made last.
+    pub fn conn(&mut self) -> &mut Conn {
+        self.conns.last_mut().expect("there is an association")
+    }
+
+    /// Associations that are not over yet.
+    pub fn live(&self) -> usize {
+        self.conns.iter().filter(|conn| !conn.drained).count()
+    }
+
+    /// Takes a datagram from the network.
+    pub fn receive(&mut self, now: Instant, datagram: Datagram) {
+        let Some(socket) = self.addrs.iter().position(|a| *a == datagram.to) else {
+            return;
+        };
+        let meta = DatagramMeta {
+            remote: datagram.from,
+            socket: SocketId(socket as u16),
+            local_ip: Some(datagram.to.ip()),
+            interface: None,
+            ecn: None,
+        };
+        self.buf.clear();
+        let data = BytesMut::from(datagram.payload.as_slice());
+        match self
+            .endpoint
+            .handle_datagram(now, meta, data, &mut self.buf)
+        {
+            None => {}
+            Some(DatagramEvent::Response(transmit)) => self.post(&transmit),
+            Some(DatagramEvent::New(incoming)) if self.auto_accept => self.accept(now, incoming),
+            Some(DatagramEvent::New(incoming)) => self.incoming.push_back(incoming),
+            Some(DatagramEvent::Association(handle, event)) => {
+                let conn = self
+                    .conns
+                    .iter_mut()
+                    .find(|conn| conn.handle == handle && !conn.drained)
+                    .expect("packets are routed to live associations only");
+                conn.association.handle_event(now, event);
+            }
+        }
+    }
+
+    /// Runs the timers that are due and takes everything the associations have. Panics when
+    ///
+    /// - a deadline is not in the future after everything was handled;
+    /// - new data leaves although the congestion window is full (one packet beyond it is what
+    ///   RFC 9260 §6.1 B allows);
+    /// - an event comes after `Closed`, or `Closed` in a state that is not;
+    /// - an association that is over does not become drained, or goes on sending once it is.
+    pub fn poll(&mut self, now: Instant) {
+        for index in 0..self.conns.len() {
+            if !self.conns[index].drained {
+                self.poll_conn(now, index);
+            }
+        }
+    }
+
+    fn poll_conn(&mut self, now: Instant, index: usize) {
+        if self.conns[index]
+            .association
+            .poll_timeout()
+            .is_some_and(|at| at <= now)
+        {
+            self.conns[index].association.handle_timeout(now);
+        }
+        for round in 0.. {
+            assert!(round < POLLS_PER_INSTANT, "endless output at {now:?}");
+            self.transmit_all(now, index);
+            let conn = &mut self.conns[index];
+            let deadline = conn.association.poll_timeout();
+            assert!(
+                deadline.is_none_or(|at| at > now),
+                "at {now:?} a deadline of {deadline:?} is left"
+            );
+            let mut again = false;
+            while let Some(event) = conn.association.poll_endpoint_event() {
+                if let Some(event) = self.endpoint.handle_event(conn.handle, event) {
+                    conn.association.handle_event(now, event);
+                    again = true;
+                }
+            }
+            while let Some(event) = conn.association.poll_event() {
+                assert_eq!(conn.closed, None, "an event after Closed: {event:?}");
+                if let Event::Closed(reason) = &event {
+                    assert_eq!(conn.association.state(), AssociationState::Closed);
+                    conn.closed = Some(reason.clone());
+                }
+                conn.events.push_back(event);
+            }
+            if !again {
+                break;
+            }
+        }
+        let conn = &mut self.conns[index];
+        conn.drained = conn.association.is_drained();
+        if conn.closed.is_some() {
+            let deadline = conn.association.poll_timeout();
+            assert!(
+                conn.drained || deadline.is_some(),
+                "closed, but neither drained nor waiting for anything"
+            );
+        }
+    }
+
+    fn transmit_all(&mut self, now: Instant, index: usize) {
+        for batch in 0.. {
+            assert!(batch < POLLS_PER_INSTANT, "endless packets at {now:?}");
+            let association = &mut self.conns[index].association;
+            let data_before = association.stats().data_chunks_sent;
+            self.buf.clear();
+            let max_segments = self.max_segments;
+            let Some(transmit) = association.poll_transmit(now, max_segments, &mut self.buf) else {
+                assert!(self.buf.is_empty(), "bytes without a Transmit");
+                return;
+            };
+            if association.stats().data_chunks_sent > data_before {
+                for path in association.paths() {
+                    let stats = path.stats;
+                    assert!(
+                        stats.flight <= stats.cwnd + stats.max_packet,
+                        "new data beyond the congestion window: {stats:?}"
+                    );
+                }
+            }
+            self.post(&transmit);
+        }
+    }
+
+    /// When to [`poll`](Self::poll) next if nothing arrives.
+    pub fn timeout(&self) -> Option<Instant> {
+        let live = self.conns.iter().filter(|conn| !conn.drained);
+        live.filter_map(|conn| conn.association.poll_timeout())
+            .min()
+    }
+
+    /// The next packet that leaves.
+    pub fn take_packet(&mut self) -> Option<Datagram> {
+        self.outbox.pop_front()
+    }
+
+    fn post(&mut self, transmit: &Transmit) {
+        assert!(transmit.size > 0, "an empty batch");
+        assert_eq!(transmit.size, self.buf.len(), "size of the batch");
+        let mut from = self.addrs[usize::from(transmit.socket.0)];
+        if let Some(ip) = transmit.source_ip {
+            from.set_ip(ip);
+        }
+        for payload in self
+            .buf
+            .chunks(transmit.segment_size.unwrap_or(transmit.size))
+        {
+            self.outbox.push_back(Datagram {
+                from,
+                to: transmit.destination,
+                payload: payload.to_vec(),
+                dont_fragment: transmit.dont_fragment,
+            });
+        }
+    }
+}

@@ -1,0 +1,555 @@
+//! Setting an association up (§5.1), and what the network or a strange peer makes of it.
+
+use std::time::Duration;
+
+use sctp_proto::{
+    AssociationConfig, AssociationState, CloseReason, EndpointConfig, Event, SendInfo, StreamId,
+};
+use sctp_tests::{
+    build::{abort, bare_abort, cookie_ack, cookie_echo, data, error, init, init_ack, sack, tlv},
+    codec::{Packet, cause, kind, param},
+    pair::{
+        Pair,
+        Side::{Client, Server},
+    },
+    peer::{COOKIE, Peer, TAG},
+};
+
+/// One way through the default network.
+const DELAY: Duration = Duration::from_millis(10);
+
+#[test]
+fn both_sides_agree_on_what_the_association_is() {
+    let mut pair = Pair::builder()
+        .client(|c| {
+            c.outbound_streams(7).max_inbound_streams(500);
+        })
+        .server(|c| {
+            c.outbound_streams(1000).max_inbound_streams(5);
+        })
+        .build();
+    pair.connect();
+    assert_eq!(pair.conn(Client).association.streams(), (5, 500));
+    assert_eq!(pair.conn(Server).association.streams(), (500, 5));
+    for side in [Client, Server] {
+        assert!(pair.conn(side).association.interleaving());
+        assert!(pair.conn(side).association.can_reset_streams());
+    }
+    assert_eq!(pair.conn(Server).association.ports().0, 80);
+}
+
+#[test]
+fn extensions_need_both_sides() {
+    let mut pair = Pair::builder()
+        .server(|c| {
+            c.interleaving(false).stream_reset(false);
+        })
+        .build();
+    pair.connect();
+    for side in [Client, Server] {
+        assert!(!pair.conn(side).association.interleaving());
+        assert!(!pair.conn(side).association.can_reset_streams());
+    }
+    pair.send(Client, 3, "as DATA");
+    pair.drive();
+    assert_eq!(pair.recv(Server, 3).unwrap(), "as DATA");
+}
+
+#[test]
+fn it_takes_two_round_trips_and_the_first_request_one() {
+    let mut pair = Pair::default();
+    let begin = pair.now;
+    pair.start();
+    pair.send(Client, 0, "request");
+    // INIT, INIT ACK, COOKIE ECHO with the request: three times through the network.
+    pair.drive_until(|pair| !pair.server.conns.is_empty());
+    assert_eq!(pair.now - begin, 3 * DELAY);
+    assert_eq!(pair.recv(Server, 0).unwrap(), "request");
+    pair.send(Server, 0, "response");
+    pair.drive_until(|pair| pair.recv(Client, 0).is_some());
+    assert_eq!(pair.now - begin, 4 * DELAY);
+}
+
+#[test]
+fn early_data_survives_the_loss_of_any_packet_of_the_handshake() {
+    for lost in [
+        kind::INIT,
+        kind::INIT_ACK,
+        kind::COOKIE_ECHO,
+        kind::COOKIE_ACK,
+    ] {
+        for times in 1..=3 {
+            let mut pair = Pair::default();
+            pair.net.drop_chunk(lost, times);
+            pair.start();
+            pair.send(Client, 0, "request");
+            pair.drive_until(Pair::established);
+            pair.drive();
+            assert_eq!(pair.recv(Server, 0).unwrap(), "request", "lost {lost}");
+            assert_eq!(pair.recv(Server, 0), None);
+            assert_eq!(pair.server.conns.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_handshake_survives_the_doubling_of_every_packet() {
+    let mut pair = Pair::default();
+    pair.net.script(|_, _| sctp_tests::net::Verdict::Duplicate);
+    pair.connect();
+    pair.send(Client, 0, "once");
+    pair.drive();
+    assert_eq!(pair.recv(Server, 0).unwrap(), "once");
+    assert_eq!(pair.recv(Server, 0), None);
+    assert_eq!((pair.client.conns.len(), pair.server.conns.len()), (1, 1));
+    assert!(pair.events(Server).iter().all(|e| !matches!(e, Event::Established { .. })));
+}
+
+#[test]
+fn init_is_given_up_after_max_init_retransmits() {
+    let mut peer = Peer::server_with(|c| {
+        c.max_init_retransmits(3).rto_max(Duration::from_secs(4));
+    });
+    let mut waits = Vec::new();
+    peer.expect(kind::INIT);
+    for _ in 0..3 {
+        waits.push(peer.advance_to_packet().as_secs());
+        peer.expect(kind::INIT);
+    }
+    assert_eq!(waits, [1, 2, 4], "the time-out doubles up to RTO.Max");
+    peer.advance(Duration::from_secs(60));
+    peer.expect_nothing();
+    assert_eq!(peer.closed(), Some(CloseReason::HandshakeTimedOut));
+    assert!(peer.association().is_drained());
+    assert_eq!(peer.host.endpoint.associations(), 0);
+}
+
+#[test]
+fn cookie_echo_is_given_up_after_max_init_retransmits() {
+    let mut peer = Peer::server_with(|c| {
+        c.max_init_retransmits(3);
+    });
+    peer.answer_init(init_ack(TAG, COOKIE));
+    for _ in 0..4 {
+        assert_eq!(peer.expect(kind::COOKIE_ECHO).value, COOKIE);
+        if peer.closed().is_none() {
+            peer.advance(Duration::from_secs(8));
+        }
+        if peer.closed().is_some() {
+            break;
+        }
+    }
+    peer.advance(Duration::from_secs(60));
+    assert_eq!(peer.closed(), Some(CloseReason::HandshakeTimedOut));
+}
+
+#[test]
+fn what_was_queued_comes_back_when_nobody_answers() {
+    let mut peer = Peer::server_with(|c| {
+        c.max_init_retransmits(1);
+    });
+    peer.host_send_with(3, "lost", SendInfo::default().context(77));
+    peer.advance(Duration::from_secs(60));
+    let events = peer.events();
+    let failed = Event::SendFailed {
+        stream: StreamId(3),
+        context: 77,
+        sent: false,
+        data: "lost".into(),
+    };
+    assert!(events.contains(&failed), "{events:?}");
+    assert_eq!(
+        events.last(),
+        Some(&Event::Closed(CloseReason::HandshakeTimedOut))
+    );
+}
+
+#[test]
+fn a_refused_peer_is_told() {
+    let mut pair = Pair::default();
+    pair.server.auto_accept = false;
+    pair.start();
+    pair.drive_until(|pair| !pair.server.incoming.is_empty());
+    let incoming = pair.server.incoming.pop_front().unwrap();
+    assert_eq!(incoming.remote(), pair.client.addrs[0]);
+    pair.server.refuse(incoming);
+    pair.drive();
+    assert!(matches!(
+        pair.closed(Client),
+        Some(CloseReason::PeerAbort(_))
+    ));
+    assert_eq!(pair.server.endpoint.associations(), 0);
+}
+
+#[test]
+fn a_peer_that_waits_for_accept_loses_nothing() {
+    let mut pair = Pair::default();
+    pair.server.auto_accept = false;
+    pair.start();
+    pair.send(Client, 2, "patience");
+    pair.drive_for(Duration::from_secs(5));
+    // Its COOKIE ECHO was repeated, and absorbed.
+    assert_eq!(pair.server.incoming.len(), 1);
+    let incoming = pair.server.incoming.pop_front().unwrap();
+    let now = pair.now;
+    pair.server.accept(now, incoming);
+    pair.drive();
+    assert!(pair.established());
+    assert_eq!(pair.recv(Server, 2).unwrap(), "patience");
+    assert_eq!(pair.server.conns.len(), 1);
+}
+
+#[test]
+fn abort_ends_an_attempt_with_the_peers_reason() {
+    let mut peer = Peer::server();
+    let chunk = peer.expect(kind::INIT).as_init();
+    // A tag that is not the initiate tag ends nothing (§8.5.1 B).
+    peer.send_tagged(
+        chunk.tag ^ 1,
+        abort(cause::INVALID_MANDATORY_PARAMETER, b""),
+    );
+    assert_eq!(peer.state(), AssociationState::CookieWait);
+    peer.send_tagged(chunk.tag, abort(cause::OUT_OF_RESOURCE, b""));
+    let Some(CloseReason::PeerAbort(Some(reason))) = peer.closed() else {
+        panic!("{:?}", peer.closed());
+    };
+    assert_eq!(reason.name(), "out of resource");
+    peer.expect_nothing();
+}
+
+#[test]
+fn an_init_ack_needs_the_tag_of_the_init() {
+    let mut peer = Peer::server();
+    let chunk = peer.expect(kind::INIT).as_init();
+    peer.send_tagged(chunk.tag ^ 1, init_ack(TAG, COOKIE));
+    peer.expect_nothing();
+    assert_eq!(peer.state(), AssociationState::CookieWait);
+    peer.send_tagged(chunk.tag, init_ack(TAG, COOKIE));
+    peer.expect(kind::COOKIE_ECHO);
+}
+
+#[test]
+fn an_init_ack_with_nonsense_is_answered_with_abort_and_establishes_nothing() {
+    // §3.3.3: an initiate tag of zero, no streams; §5.1: no cookie.
+    let nonsense = [
+        init_ack(0, COOKIE),
+        init_ack(TAG, COOKIE).streams(0, 1),
+        init_ack(TAG, COOKIE).streams(1, 0),
+    ];
+    for chunk in nonsense {
+        let mut peer = Peer::server();
+        peer.host_tag = peer.expect(kind::INIT).as_init().tag;
+        peer.tag = 0;
+        let forged = sctp_tests::codec::Chunk::from(chunk);
+        peer.tag = forged.as_init().tag;
+        peer.send(forged);
+        assert!(peer.find(kind::COOKIE_ECHO).is_none());
+        assert_ne!(peer.state(), AssociationState::Established);
+    }
+    let mut peer = Peer::server();
+    peer.host_tag = peer.expect(kind::INIT).as_init().tag;
+    let mut without_cookie = sctp_tests::codec::Chunk::from(init(TAG));
+    without_cookie.kind = kind::INIT_ACK;
+    peer.send(without_cookie);
+    peer.expect_abort(cause::MISSING_PARAMETER);
+}
+
+#[test]
+fn an_init_that_cannot_be_obeyed_is_answered_with_abort_or_not_at_all() {
+    // §3.3.2: streams of zero are answered with ABORT, an initiate tag of zero as well or not.
+    for chunk in [init(TAG).streams(0, 1), init(TAG).streams(1, 0)] {
+        let mut peer = Peer::client();
+        peer.send_tagged(0, chunk);
+        let answer = peer.expect(kind::ABORT);
+        assert!(!answer.t_bit());
+        assert_eq!(peer.host.endpoint.associations(), 0);
+    }
+    let mut peer = Peer::client();
+    peer.tag = 0;
+    peer.send_tagged(0, init(0));
+    assert!(peer.find(kind::INIT_ACK).is_none());
+
+    // A window below the least a peer must have (§3.3.2) does not pass either.
+    let mut peer = Peer::client();
+    peer.send_tagged(0, init(TAG).a_rwnd(1499));
+    assert!(peer.find(kind::INIT_ACK).is_none());
+}
+
+#[test]
+fn an_init_shares_its_packet_with_nothing_and_has_tag_zero() {
+    let mut peer = Peer::client();
+    peer.send_tagged(5, init(TAG));
+    assert!(peer.find(kind::INIT_ACK).is_none());
+    let bundle = vec![init(TAG).into(), data(0).be()];
+    let packet = peer.packet(0, bundle);
+    peer.send_bytes(packet.encode());
+    peer.expect_nothing();
+    let bundle = vec![data(0).be(), init(TAG).into()];
+    let packet = peer.packet(0, bundle);
+    peer.send_bytes(packet.encode());
+    peer.expect_nothing();
+}
+
+#[test]
+fn an_init_to_a_port_nobody_listens_on_is_answered_with_abort() {
+    let mut peer = Peer::client();
+    peer.host_port = 81;
+    peer.send_tagged(0, init(TAG));
+    let answer = peer.expect(kind::ABORT);
+    assert!(!answer.t_bit(), "the tag is the INIT's (§8.4)");
+}
+
+#[test]
+fn unknown_parameters_are_treated_by_their_two_high_bits() {
+    // 00 stop, 01 stop and report, 10 skip, 11 skip and report (§3.2.1). What follows in the
+    // packet is a request for RE-CONFIG, which only a reader that goes on will see.
+    for (unknown, goes_on, reported) in [
+        (0x3fff, false, false),
+        (0x7fff, false, true),
+        (0xbfff, true, false),
+        (0xffff, true, true),
+    ] {
+        let mut peer = Peer::client();
+        let chunk = init(TAG)
+            .param(unknown, b"what?")
+            .extensions(&[kind::RE_CONFIG]);
+        let answer = peer.init(chunk);
+        let report = answer.param(param::UNRECOGNIZED);
+        let expected = reported.then(|| tlv(unknown, b"what?"));
+        assert_eq!(report.map(|r| r[..9].to_vec()), expected, "{unknown:#x}");
+        peer.send(cookie_echo(&answer.cookie()));
+        peer.expect(kind::COOKIE_ACK);
+        assert_eq!(
+            peer.association().can_reset_streams(),
+            goes_on,
+            "{unknown:#x}"
+        );
+    }
+}
+
+#[test]
+fn a_host_name_address_is_refused() {
+    let mut peer = Peer::client();
+    peer.send_tagged(0, init(TAG).param(param::HOST_NAME, b"example\0"));
+    let answer = peer.expect(kind::ABORT);
+    assert_eq!(answer.cause(), Some(cause::UNRESOLVABLE_ADDRESS));
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_cookie_changes_nothing() {
+    let mut peer = Peer::client();
+    let cookie = peer.init(init(TAG)).cookie();
+    for bit in 0..cookie.len() * 8 {
+        let mut forged = cookie.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        peer.send(cookie_echo(&forged));
+        assert!(peer.host.conns.is_empty(), "bit {bit} establishes");
+        peer.receive_all();
+    }
+    let truncated = &cookie[..cookie.len() - 1];
+    peer.send(cookie_echo(truncated));
+    peer.send(cookie_echo(&[]));
+    assert!(peer.host.conns.is_empty());
+    assert_eq!(peer.host.endpoint.associations(), 0);
+    peer.receive_all();
+    // The true one still works.
+    peer.send(cookie_echo(&cookie));
+    peer.expect(kind::COOKIE_ACK);
+}
+
+#[test]
+fn a_flipped_bit_in_a_cookie_changes_nothing_in_a_live_association() {
+    let mut peer = Peer::connected();
+    let answer = peer.init(init(TAG));
+    let tag = peer.host_tag;
+    let cookie = answer.cookie();
+    for bit in 0..cookie.len() * 8 {
+        let mut forged = cookie.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        peer.send(cookie_echo(&forged));
+        assert_eq!(peer.find(kind::COOKIE_ACK), None, "bit {bit}");
+    }
+    assert_eq!(peer.host_tag, tag);
+    assert_eq!(peer.events(), []);
+    assert_eq!(peer.state(), AssociationState::Established);
+    assert_eq!(peer.host.live(), 1);
+}
+
+#[test]
+fn a_cookie_is_for_the_address_and_ports_it_was_made_for() {
+    let mut peer = Peer::client();
+    let cookie = peer.init(init(TAG)).cookie();
+    let echo = peer.packet(peer.host_tag, vec![cookie_echo(&cookie)]);
+    let other_ip = std::net::SocketAddr::from(([10, 0, 0, 3], 9899));
+    let other_udp_port = std::net::SocketAddr::from(([10, 0, 0, 1], 1234));
+    peer.send_from(other_ip, echo.encode());
+    peer.send_from(other_udp_port, echo.encode());
+    let other_sctp_port = Packet {
+        source: 5001,
+        ..echo.clone()
+    };
+    let addr = peer.addr;
+    peer.port = 5001;
+    peer.send_from(addr, other_sctp_port.encode());
+    peer.port = 5000;
+    let other_tag = Packet {
+        tag: peer.host_tag ^ 1,
+        ..echo.clone()
+    };
+    peer.tag = peer.host_tag ^ 1;
+    peer.send_bytes(other_tag.encode());
+    assert!(peer.host.conns.is_empty());
+    peer.tag = TAG;
+    peer.receive_all();
+    peer.send_bytes(echo.encode());
+    peer.expect(kind::COOKIE_ACK);
+}
+
+#[test]
+fn a_stale_cookie_is_reported_and_a_fresh_one_taken() {
+    let mut peer = Peer::client();
+    let cookie = peer.init(init(TAG)).cookie();
+    peer.advance(Duration::from_secs(61));
+    peer.send(cookie_echo(&cookie));
+    let report = peer.expect(kind::ERROR);
+    assert_eq!(report.cause(), Some(cause::STALE_COOKIE));
+    // The measure of staleness is in microseconds (§3.3.10.3): one second too old.
+    let (_, staleness) = report.causes().remove(0);
+    let micros = u32::from_be_bytes(staleness.try_into().unwrap());
+    assert!((900_000..=1_100_000).contains(&micros), "{micros}");
+    assert!(peer.host.conns.is_empty());
+    peer.connect(init(TAG));
+}
+
+#[test]
+fn a_client_told_that_its_cookie_is_stale_asks_for_more_time() {
+    let mut peer = Peer::server();
+    peer.answer_init(init_ack(TAG, COOKIE));
+    peer.expect(kind::COOKIE_ECHO);
+    peer.send(error(cause::STALE_COOKIE, &2_000_000_u32.to_be_bytes()));
+    // §5.2.6: a new INIT, with a Cookie Preservative, or the end; never an association.
+    match peer.find(kind::INIT) {
+        Some(chunk) => {
+            let chunk = chunk.as_init();
+            assert!(chunk.param(param::COOKIE_PRESERVATIVE).is_some());
+            peer.host_tag = chunk.tag;
+            peer.send(init_ack(TAG, COOKIE));
+            peer.expect(kind::COOKIE_ECHO);
+            peer.send(cookie_ack());
+            assert_eq!(peer.state(), AssociationState::Established);
+        }
+        None => assert_eq!(peer.closed(), Some(CloseReason::StaleCookie)),
+    }
+}
+
+#[test]
+fn a_client_whose_cookies_are_always_stale_gives_up() {
+    let mut peer = Peer::server();
+    for _ in 0..20 {
+        let Some(chunk) = peer.find(kind::INIT) else {
+            break;
+        };
+        peer.host_tag = chunk.as_init().tag;
+        peer.send(init_ack(TAG, COOKIE));
+        peer.expect(kind::COOKIE_ECHO);
+        peer.send(error(cause::STALE_COOKIE, &2_000_000_u32.to_be_bytes()));
+    }
+    assert_eq!(peer.closed(), Some(CloseReason::StaleCookie));
+}
+
+#[test]
+fn a_cookie_preservative_lengthens_the_life_of_a_cookie() {
+    let mut peer = Peer::client();
+    let chunk = init(TAG).param(param::COOKIE_PRESERVATIVE, &30_000_u32.to_be_bytes());
+    let cookie = peer.init(chunk).cookie();
+    peer.advance(Duration::from_secs(75));
+    peer.send(cookie_echo(&cookie));
+    // Honouring it is optional (§3.3.2.1); what counts is an answer either way.
+    let answer = peer.receive().expect("an answer");
+    assert!(matches!(
+        answer.kinds()[..],
+        [kind::COOKIE_ACK] | [kind::ERROR]
+    ));
+}
+
+#[test]
+fn a_cookie_survives_the_rotation_of_its_key() {
+    let mut endpoint = EndpointConfig::default();
+    endpoint
+        .cookie_key_rotation(Duration::from_secs(60))
+        .cookie_lifetime(Duration::from_secs(60));
+    let mut config = AssociationConfig::default();
+    config.heartbeat_interval(None);
+    for wait in 0..60 {
+        let mut peer = Peer::of_server(&config, endpoint.clone());
+        peer.advance(Duration::from_secs(u64::from(wait)));
+        let cookie = peer.init(init(TAG)).cookie();
+        peer.advance(Duration::from_secs(59));
+        peer.send(cookie_echo(&cookie));
+        peer.expect(kind::COOKIE_ACK);
+    }
+}
+
+#[test]
+fn the_same_seed_makes_the_same_cookie() {
+    let cookie = || Peer::client().init(init(TAG)).cookie();
+    assert_eq!(cookie(), cookie());
+}
+
+#[test]
+fn endpoints_with_a_common_key_accept_each_others_cookies() {
+    let mut endpoint = EndpointConfig::default();
+    endpoint.cookie_key(Some([7; 32]));
+    let config = AssociationConfig::default();
+    let mut first = Peer::of_server(&config, endpoint.clone());
+    let mut second = Peer::of_server(&config, endpoint);
+    let cookie = first.init(init(TAG)).cookie();
+    second.host_tag = first.host_tag;
+    second.send(cookie_echo(&cookie));
+    second.expect(kind::COOKIE_ACK);
+}
+
+#[test]
+fn data_before_the_cookie_ack_is_answered_only_with_the_cookie() {
+    let mut peer = Peer::client();
+    let answer = peer.init(init(TAG));
+    peer.send_bundle(vec![
+        cookie_echo(&answer.cookie()),
+        data(1).payload("early").be(),
+    ]);
+    let chunks = peer.receive_all();
+    let first = &chunks[0].packet.chunks[0];
+    assert_eq!(first.kind, kind::COOKIE_ACK, "§5.1 E: it comes first");
+    assert_eq!(peer.host_recv(1).unwrap(), "early");
+}
+
+#[test]
+fn init_says_what_the_configuration_says() {
+    let mut peer = Peer::server_with(|c| {
+        c.outbound_streams(9).max_inbound_streams(11);
+        c.receive_window(100_000);
+    });
+    let chunk = peer.expect(kind::INIT).as_init();
+    assert_ne!(chunk.tag, 0);
+    assert_eq!((chunk.outbound_streams, chunk.inbound_streams), (9, 11));
+    assert_eq!(chunk.a_rwnd, 100_000);
+    assert!(chunk.supports(kind::RE_CONFIG) && chunk.supports(kind::I_DATA));
+    assert_eq!(
+        chunk.addresses(),
+        [],
+        "a single address is that of the packet"
+    );
+}
+
+#[test]
+fn a_packet_of_the_handshake_is_not_acknowledged_by_strangers() {
+    // COOKIE ACK and SACK in COOKIE-WAIT change nothing (§5.2.5).
+    let mut peer = Peer::server();
+    peer.host_tag = peer.expect(kind::INIT).as_init().tag;
+    peer.send(cookie_ack());
+    peer.send(sack(5));
+    assert_eq!(peer.state(), AssociationState::CookieWait);
+    // An ABORT that reflects a tag the peer does not have yet is not for this association.
+    peer.send_tagged(0x1234, bare_abort(true));
+    assert_eq!(peer.state(), AssociationState::CookieWait);
+}
