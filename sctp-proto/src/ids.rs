@@ -88,3 +88,10 @@ pub struct AssociationHandle(pub usize);
 /// answered by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SocketId(pub u16);
+
+/// SCTP ports of an association. The UDP ports below them are not part of its identity (RFC 6951).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Ports {
+    pub(crate) local: u16,
+    pub(crate) remote: u16,
+}

@@ -15,10 +15,13 @@
 //! Section numbers without a name are of RFC 9260.
 
 mod association;
+mod capabilities;
 mod config;
+mod cookie;
 mod endpoint;
 mod error;
 mod ids;
+mod init_ack;
 mod message;
 mod serial;
 mod time;

@@ -31,6 +31,27 @@ pub struct DatagramMeta {
     pub ecn: Option<EcnCodepoint>,
 }
 
+impl DatagramMeta {
+    /// Whether the datagram goes from one host to one host, so that it may be answered.
+    pub(crate) fn is_unicast(&self) -> bool {
+        is_unicast(self.remote.ip())
+            && self.remote.port() != 0
+            && self.local_ip.is_none_or(is_unicast)
+    }
+}
+
+/// Whether an address names one host: not unspecified, multicast, broadcast or reserved.
+pub(crate) fn is_unicast(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        // 0.0.0.0/8 is this network, 240.0.0.0/4 is reserved and has the broadcast address.
+        IpAddr::V4(ip) => {
+            let first = ip.octets()[0];
+            first != 0 && first < 240 && !ip.is_multicast()
+        }
+        IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+    }
+}
+
 /// A batch of packets to send: the bytes are `buf[..size]` of the buffer handed to `poll_transmit`,
 /// cut every `segment_size`. One batch has one path.
 #[must_use = "what is not sent is lost until a retransmission timer notices"]
@@ -53,4 +74,25 @@ pub struct Transmit {
     pub size: usize,
     /// Bytes per packet (the last may be shorter); `None` when there is one packet.
     pub segment_size: Option<usize>,
+}
+
+impl Transmit {
+    /// One packet of `size` bytes back to where a datagram came from, in the way it came.
+    //= RFC draft-ietf-tsvwg-udp-encaps-cons §3
+    //# The UDP source port
+    //# and UDP destination port used for sending the response packet are
+    //# the UDP destination port and UDP source port of the received
+    //# packet.
+    pub(crate) const fn reply(meta: &DatagramMeta, size: usize) -> Self {
+        Self {
+            path: None,
+            destination: meta.remote,
+            socket: meta.socket,
+            source_ip: meta.local_ip,
+            dont_fragment: true,
+            ecn: None,
+            size,
+            segment_size: None,
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod stats;
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,7 +18,10 @@ pub use self::{
     event::{Event, PathState},
     stats::{AssociationStats, PathStats},
 };
+pub(crate) use crate::ids::Ports;
 use crate::{
+    config::AssociationConfig,
+    cookie::{CookieJar, Freshness, StateCookie},
     error::{PathError, ResetError, SendError},
     ids::{PathId, StreamId},
     message::{Message, SendInfo},
@@ -34,6 +38,17 @@ pub(crate) enum AssociationEventKind {
     /// A packet for this association, its checksum verified: it has the association's
     /// verification tag, or it is one of those that §8.5.1 excepts and comes from its peer.
     Datagram { meta: DatagramMeta, packet: Bytes },
+    /// A packet that is one INIT and nothing else, with tag 0, from an address of this peer or
+    /// listing one (§5.2.1, §5.2.2). Its parameters are not checked yet, its source may be forged.
+    Init { meta: DatagramMeta, packet: Bytes },
+    /// A packet that begins with a COOKIE ECHO for this peer; the cookie is genuine, and its ports,
+    /// tag and source are those of the packet (§5.2.4). The chunks behind it are not looked at.
+    CookieEcho {
+        meta: DatagramMeta,
+        packet: Bytes,
+        cookie: Box<StateCookie>,
+        freshness: Freshness,
+    },
 }
 
 /// What an association has for its [`Endpoint`](crate::Endpoint). Opaque.
@@ -44,6 +59,8 @@ pub struct EndpointEvent(pub(crate) EndpointEventKind);
 pub(crate) enum EndpointEventKind {
     /// Over, and nothing left to send.
     Drained,
+    /// The association restarted (§5.2.4 A): its packets carry this tag from now on.
+    TagChanged { new: u32 },
 }
 
 /// State of an association (§4). `Closed` is also what RFC 9260 has before the beginning.
@@ -101,6 +118,37 @@ pub struct PathInfo {
 pub struct Association {}
 
 impl Association {
+    /// An association that begins with an INIT to the first of `peers`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of it is known to the endpoint alone"
+    )]
+    pub(crate) fn connect(
+        now: Instant,
+        config: Arc<AssociationConfig>,
+        cookies: Arc<CookieJar>,
+        ports: Ports,
+        local_tag: u32,
+        local: &[IpAddr],
+        peers: &[SocketAddr],
+        seed: [u8; 32],
+    ) -> Self {
+        todo!()
+    }
+
+    /// An association made of a cookie; `packet` is the one with the COOKIE ECHO.
+    pub(crate) fn accept(
+        now: Instant,
+        config: Arc<AssociationConfig>,
+        cookies: Arc<CookieJar>,
+        cookie: StateCookie,
+        meta: DatagramMeta,
+        packet: Bytes,
+        seed: [u8; 32],
+    ) -> Self {
+        todo!()
+    }
+
     /// Takes what the endpoint has for this association.
     pub fn handle_event(&mut self, now: Instant, event: AssociationEvent) {
         todo!()

@@ -1,22 +1,41 @@
 //! Ports, cookies and routing: what exists whether or not there is an association.
 
-#![allow(unused_variables, clippy::todo, dead_code)] // skeleton
+mod listen;
+mod ootb;
+mod route;
 
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
-use crate::{
-    association::{Association, AssociationEvent, EndpointEvent},
-    config::{AssociationConfig, EndpointConfig, ServerConfig},
-    error::{AcceptError, ConnectError},
-    ids::AssociationHandle,
-    time::Instant,
-    transmit::{DatagramMeta, Transmit},
+pub use self::listen::Incoming;
+use self::{
+    listen::Pending,
+    ootb::{Answer, RateLimit, is_tag_exception},
+    route::{Route, Routes},
 };
+use crate::{
+    association::{
+        Association, AssociationEvent, AssociationEventKind, EndpointEvent, EndpointEventKind,
+    },
+    config::{AssociationConfig, EndpointConfig, ServerConfig},
+    cookie::CookieJar,
+    error::{AcceptError, ConnectError},
+    ids::{AssociationHandle, Ports},
+    time::Instant,
+    transmit::{DatagramMeta, Transmit, is_unicast},
+    wire::{CauseWriter, CommonHeader, PacketWriter, checksum_ok, chunks, kind},
+};
+
+/// Largest stateless reply: all but INIT ACK are short, and none may need a larger packet than the
+/// one it answers had to fit into (IPv6 1280, its header 40, UDP 8).
+const MAX_REPLY: usize = 1280 - 40 - 8;
 
 /// What became of a datagram.
 #[derive(Debug)]
@@ -27,17 +46,6 @@ pub enum DatagramEvent {
     New(Incoming),
     /// It was answered without an association: send `buf[..transmit.size]`.
     Response(Transmit),
-}
-
-/// A peer that proved, by a valid state cookie, that it can receive at its address.
-#[derive(Debug)]
-pub struct Incoming {}
-
-impl Incoming {
-    /// Its address and UDP port.
-    pub fn remote(&self) -> SocketAddr {
-        todo!()
-    }
 }
 
 /// Counters of packets that reached no association.
@@ -62,9 +70,31 @@ pub struct EndpointStats {
     pub backlog_overflow: u64,
 }
 
+/// One packet on its way in, its checksum and header verified.
+#[derive(Debug)]
+struct Inbound {
+    meta: DatagramMeta,
+    ports: Ports,
+    /// The verification tag it carries.
+    tag: u32,
+    packet: Bytes,
+}
+
 /// A SCTP endpoint: ports, cookie keys, routing by verification tag. No I/O, no clock.
 #[derive(Debug)]
-pub struct Endpoint {}
+pub struct Endpoint {
+    config: Arc<EndpointConfig>,
+    server: Option<Arc<ServerConfig>>,
+    cookies: Arc<CookieJar>,
+    rng: StdRng,
+    /// Of associations and of waiting peers.
+    routes: Routes,
+    /// Those routes that lead to no association yet.
+    pending: FxHashMap<AssociationHandle, Pending>,
+    next_incoming: u64,
+    replies: RateLimit,
+    stats: EndpointStats,
+}
 
 impl Endpoint {
     /// An endpoint; `server` makes it accept associations. All its randomness (tags, TSNs, ports,
@@ -74,12 +104,24 @@ impl Endpoint {
         server: Option<Arc<ServerConfig>>,
         seed: [u8; 32],
     ) -> Self {
-        todo!()
+        let mut rng = StdRng::from_seed(seed);
+        Self {
+            cookies: Arc::new(CookieJar::new(&config, rng.random())),
+            replies: RateLimit::new(config.stateless_replies_per_second),
+            config,
+            server,
+            rng,
+            routes: Routes::default(),
+            pending: FxHashMap::default(),
+            next_incoming: 0,
+            stats: EndpointStats::default(),
+        }
     }
 
-    /// Starts, changes or (with `None`) stops accepting. Associations that exist go on.
+    /// Starts, changes or (with `None`) stops accepting. Associations that exist go on, and so do
+    /// peers that wait already.
     pub fn set_server_config(&mut self, server: Option<Arc<ServerConfig>>) {
-        todo!()
+        self.server = server;
     }
 
     /// Begins an association (ASSOCIATE, §11.1.2). `local` lists addresses of this side to tell
@@ -91,7 +133,35 @@ impl Endpoint {
         local: &[IpAddr],
         peer: &[SocketAddr],
     ) -> Result<(AssociationHandle, Association), ConnectError> {
-        todo!()
+        if peer.is_empty() {
+            return Err(ConnectError::NoAddress);
+        }
+        let unreachable = |a: &&SocketAddr| a.port() == 0 || !is_unicast(a.ip());
+        if let Some(address) = peer.iter().find(unreachable) {
+            return Err(ConnectError::InvalidAddress(*address));
+        }
+        if self.is_full() {
+            return Err(ConnectError::TooManyAssociations);
+        }
+        let peers: SmallVec<[IpAddr; 2]> = peer.iter().map(SocketAddr::ip).collect();
+        let remote = config.remote_port;
+        let local_port = config
+            .local_port
+            .or_else(|| self.routes.free_port(&mut self.rng, &peers, remote))
+            .ok_or(ConnectError::PortInUse)?;
+        let ports = Ports {
+            local: local_port,
+            remote,
+        };
+        if !self.routes.is_free(&peers, ports) {
+            return Err(ConnectError::PortInUse);
+        }
+        let tag = self.routes.fresh_tag(&mut self.rng);
+        let handle = self.routes.insert(Route { tag, ports, peers });
+        let cookies = Arc::clone(&self.cookies);
+        let seed = self.rng.random();
+        let association = Association::connect(now, config, cookies, ports, tag, local, peer, seed);
+        Ok((handle, association))
     }
 
     /// Routes one datagram. Stateless replies (INIT ACK, ABORT, SHUTDOWN COMPLETE: §5.1, §8.4)
@@ -103,7 +173,92 @@ impl Endpoint {
         data: BytesMut,
         buf: &mut Vec<u8>,
     ) -> Option<DatagramEvent> {
-        todo!()
+        let Some(header) = CommonHeader::parse(&data) else {
+            self.stats.malformed += 1;
+            return None;
+        };
+        if !checksum_ok(&data) {
+            self.stats.bad_checksum += 1;
+            return None;
+        }
+        let packet = data.freeze();
+        let Some(Ok(first)) = chunks(&packet).next() else {
+            self.stats.malformed += 1;
+            return None;
+        };
+        //= RFC 9260 §3.1
+        //# The
+        //# Source Port Number 0 MUST NOT be used.
+        if header.source_port == 0 || header.destination_port == 0 {
+            self.stats.malformed += 1;
+            return None;
+        }
+        let inbound = Inbound {
+            meta,
+            ports: Ports {
+                local: header.destination_port,
+                remote: header.source_port,
+            },
+            tag: header.verification_tag,
+            packet: packet.clone(),
+        };
+        match (first.kind, inbound.tag) {
+            (_, 0) => self.handle_init(now, inbound, buf),
+            (kind::COOKIE_ECHO, _) => self.handle_cookie_echo(now, inbound, first, buf),
+            // An INIT has tag 0. One with the tag of an association must not get the ABORT that
+            // would end it.
+            (kind::INIT, tag) if self.routes.by_tag(tag).is_some() => {
+                self.stats.malformed += 1;
+                None
+            }
+            _ => self.handle_packet(now, inbound, buf),
+        }
+    }
+
+    /// Any packet but those that set up an association.
+    fn handle_packet(
+        &mut self,
+        now: Instant,
+        inbound: Inbound,
+        buf: &mut Vec<u8>,
+    ) -> Option<DatagramEvent> {
+        let remote = inbound.meta.remote.ip();
+        let ports = inbound.ports;
+        if let Some(handle) = self.routes.by_packet(inbound.tag, remote, ports) {
+            if self.pending.contains_key(&handle) {
+                self.handle_early(handle, &inbound);
+                return None;
+            }
+            return Some(datagram_event(handle, inbound));
+        }
+        if let Some(handle) = self.routes.by_peer(remote, ports) {
+            if self.pending.contains_key(&handle) {
+                self.handle_early_exception(handle, &inbound);
+            } else if is_tag_exception(&inbound.packet) {
+                return Some(datagram_event(handle, inbound));
+            }
+            //= RFC 9260 §8.5
+            //# If the received Verification Tag value does not
+            //# match the receiver's own tag value, the receiver MUST silently
+            //# discard the packet and MUST NOT process it any further, except for
+            //# those cases listed in Section 8.5.1 below.
+            self.stats.out_of_the_blue += 1;
+            return None;
+        }
+        self.stats.out_of_the_blue += 1;
+        let Ok(answer) = Answer::to(&inbound.packet) else {
+            self.stats.malformed += 1;
+            return None;
+        };
+        match answer {
+            Answer::Silence => None,
+            Answer::ShutdownComplete => self.reply(now, &inbound, inbound.tag, buf, |packet| {
+                packet.shutdown_complete(true);
+            }),
+            Answer::Abort => self.reply(now, &inbound, inbound.tag, buf, |packet| {
+                packet.abort(true, &CauseWriter::new());
+            }),
+        }
     }
 
     /// Takes what an association has for the endpoint.
@@ -112,7 +267,11 @@ impl Endpoint {
         handle: AssociationHandle,
         event: EndpointEvent,
     ) -> Option<AssociationEvent> {
-        todo!()
+        match event.0 {
+            EndpointEventKind::Drained => self.routes.remove(handle),
+            EndpointEventKind::TagChanged { new } => self.routes.retag(handle, new),
+        }
+        None
     }
 
     /// Makes an association of a waiting peer. `config` replaces the server's settings but for
@@ -123,26 +282,120 @@ impl Endpoint {
         incoming: Incoming,
         config: Option<Arc<AssociationConfig>>,
     ) -> Result<(AssociationHandle, Association), AcceptError> {
-        todo!()
+        let handle = incoming.handle;
+        let pending = self.take(&incoming).ok_or(AcceptError::Gone)?;
+        let mut association = Association::accept(
+            now,
+            config.unwrap_or(pending.config),
+            Arc::clone(&self.cookies),
+            pending.cookie,
+            pending.meta,
+            pending.packet,
+            self.rng.random(),
+        );
+        for (meta, packet) in pending.early {
+            let kind = AssociationEventKind::Datagram { meta, packet };
+            association.handle_event(now, AssociationEvent(kind));
+        }
+        Ok((handle, association))
     }
 
     /// Sends a waiting peer away: the ABORT is appended to `buf`.
     pub fn refuse(&mut self, incoming: Incoming, buf: &mut Vec<u8>) -> Transmit {
-        todo!()
+        let Incoming { handle, echo, .. } = &incoming;
+        let (meta, tag) = match self.take(&incoming) {
+            Some(pending) => {
+                self.routes.remove(*handle);
+                (pending.meta, pending.cookie.peer_tag)
+            }
+            None => (echo.meta, incoming.peer_tag),
+        };
+        let mut causes = CauseWriter::new();
+        causes.user_initiated_abort(&[]);
+        write_reply(&meta, echo.ports, tag, buf, |packet| {
+            packet.abort(false, &causes);
+        })
     }
 
     /// Forgets a waiting peer without an answer.
     pub fn ignore(&mut self, incoming: Incoming) {
-        todo!()
+        if self.take(&incoming).is_some() {
+            self.routes.remove(incoming.handle);
+        }
     }
 
     /// Associations held, peers waiting for `accept` included.
     pub fn associations(&self) -> usize {
-        todo!()
+        self.routes.len()
     }
 
     /// Counters.
     pub fn stats(&self) -> EndpointStats {
-        todo!()
+        self.stats
+    }
+
+    /// Ends the wait of a peer; its route stays. `None` if it gave up before.
+    fn take(&mut self, incoming: &Incoming) -> Option<Pending> {
+        let pending = self.pending.get(&incoming.handle)?;
+        if pending.id != incoming.id {
+            return None;
+        }
+        self.pending.remove(&incoming.handle)
+    }
+
+    fn is_full(&self) -> bool {
+        self.routes.len() >= self.config.max_associations
+    }
+
+    /// Answers a packet that belongs to no association, within the rate limit.
+    fn reply(
+        &mut self,
+        now: Instant,
+        inbound: &Inbound,
+        tag: u32,
+        buf: &mut Vec<u8>,
+        write: impl FnOnce(&mut PacketWriter<'_>),
+    ) -> Option<DatagramEvent> {
+        //= RFC 9260 §8.4
+        //# If the OOTB packet is to or from a non-unicast address, a
+        //# receiver SHOULD silently discard the packet.
+        if !inbound.meta.is_unicast() {
+            return None;
+        }
+        if !self.replies.take(now) {
+            self.stats.replies_suppressed += 1;
+            return None;
+        }
+        let transmit = write_reply(&inbound.meta, inbound.ports, tag, buf, write);
+        Some(DatagramEvent::Response(transmit))
     }
 }
+
+fn datagram_event(handle: AssociationHandle, inbound: Inbound) -> DatagramEvent {
+    let kind = AssociationEventKind::Datagram {
+        meta: inbound.meta,
+        packet: inbound.packet,
+    };
+    DatagramEvent::Association(handle, AssociationEvent(kind))
+}
+
+/// Appends a packet to `buf` that goes back by the way `meta` tells.
+fn write_reply(
+    meta: &DatagramMeta,
+    ports: Ports,
+    tag: u32,
+    buf: &mut Vec<u8>,
+    write: impl FnOnce(&mut PacketWriter<'_>),
+) -> Transmit {
+    let header = CommonHeader {
+        source_port: ports.local,
+        destination_port: ports.remote,
+        verification_tag: tag,
+    };
+    let mut packet = PacketWriter::new(buf, MAX_REPLY, &header);
+    write(&mut packet);
+    Transmit::reply(meta, packet.finish())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! What the two ends of an association tell each other in INIT and INIT ACK, besides the fixed
+//! fields: the extensions they can use, and the other parameters, walked once.
+
+use std::{net::IpAddr, time::Duration};
+
+use smallvec::SmallVec;
+
+use crate::{
+    config::AssociationConfig,
+    transmit::is_unicast,
+    wire::{CauseWriter, Init, Malformed, Param, ParamWriter, kind, on_unknown_param, param},
+};
+
+/// Addresses of a peer that are remembered; further ones are ignored. Each costs a path.
+pub(crate) const MAX_PEER_ADDRESSES: usize = 8;
+
+/// Bytes that reports of unrecognized parameters may take in an INIT ACK, beside all the rest. A
+/// peer that sends more knows by these that it is far ahead of us.
+const MAX_REPORTED: usize = 512;
+
+/// The smallest receive window an INIT or INIT ACK may announce (§3.3.2).
+const MIN_A_RWND: u32 = 1500;
+
+/// Longest Host Name Address parameter given back in an ABORT: a name has at most 255 bytes.
+const MAX_HOST_NAME: usize = 260;
+
+/// A set of protocol extensions: those one side offers, or those both sides may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Capabilities(u8);
+
+impl Capabilities {
+    const INTERLEAVING: u8 = 1 << 0;
+    const RECONFIG: u8 = 1 << 1;
+    const FORWARD_TSN: u8 = 1 << 2;
+    const AUTH: u8 = 1 << 3;
+    const ASCONF: u8 = 1 << 4;
+
+    const KNOWN: u8 =
+        Self::INTERLEAVING | Self::RECONFIG | Self::FORWARD_TSN | Self::AUTH | Self::ASCONF;
+
+    /// What this implementation can do at all. The other extensions have their bit so that a
+    /// cookie keeps its format when they come.
+    const IMPLEMENTED: Self = Self(Self::INTERLEAVING | Self::RECONFIG);
+
+    /// Chunk types that stand for an extension in the Supported Extensions parameter
+    /// (RFC 5061 §4.2.7, RFC 8260 §2.2.1, RFC 6525 §5.1.1).
+    const CHUNKS: [(u8, u8); 6] = [
+        (kind::I_DATA, Self::INTERLEAVING),
+        (kind::RE_CONFIG, Self::RECONFIG),
+        (kind::FORWARD_TSN, Self::FORWARD_TSN),
+        (kind::AUTH, Self::AUTH),
+        (kind::ASCONF, Self::ASCONF),
+        (kind::ASCONF_ACK, Self::ASCONF),
+    ];
+
+    /// What an association with these settings offers its peer.
+    pub(crate) fn offered(config: &AssociationConfig) -> Self {
+        let mut bits = 0;
+        if config.interleaving {
+            bits |= Self::INTERLEAVING;
+        }
+        if config.stream_reset {
+            bits |= Self::RECONFIG;
+        }
+        Self(bits & Self::IMPLEMENTED.0)
+    }
+
+    /// What both sides may use.
+    pub(crate) const fn and(self, peer: Self) -> Self {
+        Self(self.0 & peer.0)
+    }
+
+    /// User messages go in I-DATA chunks (RFC 8260).
+    pub(crate) const fn interleaving(self) -> bool {
+        self.0 & Self::INTERLEAVING != 0
+    }
+
+    /// Streams can be reset (RFC 6525).
+    pub(crate) const fn reconfig(self) -> bool {
+        self.0 & Self::RECONFIG != 0
+    }
+
+    /// Messages can be given up (RFC 3758).
+    pub(crate) const fn forward_tsn(self) -> bool {
+        self.0 & Self::FORWARD_TSN != 0
+    }
+
+    /// The form a cookie carries.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The inverse of [`bits`](Self::bits).
+    pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
+        if bits & !Self::KNOWN == 0 {
+            Some(Self(bits))
+        } else {
+            None
+        }
+    }
+
+    /// Writes the parameters that tell the peer of these extensions; none for the empty set.
+    pub(crate) fn write_params(self, params: &mut ParamWriter) {
+        let chunks: SmallVec<[u8; 8]> = Self::CHUNKS
+            .iter()
+            .filter(|(_, bit)| self.0 & bit != 0)
+            .map(|(chunk, _)| *chunk)
+            .collect();
+        if !chunks.is_empty() {
+            params.supported_extensions(&chunks);
+        }
+        if self.forward_tsn() {
+            params.forward_tsn_supported();
+        }
+    }
+
+    fn add_chunk(&mut self, chunk: u8) {
+        for (_, bit) in Self::CHUNKS.iter().filter(|(known, _)| *known == chunk) {
+            self.0 |= bit;
+        }
+    }
+}
+
+/// Which of the two chunks the parameters came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InitKind {
+    Init,
+    InitAck,
+}
+
+/// Why an INIT or INIT ACK cannot lead to an association.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InitReject<'a> {
+    /// Initiate Tag 0. There is no tag to answer an INIT with; an INIT ACK is answered with an
+    /// ABORT that reflects its own tag (§3.3.3).
+    ZeroTag,
+    /// A fixed field has a value that it must not have.
+    InvalidField(&'static str),
+    /// A Host Name Address parameter; here is all of it.
+    HostName(&'a [u8]),
+    /// An INIT ACK without a State Cookie.
+    NoCookie,
+    /// A parameter whose length contradicts its surroundings or its type.
+    Malformed(&'static str),
+}
+
+impl InitReject<'_> {
+    /// In words, for [`CloseReason::PeerMisbehaved`](crate::CloseReason::PeerMisbehaved).
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::ZeroTag => "initiate tag 0",
+            Self::InvalidField(field) => field,
+            Self::HostName(_) => "host name address",
+            Self::NoCookie => "INIT ACK without a state cookie",
+            Self::Malformed(how) => how,
+        }
+    }
+
+    /// Adds the error cause (§3.3.10) that an ABORT in answer carries.
+    pub(crate) fn write_cause(self, causes: &mut CauseWriter) {
+        match self {
+            Self::ZeroTag | Self::InvalidField(_) => causes.invalid_mandatory_parameter(),
+            Self::HostName(tlv) if tlv.len() <= MAX_HOST_NAME => causes.unresolvable_address(tlv),
+            Self::HostName(_) => causes.unresolvable_address(&[]),
+            Self::NoCookie => causes.missing_mandatory_parameters(&[param::STATE_COOKIE]),
+            Self::Malformed(how) => causes.protocol_violation(how.as_bytes()),
+        };
+    }
+}
+
+impl From<Malformed> for InitReject<'_> {
+    fn from(Malformed(how): Malformed) -> Self {
+        Self::Malformed(how)
+    }
+}
+
+/// The parameters of an INIT or INIT ACK. Their slices are of the packet they came in.
+#[derive(Debug)]
+pub(crate) struct PeerParams<'a> {
+    /// What the peer can do; `Capabilities::offered(..).and(this)` is what both can.
+    pub(crate) capabilities: Capabilities,
+    /// Unicast addresses listed, without the one the packet came from (unless it is listed too).
+    pub(crate) addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
+    /// Always there in an INIT ACK, never in an INIT.
+    pub(crate) cookie: Option<&'a [u8]>,
+    /// By how much longer the peer wishes the cookie to live; zero if it says nothing.
+    pub(crate) cookie_preservative: Duration,
+    /// Parameters to report (§3.2.2), each a whole TLV without its padding.
+    pub(crate) unrecognized: SmallVec<[&'a [u8]; 4]>,
+}
+
+impl<'a> PeerParams<'a> {
+    /// Checks the fixed fields and walks the parameters.
+    pub(crate) fn parse(init: &Init<'a>, which: InitKind) -> Result<Self, InitReject<'a>> {
+        check_fixed(init)?;
+        let mut found = Self {
+            capabilities: Capabilities::default(),
+            addresses: SmallVec::new(),
+            cookie: None,
+            cookie_preservative: Duration::ZERO,
+            unrecognized: SmallVec::new(),
+        };
+        let mut reported = 0;
+        for raw in init.params.iter() {
+            let raw = raw?;
+            match Param::parse(raw)? {
+                Param::Ipv4Address(ip) => found.add_address(ip.into()),
+                Param::Ipv6Address(ip) => found.add_address(ip.into()),
+                Param::StateCookie(cookie) if which == InitKind::InitAck => {
+                    found.cookie.get_or_insert(cookie);
+                }
+                Param::CookiePreservative(increment) if which == InitKind::Init => {
+                    found.cookie_preservative = increment;
+                }
+                //= RFC 9260 §3.3.2.1.4
+                //# The receiver of an INIT chunk or an INIT ACK containing
+                //# a Host Name Address parameter MUST send an ABORT chunk and MAY
+                //# include an "Unresolvable Address" error cause.
+                Param::HostName(_) => return Err(InitReject::HostName(raw.raw)),
+                Param::SupportedExtensions(chunks) => {
+                    chunks.iter().for_each(|c| found.capabilities.add_chunk(*c));
+                }
+                Param::ForwardTsnSupported if Capabilities::IMPLEMENTED.forward_tsn() => {
+                    found.capabilities.0 |= Capabilities::FORWARD_TSN;
+                }
+                // Known and without consequence here: both families can be sent to, and what the
+                // peer does not recognize it does not offer either.
+                Param::SupportedAddressTypes(_)
+                | Param::UnrecognizedParameter(_)
+                | Param::StateCookie(_)
+                | Param::CookiePreservative(_) => {}
+                // Unknown, or of an extension that is not implemented.
+                _ => {
+                    let action = on_unknown_param(raw.kind);
+                    // The header of the report, the parameter, its padding.
+                    let cost = 4 + raw.raw.len().next_multiple_of(4);
+                    if action.report() && reported + cost <= MAX_REPORTED {
+                        reported += cost;
+                        found.unrecognized.push(raw.raw);
+                    }
+                    if action.stop() {
+                        break;
+                    }
+                }
+            }
+        }
+        if which == InitKind::InitAck && found.cookie.is_none() {
+            return Err(InitReject::NoCookie);
+        }
+        Ok(found)
+    }
+
+    fn add_address(&mut self, ip: IpAddr) {
+        let ip = ip.to_canonical();
+        let room = self.addresses.len() < MAX_PEER_ADDRESSES;
+        if room && is_unicast(ip) && !self.addresses.contains(&ip) {
+            self.addresses.push(ip);
+        }
+    }
+}
+
+fn check_fixed<'a>(init: &Init<'_>) -> Result<(), InitReject<'a>> {
+    if init.initiate_tag == 0 {
+        return Err(InitReject::ZeroTag);
+    }
+    //= RFC 9260 §3.3.2
+    //# A receiver of an INIT chunk with the a_rwnd value set to a value
+    //# smaller than 1500 MUST discard the packet, SHOULD send a packet in
+    //# response containing an ABORT chunk and using the Initiate Tag as
+    //# the Verification Tag, and MUST NOT change the state of any
+    //# existing association.
+    if init.a_rwnd < MIN_A_RWND {
+        return Err(InitReject::InvalidField("a_rwnd below 1500"));
+    }
+    //= RFC 9260 §3.3.2
+    //# A receiver of an INIT chunk with the OS value set to 0 MUST
+    //# discard the packet, SHOULD send a packet in response containing an
+    //# ABORT chunk and using the Initiate Tag as the Verification Tag,
+    //# and MUST NOT change the state of any existing association.
+    if init.outbound_streams == 0 {
+        return Err(InitReject::InvalidField("no outbound streams"));
+    }
+    //= RFC 9260 §3.3.2
+    //# A receiver of an INIT chunk with the MIS value set to 0 MUST
+    //# discard the packet, SHOULD send a packet in response containing an
+    //# ABORT chunk and using the Initiate Tag as the Verification Tag,
+    //# and MUST NOT change the state of any existing association.
+    if init.inbound_streams == 0 {
+        return Err(InitReject::InvalidField("no inbound streams"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

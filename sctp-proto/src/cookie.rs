@@ -1,0 +1,337 @@
+//! The state cookie (§5.1.3): all of an association that exists between INIT ACK and COOKIE ECHO,
+//! kept by the peer and authenticated by a MAC.
+//!
+//! ```text
+//! version 1 | flags 1 | capabilities 1 | created 8 | lifetime (ms) 4 | peer tag 4
+//! | local initial TSN 4 | peer initial TSN 4 | outbound 2 | inbound 2 | local a_rwnd 4
+//! | peer a_rwnd 4 | [tie tags 8] | addresses (family 1, bytes 4 or 16)* | MAC 16
+//! ```
+//!
+//! A COOKIE ECHO says by itself where it comes from, by which ports and with which tag. The MAC
+//! covers these ([`CookieContext`]), the cookie does not repeat them: it stays so small that an
+//! INIT ACK is no more than three times the smallest INIT, and a cookie that comes from elsewhere
+//! cannot be told from a forged one. A cookie holds nothing of the process that made it.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use smallvec::SmallVec;
+
+use crate::{
+    capabilities::{Capabilities, MAX_PEER_ADDRESSES},
+    config::EndpointConfig,
+    ids::{Ports, Tsn},
+    time::Instant,
+};
+
+/// Format of the cookie. Machines that share a key may run different versions.
+const VERSION: u8 = 1;
+/// Half of HMAC-SHA-256, the least that RFC 2104 §5 advises. 2^128 guesses need no more.
+const MAC: usize = 16;
+/// version, flags, capabilities
+const HEAD: usize = 1 + 1 + 1;
+/// head; created, lifetime, peer tag, TSNs, streams, windows
+const FIXED: usize = HEAD + 8 + 4 + 4 + 2 * 4 + 2 * 2 + 2 * 4;
+/// Flag: tie tags follow the fixed part.
+const TIE_TAGS: u8 = 1;
+/// Separates the keys of cookies from other uses of the master key.
+const LABEL: &[u8] = b"sctp state cookie key, epoch ";
+
+/// What COOKIE ECHO shows of itself in its IP, UDP and SCTP headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CookieContext {
+    /// Address and UDP port of the peer.
+    ///
+    /// The UDP port must be that of the INIT, although RFC 6951 §5.4 lets it change during an
+    /// association: the round trip between INIT ACK and COOKIE ECHO is no time for a NAT to forget
+    /// a mapping, and another host behind the same NAT must not be able to pass a cookie off as
+    /// its neighbour's.
+    pub(crate) remote: SocketAddr,
+    /// SCTP ports.
+    pub(crate) ports: Ports,
+    /// The verification tag of the peer's packets, which is the Initiate Tag of the INIT ACK.
+    pub(crate) local_tag: u32,
+}
+
+/// What an association is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StateCookie {
+    /// Unix time in nanoseconds: [`CookieJar::timestamp`].
+    pub(crate) created: u64,
+    /// [`CookieJar::lifetime`]; cut to milliseconds.
+    pub(crate) lifetime: Duration,
+    pub(crate) local_tag: u32,
+    pub(crate) peer_tag: u32,
+    pub(crate) local_initial_tsn: Tsn,
+    pub(crate) peer_initial_tsn: Tsn,
+    /// Streams as negotiated (§5.1.1).
+    pub(crate) outbound_streams: u16,
+    pub(crate) inbound_streams: u16,
+    /// The window that INIT ACK announced.
+    pub(crate) local_a_rwnd: u32,
+    pub(crate) peer_a_rwnd: u32,
+    pub(crate) ports: Ports,
+    /// Address and UDP port that the INIT and the COOKIE ECHO came from.
+    pub(crate) remote: SocketAddr,
+    /// (local, peer); 0 unless an association existed when the INIT came (§5.2.2).
+    pub(crate) tie_tags: (u32, u32),
+    /// What both sides may use: already intersected with what this side offers.
+    pub(crate) capabilities: Capabilities,
+    /// Addresses that the INIT listed.
+    pub(crate) peer_addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
+}
+
+/// Whether a genuine cookie is still within its lifetime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    Fresh,
+    /// Past its lifetime by this much.
+    Stale(Duration),
+}
+
+/// Not a cookie that was made here, for this peer, with a key still honoured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadCookie;
+
+/// Makes cookies and recognizes them.
+///
+/// The key of an epoch (a rotation interval of Unix time) is derived from the master key, so that
+/// keys rotate without state: the endpoint and its associations share one jar, and machines that
+/// share the master key honour each other's cookies.
+pub(crate) struct CookieJar {
+    master: Hmac<Sha256>,
+    lifetime: Duration,
+    /// Nanoseconds of one epoch.
+    rotation: u64,
+    /// Unix time of `Instant::EPOCH`, nanoseconds.
+    unix_offset: u64,
+}
+
+impl CookieJar {
+    /// A jar with the key of `config`, or else with `drawn_key`.
+    pub(crate) fn new(config: &EndpointConfig, drawn_key: [u8; 32]) -> Self {
+        let key = config.cookie_key.unwrap_or(drawn_key);
+        Self {
+            master: keyed(&key),
+            lifetime: config.cookie_lifetime,
+            rotation: nanos(config.cookie_key_rotation).max(1),
+            unix_offset: nanos(config.unix_time_at_epoch),
+        }
+    }
+
+    /// The creation time of a cookie made now.
+    pub(crate) const fn timestamp(&self, now: Instant) -> u64 {
+        self.unix_offset.saturating_add(now.as_nanos())
+    }
+
+    /// The lifetime of a cookie for a peer that suggests this increment (§3.3.2.1.3). It at most
+    /// doubles, and never outlasts the key.
+    pub(crate) fn lifetime(&self, increment: Duration) -> Duration {
+        let longer = self.lifetime.saturating_add(increment.min(self.lifetime));
+        longer.min(Duration::from_nanos(self.rotation))
+    }
+
+    /// The bytes of a cookie for the peer that it names.
+    pub(crate) fn seal(&self, cookie: &StateCookie) -> Vec<u8> {
+        let mut bytes = cookie.encode();
+        let mac = self.mac(cookie.created, &cookie.context(), &bytes);
+        bytes.extend_from_slice(&mac.finalize().into_bytes()[..MAC]);
+        bytes
+    }
+
+    /// Checks the MAC, then parses. Which key to check with is told by the creation time, as
+    /// §5.1.5 suggests; the keys of the current epoch and its neighbours are honoured (the next
+    /// one for the sake of machines whose clocks differ).
+    pub(crate) fn open(
+        &self,
+        now: Instant,
+        context: &CookieContext,
+        bytes: &[u8],
+    ) -> Result<(StateCookie, Freshness), BadCookie> {
+        if bytes.len() < FIXED + MAC {
+            return Err(BadCookie);
+        }
+        let (body, tag) = bytes.split_at(bytes.len() - MAC);
+        let created = Reader(&body[HEAD..]).u64().ok_or(BadCookie)?;
+        let now = self.timestamp(now);
+        //= RFC 9260 §5.1.5
+        //# If secrets are kept
+        //# only for a limited amount of time and the secret key to use is
+        //# not available anymore, the packet containing the COOKIE ECHO
+        //# chunk MUST be silently discarded.
+        if self.epoch(created).abs_diff(self.epoch(now)) > 1 {
+            return Err(BadCookie);
+        }
+        self.mac(created, context, body)
+            .verify_truncated_left(tag)
+            .map_err(|_| BadCookie)?;
+        let cookie = StateCookie::decode(body, context).ok_or(BadCookie)?;
+        let age = Duration::from_nanos(now.saturating_sub(created));
+        let freshness = match age.checked_sub(cookie.lifetime) {
+            Some(late) if !late.is_zero() => Freshness::Stale(late),
+            _ => Freshness::Fresh,
+        };
+        Ok((cookie, freshness))
+    }
+
+    const fn epoch(&self, unix_nanos: u64) -> u64 {
+        unix_nanos / self.rotation
+    }
+
+    fn mac(&self, created: u64, context: &CookieContext, body: &[u8]) -> Hmac<Sha256> {
+        let mut key = self.master.clone();
+        key.update(LABEL);
+        key.update(&self.epoch(created).to_be_bytes());
+        let mut mac = keyed(&key.finalize().into_bytes());
+        mac.update(&context.encode());
+        mac.update(body);
+        mac
+    }
+}
+
+impl std::fmt::Debug for CookieJar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CookieJar").finish_non_exhaustive() // no key in a log
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    // Cannot fail: HMAC takes keys of any length (RFC 2104 §2).
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl CookieContext {
+    /// IPv4 addresses count as IPv4-mapped ones, as dual-stack sockets show them.
+    fn encode(&self) -> [u8; 26] {
+        let ip = match self.remote.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        let mut bytes = [0; 26];
+        bytes[..16].copy_from_slice(&ip.octets());
+        bytes[16..18].copy_from_slice(&self.remote.port().to_be_bytes());
+        bytes[18..20].copy_from_slice(&self.ports.local.to_be_bytes());
+        bytes[20..22].copy_from_slice(&self.ports.remote.to_be_bytes());
+        bytes[22..].copy_from_slice(&self.local_tag.to_be_bytes());
+        bytes
+    }
+}
+
+impl StateCookie {
+    fn context(&self) -> CookieContext {
+        CookieContext {
+            remote: self.remote,
+            ports: self.ports,
+            local_tag: self.local_tag,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let tied = self.tie_tags != (0, 0);
+        let lifetime = u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX);
+        let mut out = Vec::with_capacity(FIXED + 8 + MAC + 17 * self.peer_addresses.len());
+        out.extend_from_slice(&[VERSION, u8::from(tied) * TIE_TAGS, self.capabilities.bits()]);
+        out.extend_from_slice(&self.created.to_be_bytes());
+        out.extend_from_slice(&lifetime.to_be_bytes());
+        out.extend_from_slice(&self.peer_tag.to_be_bytes());
+        out.extend_from_slice(&self.local_initial_tsn.value().to_be_bytes());
+        out.extend_from_slice(&self.peer_initial_tsn.value().to_be_bytes());
+        out.extend_from_slice(&self.outbound_streams.to_be_bytes());
+        out.extend_from_slice(&self.inbound_streams.to_be_bytes());
+        out.extend_from_slice(&self.local_a_rwnd.to_be_bytes());
+        out.extend_from_slice(&self.peer_a_rwnd.to_be_bytes());
+        if tied {
+            out.extend_from_slice(&self.tie_tags.0.to_be_bytes());
+            out.extend_from_slice(&self.tie_tags.1.to_be_bytes());
+        }
+        for ip in &self.peer_addresses {
+            match ip {
+                IpAddr::V4(ip) => {
+                    out.push(4);
+                    out.extend_from_slice(&ip.octets());
+                }
+                IpAddr::V6(ip) => {
+                    out.push(6);
+                    out.extend_from_slice(&ip.octets());
+                }
+            }
+        }
+        out
+    }
+
+    /// As strict as if the bytes were not authenticated: another version may have made them.
+    fn decode(body: &[u8], context: &CookieContext) -> Option<Self> {
+        let mut body = Reader(body);
+        let [version, flags, capabilities] = body.array()?;
+        if version != VERSION || flags & !TIE_TAGS != 0 {
+            return None;
+        }
+        let mut cookie = Self {
+            capabilities: Capabilities::from_bits(capabilities)?,
+            created: body.u64()?,
+            lifetime: Duration::from_millis(body.u32()?.into()),
+            local_tag: context.local_tag,
+            peer_tag: body.u32()?,
+            local_initial_tsn: Tsn::new(body.u32()?),
+            peer_initial_tsn: Tsn::new(body.u32()?),
+            outbound_streams: body.u16()?,
+            inbound_streams: body.u16()?,
+            local_a_rwnd: body.u32()?,
+            peer_a_rwnd: body.u32()?,
+            ports: context.ports,
+            remote: context.remote,
+            tie_tags: (0, 0),
+            peer_addresses: SmallVec::new(),
+        };
+        if flags & TIE_TAGS != 0 {
+            cookie.tie_tags = (body.u32()?, body.u32()?);
+        }
+        while !body.0.is_empty() {
+            if cookie.peer_addresses.len() == MAX_PEER_ADDRESSES {
+                return None;
+            }
+            cookie.peer_addresses.push(match body.array()? {
+                [4] => body.array::<4>()?.into(),
+                [6] => body.array::<16>()?.into(),
+                _ => return None,
+            });
+        }
+        let sound =
+            cookie.peer_tag != 0 && cookie.outbound_streams != 0 && cookie.inbound_streams != 0;
+        sound.then_some(cookie)
+    }
+}
+
+/// Takes big-endian numbers off the front.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

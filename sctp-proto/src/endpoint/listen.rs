@@ -1,0 +1,382 @@
+//! Peers that come by themselves: INIT is answered without keeping anything (§5.1 B), a COOKIE
+//! ECHO with a good cookie becomes a waiting peer (§5.1 D).
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use rand::RngExt;
+use smallvec::smallvec;
+
+use super::{DatagramEvent, Endpoint, Inbound, ootb::has_abort, route::Route};
+use crate::{
+    association::{AssociationEvent, AssociationEventKind},
+    capabilities::{InitKind, InitReject, PeerParams},
+    config::AssociationConfig,
+    cookie::{CookieContext, Freshness, StateCookie},
+    ids::{AssociationHandle, Tsn},
+    init_ack::InitAck,
+    time::Instant,
+    transmit::DatagramMeta,
+    wire::{CauseWriter, Chunk, Init, RawChunk, chunks},
+};
+
+/// Bytes of packets kept for one waiting peer, what each costs to keep included.
+const MAX_EARLY: usize = 64 * 1024;
+/// What keeping a packet costs besides its bytes: its entry in the list, its allocation.
+const EARLY_OVERHEAD: usize = 128;
+
+/// A peer that proved, by a valid state cookie, that it can receive at its address.
+///
+/// Must go to one of [`Endpoint::accept`], [`Endpoint::refuse`] and [`Endpoint::ignore`]: until
+/// then it counts as one of the waiting peers.
+#[must_use = "accept, refuse or ignore it: until then it takes a place among the waiting peers"]
+#[derive(Debug)]
+pub struct Incoming {
+    pub(super) handle: AssociationHandle,
+    /// Tells this peer from a later one with the same handle.
+    pub(super) id: u64,
+    /// The COOKIE ECHO that made it wait, to answer even when it is gone.
+    pub(super) echo: Inbound,
+    pub(super) peer_tag: u32,
+}
+
+impl Incoming {
+    /// Its address and UDP port.
+    pub fn remote(&self) -> SocketAddr {
+        self.echo.meta.remote
+    }
+}
+
+/// A peer that waits for `accept`. It holds one place and a bounded number of bytes, however often
+/// it retransmits or begins anew.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) id: u64,
+    pub(super) cookie: StateCookie,
+    pub(super) config: Arc<AssociationConfig>,
+    pub(super) meta: DatagramMeta,
+    /// The packet that begins with the COOKIE ECHO.
+    pub(super) packet: Bytes,
+    /// Packets that came after it.
+    pub(super) early: Vec<(DatagramMeta, Bytes)>,
+    early_size: usize,
+}
+
+impl Pending {
+    fn restart(&mut self, cookie: StateCookie, inbound: &Inbound) {
+        self.cookie = cookie;
+        self.meta = inbound.meta;
+        self.packet = Bytes::copy_from_slice(&inbound.packet);
+        self.early.clear();
+        self.early_size = self.packet.len();
+    }
+
+    fn keep(&mut self, inbound: &Inbound) {
+        let size = self.early_size + inbound.packet.len() + EARLY_OVERHEAD;
+        if size <= MAX_EARLY {
+            self.early_size = size;
+            let packet = Bytes::copy_from_slice(&inbound.packet);
+            self.early.push((inbound.meta, packet));
+        }
+    }
+}
+
+impl Endpoint {
+    /// A packet with tag 0: it must be an INIT and nothing else.
+    pub(super) fn handle_init(
+        &mut self,
+        now: Instant,
+        inbound: Inbound,
+        buf: &mut Vec<u8>,
+    ) -> Option<DatagramEvent> {
+        let packet = inbound.packet.clone();
+        //= RFC 9260 §8.5.1
+        //# When an endpoint receives an SCTP packet with the Verification
+        //# Tag set to 0, it SHOULD verify that the packet contains only an
+        //# INIT chunk.  Otherwise, the receiver MUST silently discard the
+        //# packet.
+        let Some(init) = sole_init(&packet) else {
+            self.stats.malformed += 1;
+            return None;
+        };
+        let remote = inbound.meta.remote.ip();
+        if let Some(handle) = self.association_of([remote], &inbound) {
+            return Some(init_event(handle, inbound));
+        }
+        //= RFC 9260 §8.4
+        //# If the OOTB packet is to or from a non-unicast address, a
+        //# receiver SHOULD silently discard the packet.
+        if !inbound.meta.is_unicast() {
+            self.stats.out_of_the_blue += 1;
+            return None;
+        }
+        let peer = PeerParams::parse(&init, InitKind::Init);
+        //= RFC 9260 §3.3.2
+        //# If the value of the Initiate Tag in a received INIT chunk is found
+        //# to be 0, the receiver MUST silently discard the packet.
+        if matches!(peer, Err(InitReject::ZeroTag)) {
+            self.stats.malformed += 1;
+            return None;
+        }
+        //= RFC 9260 §5.1.2
+        //# An INIT or INIT ACK chunk MUST be treated as belonging to an
+        //# already established association (or one in the process of being
+        //# established) if the use of any of the valid address parameters
+        //# contained within the chunk would identify an existing TCB.
+        if let Ok(peer) = &peer
+            && let Some(handle) = self.association_of(peer.addresses.iter().copied(), &inbound)
+        {
+            return Some(init_event(handle, inbound));
+        }
+        let Some(config) = self.listening(&inbound) else {
+            self.stats.out_of_the_blue += 1;
+            let causes = CauseWriter::new();
+            return self.send_abort(now, &inbound, init.initiate_tag, &causes, buf);
+        };
+        let mut causes = CauseWriter::new();
+        let peer = match peer {
+            Ok(_) if self.is_full() => {
+                causes.out_of_resource();
+                return self.send_abort(now, &inbound, init.initiate_tag, &causes, buf);
+            }
+            Ok(peer) => peer,
+            Err(reject) => {
+                self.stats.malformed += 1;
+                reject.write_cause(&mut causes);
+                return self.send_abort(now, &inbound, init.initiate_tag, &causes, buf);
+            }
+        };
+        self.stats.inits_answered += 1;
+        //= RFC 9260 §5.2.2
+        //# For a normal association INIT chunk (i.e., the
+        //# endpoint is in the CLOSED state), the Tie-Tags MUST be set to 0
+        //# (indicating that no previous TCB existed).
+        let answer = InitAck {
+            cookies: &self.cookies,
+            config: &config,
+            local_tag: self.routes.fresh_tag(&mut self.rng),
+            local_initial_tsn: Tsn::new(self.rng.random()),
+            tie_tags: (0, 0),
+        };
+        let transmit = answer.write(now, &inbound.meta, inbound.ports, &init, &peer, buf);
+        Some(DatagramEvent::Response(transmit))
+    }
+
+    /// A packet that begins with COOKIE ECHO (§5.1.5). `cookie` is the value of that chunk.
+    pub(super) fn handle_cookie_echo(
+        &mut self,
+        now: Instant,
+        inbound: Inbound,
+        cookie: RawChunk<'_>,
+        buf: &mut Vec<u8>,
+    ) -> Option<DatagramEvent> {
+        let context = CookieContext {
+            remote: inbound.meta.remote,
+            ports: inbound.ports,
+            local_tag: inbound.tag,
+        };
+        //= RFC 9260 §5.1.5
+        //# If this comparison fails, the SCTP packet,
+        //# including the COOKIE ECHO chunk and any DATA chunks, MUST be
+        //# silently discarded.
+        let Ok((cookie, freshness)) = self.cookies.open(now, &context, cookie.value) else {
+            self.stats.cookies_rejected += 1;
+            return None;
+        };
+        let remote = inbound.meta.remote.ip();
+        let addresses = cookie.peer_addresses.iter().copied();
+        let existing = self.association_of(addresses.chain([remote]), &inbound);
+        // A tag that was given away in an INIT ACK is not reserved; once in 2^32 it is taken.
+        let tag_owner = self.routes.by_tag(cookie.local_tag);
+        let waiting = self.routes.by_peer(remote, inbound.ports);
+        if tag_owner.is_some() && tag_owner != existing && tag_owner != waiting {
+            self.stats.cookies_rejected += 1;
+            return None;
+        }
+        if let Some(handle) = existing {
+            let kind = AssociationEventKind::CookieEcho {
+                meta: inbound.meta,
+                packet: inbound.packet,
+                cookie: Box::new(cookie),
+                freshness,
+            };
+            return Some(DatagramEvent::Association(handle, AssociationEvent(kind)));
+        }
+        if tag_owner.is_some() {
+            return None; // a retransmission by a waiting peer, and valid even when stale (§5.2.4)
+        }
+        if let Freshness::Stale(late) = freshness {
+            self.stats.cookies_stale += 1;
+            //= RFC 9260 §5.1.5
+            //# If the elapsed time is longer than the lifespan
+            //# carried in the State Cookie, then the packet, including the
+            //# COOKIE ECHO chunk and any attached DATA chunks, SHOULD be
+            //# discarded, and the endpoint MUST transmit an ERROR chunk with a
+            //# "Stale Cookie" error cause to the peer endpoint.
+            let mut causes = CauseWriter::new();
+            causes.stale_cookie(late);
+            return self.reply(now, &inbound, cookie.peer_tag, buf, |packet| {
+                packet.error(&causes);
+            });
+        }
+        if let Some(handle) = waiting {
+            // The peer gave up and began anew: it keeps its place.
+            let pending = self.pending.get_mut(&handle)?;
+            if cookie.created > pending.cookie.created {
+                self.routes.retag(handle, cookie.local_tag);
+                pending.restart(cookie, &inbound);
+            }
+            return None;
+        }
+        self.admit(now, inbound, cookie, buf)
+    }
+
+    /// Makes a peer with a fresh cookie wait for `accept`, if there is room.
+    fn admit(
+        &mut self,
+        now: Instant,
+        inbound: Inbound,
+        cookie: StateCookie,
+        buf: &mut Vec<u8>,
+    ) -> Option<DatagramEvent> {
+        //= RFC 9260 §5.1
+        //# If an endpoint receives an INIT, INIT ACK, or COOKIE ECHO chunk but
+        //# decides not to establish the new association due to missing mandatory
+        //# parameters in the received INIT or INIT ACK chunk, invalid parameter
+        //# values, or lack of local resources, it SHOULD respond with an ABORT
+        //# chunk.
+        let mut causes = CauseWriter::new();
+        let Some(config) = self
+            .listening(&inbound)
+            .filter(|_| inbound.meta.is_unicast())
+        else {
+            self.stats.out_of_the_blue += 1;
+            return self.send_abort(now, &inbound, cookie.peer_tag, &causes, buf);
+        };
+        if self.is_full() {
+            causes.out_of_resource();
+            return self.send_abort(now, &inbound, cookie.peer_tag, &causes, buf);
+        }
+        if self.pending.len() >= self.max_pending() {
+            self.stats.backlog_overflow += 1;
+            return None;
+        }
+        let handle = self.routes.insert(Route {
+            tag: cookie.local_tag,
+            ports: inbound.ports,
+            peers: smallvec![inbound.meta.remote.ip()],
+        });
+        let id = self.next_incoming;
+        self.next_incoming += 1;
+        let peer_tag = cookie.peer_tag;
+        // A copy, since the peer may wait long and the datagram be part of a larger buffer.
+        let packet = Bytes::copy_from_slice(&inbound.packet);
+        self.pending.insert(
+            handle,
+            Pending {
+                id,
+                cookie,
+                config,
+                meta: inbound.meta,
+                early_size: packet.len(),
+                packet,
+                early: Vec::new(),
+            },
+        );
+        Some(DatagramEvent::New(Incoming {
+            handle,
+            id,
+            echo: Inbound {
+                packet: Bytes::new(),
+                ..inbound
+            },
+            peer_tag,
+        }))
+    }
+
+    /// A packet with the tag of a waiting peer.
+    pub(super) fn handle_early(&mut self, handle: AssociationHandle, inbound: &Inbound) {
+        if has_abort(&inbound.packet, false) {
+            self.forget(handle);
+        } else if let Some(pending) = self.pending.get_mut(&handle) {
+            pending.keep(inbound);
+        }
+    }
+
+    /// A packet from a waiting peer with another tag than its own: it may be the ABORT of a peer
+    /// that does not know us any more (§8.5.1 B).
+    pub(super) fn handle_early_exception(&mut self, handle: AssociationHandle, inbound: &Inbound) {
+        let peers_tag = self.pending.get(&handle).map(|p| p.cookie.peer_tag);
+        if peers_tag == Some(inbound.tag) && has_abort(&inbound.packet, true) {
+            self.forget(handle);
+        }
+    }
+
+    /// Drops a waiting peer.
+    pub(super) fn forget(&mut self, handle: AssociationHandle) {
+        self.pending.remove(&handle);
+        self.routes.remove(handle);
+    }
+
+    /// The association, not a waiting peer, that one of these addresses has with these ports.
+    fn association_of(
+        &self,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        inbound: &Inbound,
+    ) -> Option<AssociationHandle> {
+        addresses
+            .into_iter()
+            .filter_map(|ip| self.routes.by_peer(ip, inbound.ports))
+            .find(|handle| !self.pending.contains_key(handle))
+    }
+
+    /// What to accept associations with, if the packet is for the port that is listened on.
+    fn listening(&self, inbound: &Inbound) -> Option<Arc<AssociationConfig>> {
+        let server = self.server.as_ref()?;
+        (server.port == inbound.ports.local).then(|| Arc::clone(&server.association))
+    }
+
+    fn max_pending(&self) -> usize {
+        self.server.as_ref().map_or(0, |server| server.max_pending)
+    }
+
+    fn send_abort(
+        &mut self,
+        now: Instant,
+        inbound: &Inbound,
+        tag: u32,
+        causes: &CauseWriter,
+        buf: &mut Vec<u8>,
+    ) -> Option<DatagramEvent> {
+        //= RFC 9260 §8.4
+        //# If,
+        //# for whatever reason, the INIT chunk cannot be processed normally
+        //# and an ABORT chunk has to be sent in response, the Verification
+        //# Tag of the packet containing the ABORT chunk MUST be the Initiate
+        //# Tag of the received INIT chunk, and the T bit of the ABORT chunk
+        //# has to be set to 0, indicating that the Verification Tag is not
+        //# reflected.
+        self.reply(now, inbound, tag, buf, |packet| packet.abort(false, causes))
+    }
+}
+
+fn init_event(handle: AssociationHandle, inbound: Inbound) -> DatagramEvent {
+    let kind = AssociationEventKind::Init {
+        meta: inbound.meta,
+        packet: inbound.packet,
+    };
+    DatagramEvent::Association(handle, AssociationEvent(kind))
+}
+
+/// The INIT of a packet that has nothing else.
+fn sole_init(packet: &[u8]) -> Option<Init<'_>> {
+    let mut chunks = chunks(packet);
+    let first = chunks.next()?.ok()?;
+    match (Chunk::parse(first), chunks.next()) {
+        (Ok(Chunk::Init(init)), None) => Some(init),
+        _ => None,
+    }
+}

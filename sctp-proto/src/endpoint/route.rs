@@ -1,0 +1,132 @@
+//! Which association a packet belongs to.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use rand::{RngExt, rngs::StdRng};
+use rustc_hash::FxHashMap;
+use slab::Slab;
+use smallvec::SmallVec;
+
+use crate::ids::{AssociationHandle, Ports};
+
+/// First of the ports that `connect` chooses from; 65535 is the last (RFC 6335 §6).
+const FIRST_DYNAMIC_PORT: u16 = 49_152;
+const DYNAMIC_PORTS: u16 = u16::MAX - FIRST_DYNAMIC_PORT + 1;
+
+/// How packets of one association look. Waiting peers have routes, too.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// The verification tag of its incoming packets.
+    pub(super) tag: u32,
+    pub(super) ports: Ports,
+    /// Addresses of the peer, canonical (no IPv4-mapped ones).
+    pub(super) peers: SmallVec<[IpAddr; 2]>,
+}
+
+/// Routes by tag and by peer.
+///
+/// The UDP port of a peer is no part of its identity: a NAT may change it at any time (RFC 6951
+/// §5.4). A tag serves all addresses of a peer and costs one lookup with a cheap hash, since tags
+/// are chosen here at random; addresses and ports are chosen by whoever sends, and get SipHash
+/// with a random key.
+//
+// TIME-WAIT: a tag that must not be used again for a while would be kept in `tags` after `remove`.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    routes: Slab<Route>,
+    tags: FxHashMap<u32, usize>,
+    peers: HashMap<(IpAddr, Ports), usize>,
+}
+
+impl Routes {
+    pub(super) fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Adds a route. The tag must not be in use, nor any of its (peer, ports).
+    pub(super) fn insert(&mut self, mut route: Route) -> AssociationHandle {
+        let entry = self.routes.vacant_entry();
+        let key = entry.key();
+        for ip in &mut route.peers {
+            *ip = ip.to_canonical();
+            self.peers.insert((*ip, route.ports), key);
+        }
+        self.tags.insert(route.tag, key);
+        entry.insert(route);
+        AssociationHandle(key)
+    }
+
+    pub(super) fn remove(&mut self, handle: AssociationHandle) {
+        let Some(route) = self.routes.try_remove(handle.0) else {
+            return;
+        };
+        self.tags.remove(&route.tag);
+        for ip in route.peers {
+            self.peers.remove(&(ip, route.ports));
+        }
+    }
+
+    /// Gives an association another tag (after a restart). The new one must not be in use.
+    pub(super) fn retag(&mut self, handle: AssociationHandle, tag: u32) {
+        if let Some(route) = self.routes.get_mut(handle.0) {
+            self.tags.remove(&route.tag);
+            route.tag = tag;
+            self.tags.insert(tag, handle.0);
+        }
+    }
+
+    pub(super) fn by_tag(&self, tag: u32) -> Option<AssociationHandle> {
+        self.tags.get(&tag).copied().map(AssociationHandle)
+    }
+
+    pub(super) fn by_peer(&self, ip: IpAddr, ports: Ports) -> Option<AssociationHandle> {
+        let key = self.peers.get(&(ip.to_canonical(), ports))?;
+        Some(AssociationHandle(*key))
+    }
+
+    /// By tag, if the packet comes from an address of that association and has its ports.
+    pub(super) fn by_packet(
+        &self,
+        tag: u32,
+        ip: IpAddr,
+        ports: Ports,
+    ) -> Option<AssociationHandle> {
+        let key = *self.tags.get(&tag)?;
+        let route = &self.routes[key];
+        let ours = route.ports == ports && route.peers.contains(&ip.to_canonical());
+        ours.then_some(AssociationHandle(key))
+    }
+
+    /// A random tag that no association uses (§5.3.1).
+    pub(super) fn fresh_tag(&self, rng: &mut StdRng) -> u32 {
+        loop {
+            let tag = rng.random();
+            if tag != 0 && !self.tags.contains_key(&tag) {
+                return tag;
+            }
+        }
+    }
+
+    /// Whether `ports` lead to none of these peers yet.
+    pub(super) fn is_free(&self, peers: &[IpAddr], ports: Ports) -> bool {
+        peers.iter().all(|ip| self.by_peer(*ip, ports).is_none())
+    }
+
+    /// A random local port that is free towards all of these peers. Takes at most one lookup per
+    /// dynamic port and peer.
+    pub(super) fn free_port(&self, rng: &mut StdRng, peers: &[IpAddr], remote: u16) -> Option<u16> {
+        let start = rng.random_range(0..DYNAMIC_PORTS);
+        (0..DYNAMIC_PORTS)
+            .map(|step| FIRST_DYNAMIC_PORT + (start + step) % DYNAMIC_PORTS)
+            .find(|local| {
+                let ports = Ports {
+                    local: *local,
+                    remote,
+                };
+                self.is_free(peers, ports)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests;

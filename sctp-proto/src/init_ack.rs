@@ -1,0 +1,109 @@
+//! The answer to an INIT (§5.1 B, §5.2.1, §5.2.2), by the endpoint or by an association.
+
+use crate::{
+    capabilities::{Capabilities, PeerParams},
+    config::AssociationConfig,
+    cookie::{CookieJar, StateCookie},
+    ids::{Ports, Tsn},
+    time::Instant,
+    transmit::{DatagramMeta, Transmit},
+    wire::{CommonHeader, Init, InitFields, PacketWriter, ParamWriter, kind},
+};
+
+/// Largest INIT ACK: it leaves before anything is known about the path, so that it has to fit into
+/// an IPv6 packet of 1280 bytes: IPv6 40, UDP 8.
+const MAX_SIZE: usize = 1280 - 40 - 8;
+
+/// This side of an INIT ACK.
+#[derive(Debug)]
+pub(crate) struct InitAck<'a> {
+    pub(crate) cookies: &'a CookieJar,
+    /// What is offered: streams, window, extensions.
+    pub(crate) config: &'a AssociationConfig,
+    /// The tag that the peer is to use.
+    pub(crate) local_tag: u32,
+    pub(crate) local_initial_tsn: Tsn,
+    /// (local, peer); 0 unless an association exists.
+    pub(crate) tie_tags: (u32, u32),
+}
+
+impl InitAck<'_> {
+    /// Appends the packet that answers `init` to `buf`. The cookie in it has all that is needed to
+    /// make the association; nothing else is kept.
+    pub(crate) fn write(
+        &self,
+        now: Instant,
+        meta: &DatagramMeta,
+        ports: Ports,
+        init: &Init<'_>,
+        peer: &PeerParams<'_>,
+        buf: &mut Vec<u8>,
+    ) -> Transmit {
+        let capabilities = Capabilities::offered(self.config).and(peer.capabilities);
+        //= RFC 9260 §5.1.1
+        //# If the peer's
+        //# MIS is less than the endpoint's OS, meaning that the peer is
+        //# incapable of supporting all the outbound streams the endpoint wants
+        //# to configure, the endpoint MUST use MIS outbound streams and MAY
+        //# report any shortage to the upper layer.
+        let outbound_streams = self.config.outbound_streams.min(init.inbound_streams);
+        let cookie = StateCookie {
+            created: self.cookies.timestamp(now),
+            lifetime: self.cookies.lifetime(peer.cookie_preservative),
+            local_tag: self.local_tag,
+            peer_tag: init.initiate_tag,
+            local_initial_tsn: self.local_initial_tsn,
+            peer_initial_tsn: init.initial_tsn,
+            outbound_streams,
+            inbound_streams: self.config.max_inbound_streams.min(init.outbound_streams),
+            local_a_rwnd: self.config.receive_window,
+            peer_a_rwnd: init.a_rwnd,
+            ports,
+            remote: meta.remote,
+            tie_tags: self.tie_tags,
+            capabilities,
+            peer_addresses: peer.addresses.clone(),
+        };
+
+        let mut params = ParamWriter::new();
+        params.state_cookie(&self.cookies.seal(&cookie));
+        // Only what both sides can do: a peer that knows no extensions need not hear of ours, and
+        // the packet stays small.
+        capabilities.write_params(&mut params);
+        //= RFC 9260 §3.2.2
+        //# If the receiver of an INIT chunk detects unrecognized parameters and
+        //# has to report them according to Section 3.2.1, it MUST put the
+        //# "Unrecognized Parameter" parameter(s) in the INIT ACK chunk sent in
+        //# response to the INIT chunk.
+        for tlv in &peer.unrecognized {
+            params.unrecognized_parameter(tlv);
+        }
+
+        //= RFC 9260 §5.1
+        //# In the response, besides filling in other
+        //# parameters, "Z" MUST set the Verification Tag field to Tag_A and
+        //# also provide its own Verification Tag (Tag_Z) in the Initiate Tag
+        //# field.
+        let header = CommonHeader {
+            source_port: ports.local,
+            destination_port: ports.remote,
+            verification_tag: init.initiate_tag,
+        };
+        let fixed = InitFields {
+            initiate_tag: self.local_tag,
+            a_rwnd: self.config.receive_window,
+            outbound_streams,
+            inbound_streams: self.config.max_inbound_streams,
+            initial_tsn: self.local_initial_tsn,
+        };
+        let mut packet = PacketWriter::new(buf, MAX_SIZE, &header);
+        packet.init(kind::INIT_ACK, &fixed, &params);
+        //= RFC 9260 §5.1
+        //# An endpoint MUST send the INIT ACK chunk to the IP address from which
+        //# it received the INIT chunk.
+        Transmit::reply(meta, packet.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests;
