@@ -23,6 +23,7 @@ mod error;
 mod ids;
 mod init_ack;
 mod message;
+mod rx;
 mod serial;
 mod time;
 mod transmit;

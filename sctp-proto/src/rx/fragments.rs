@@ -1,0 +1,276 @@
+//! Runs: fragments of one message with none missing between them.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use super::{
+    reassembly::RxChunk,
+    store::{Chunk, Id, List, Store},
+};
+use crate::{
+    ids::{Ppid, StreamId},
+    serial::before32,
+};
+
+/// Where a fragment belongs.
+///
+/// A lane is one message with I-DATA, where the fragments are numbered by FSN. With DATA it is the
+/// stream: the fragments of a message have consecutive TSNs (§6.9), which also tells unordered
+/// messages apart, so that the TSN is the number and the B and E bits bound the message. A peer
+/// that gives a message TSNs with another stream's between them has one that is never complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    lane: u64,
+    number: u32,
+}
+
+impl Key {
+    pub(super) fn new(chunk: &RxChunk, interleaving: bool) -> Self {
+        let lane = u64::from(chunk.stream.0) << 33;
+        if !interleaving {
+            return Self {
+                lane,
+                number: chunk.tsn.value(),
+            };
+        }
+        Self {
+            lane: lane | u64::from(chunk.unordered) << 32 | u64::from(chunk.seq),
+            number: if chunk.begin { 0 } else { chunk.fsn },
+        }
+    }
+
+    fn at(self, number: u32) -> Self {
+        Self { number, ..self }
+    }
+
+    fn whole_stream(stream: StreamId) -> RangeInclusive<Self> {
+        let lane = u64::from(stream.0) << 33;
+        let last = lane | (u64::MAX >> 31);
+        Self { lane, number: 0 }..=Self {
+            lane: last,
+            number: u32::MAX,
+        }
+    }
+}
+
+/// Fragments of one message in a row, perhaps all of them. Empty only when what came from the
+/// message's beginning was delivered (partial delivery): then it keeps the place.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) list: List,
+    /// Number of the fragment that would come next.
+    end: u32,
+    /// Everything before the first is here or delivered.
+    pub(super) begins: bool,
+    ends: bool,
+    pub(super) unordered: bool,
+    pub(super) seq: u32,
+    /// Known if `begins`.
+    pub(super) ppid: Ppid,
+}
+
+impl Run {
+    pub(super) fn is_complete(&self) -> bool {
+        self.begins && self.ends
+    }
+
+    fn is_of_message(&self, chunk: &RxChunk) -> bool {
+        self.unordered == chunk.unordered && (chunk.unordered || self.seq == chunk.seq)
+    }
+}
+
+/// The runs that a fragment joins.
+#[derive(Debug, Default)]
+pub(super) struct Joins {
+    before: Option<Key>,
+    after: Option<Key>,
+}
+
+/// All runs, by the number of their first fragment. Each operation costs O(log runs), in whatever
+/// order fragments come.
+#[derive(Debug)]
+pub(super) struct Runs {
+    interleaving: bool,
+    map: BTreeMap<Key, Run>,
+}
+
+impl Runs {
+    pub(super) fn new(interleaving: bool) -> Self {
+        Self {
+            interleaving,
+            map: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Run> {
+        self.map.get(&key)
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Run> {
+        self.map.remove(&key)
+    }
+
+    /// Whether the run has something to deliver in part: its first fragment is of those that the
+    /// cumulative TSN covers.
+    pub(super) fn is_deliverable(&self, key: Key, store: &Store) -> bool {
+        let first = self.get(key).and_then(|run| run.list.first());
+        first.is_some_and(|id| !store.is_above(id))
+    }
+
+    /// Where the fragment fits, or in what it contradicts those that are here. Changes nothing.
+    pub(super) fn admit(&self, key: Key, chunk: &RxChunk) -> Result<Joins, &'static str> {
+        let mut joins = Joins::default();
+        let before = self.before(key);
+        if let Some((first, run)) = before {
+            if before32(key.number, run.end) {
+                return Err("fragment received twice");
+            }
+            if self.interleaving && chunk.begin {
+                return Err("fragments before the first of their message");
+            }
+            let adjacent = run.end == key.number;
+            if run.ends && !chunk.begin && (adjacent || self.interleaving) {
+                return Err("fragment after the last of its message");
+            }
+            if adjacent && !run.ends {
+                if chunk.begin {
+                    return Err("message begins within another");
+                }
+                if !run.is_of_message(chunk) {
+                    return Err("fragment within another message");
+                }
+                joins.before = Some(first);
+            }
+        } else if self.interleaving && !chunk.begin && key.number == 0 {
+            return Err("first fragment without B bit");
+        }
+        if let Some((first, run)) = self.after(key) {
+            let adjacent = first.number == key.number.wrapping_add(1);
+            if (adjacent && chunk.end != run.begins)
+                || (self.interleaving && (chunk.end || run.begins))
+            {
+                return Err("fragments beyond the ends of their message");
+            }
+            if adjacent && !chunk.end {
+                if !run.is_of_message(chunk) {
+                    return Err("fragment within another message");
+                }
+                joins.after = Some(first);
+            }
+        }
+        Ok(joins)
+    }
+
+    /// Puts a chunk where `admit` found its place; returns the key of its run.
+    pub(super) fn place(&mut self, joins: Joins, id: Id, store: &mut Store) -> Key {
+        let chunk = store.get(id);
+        let mut key = chunk.key;
+        let mut run = Run {
+            list: List::one(id),
+            end: key.number.wrapping_add(1),
+            begins: chunk.begin,
+            ends: chunk.end,
+            unordered: chunk.unordered,
+            seq: chunk.seq,
+            ppid: chunk.ppid,
+        };
+        if let Some(after) = joins.after.and_then(|key| self.map.remove(&key)) {
+            run.list = store.join(run.list, after.list);
+            run.end = after.end;
+            run.ends = after.ends;
+        }
+        if let Some(first) = joins.before
+            && let Some(before) = self.map.get_mut(&first)
+        {
+            key = first;
+            before.list = store.join(before.list, run.list);
+            before.end = run.end;
+            before.ends = run.ends;
+        } else {
+            self.map.insert(key, run);
+        }
+        key
+    }
+
+    /// Takes from the front what may be delivered in part; returns the run's new key.
+    pub(super) fn consume(
+        &mut self,
+        key: Key,
+        store: &mut Store,
+        mut take: impl FnMut(Chunk, Ppid),
+    ) -> Key {
+        let Some(mut run) = self.map.remove(&key) else {
+            return key;
+        };
+        let mut number = key.number;
+        while run.list.first().is_some_and(|id| !store.is_above(id)) {
+            if let Some(chunk) = store.pop_front(&mut run.list) {
+                number = number.wrapping_add(1);
+                take(chunk, run.ppid);
+            }
+        }
+        let key = key.at(number);
+        self.map.insert(key, run);
+        key
+    }
+
+    /// Takes one chunk out of the store and out of the run that has it.
+    pub(super) fn extract(&mut self, id: Id, store: &mut Store) -> Chunk {
+        let key = store.get(id).key;
+        let first = self.before(key).map_or(key, |(first, _)| first);
+        let Some(run) = self.map.remove(&first) else {
+            return store.split_at(List::one(id), id).1;
+        };
+        let (before, chunk, after) = store.split_at(run.list, id);
+        if !after.is_empty() {
+            let rest = Run {
+                list: after,
+                begins: false,
+                ..run
+            };
+            self.map.insert(key.at(key.number.wrapping_add(1)), rest);
+        }
+        if !before.is_empty() || (run.begins && !chunk.begin) {
+            self.map.insert(
+                first,
+                Run {
+                    list: before,
+                    end: key.number,
+                    ends: false,
+                    ..run
+                },
+            );
+        }
+        chunk
+    }
+
+    /// Drops all that a stream has here; returns the cost that it had.
+    pub(super) fn drop_stream(&mut self, stream: StreamId, store: &mut Store) -> usize {
+        let mut freed = 0;
+        let range = Key::whole_stream(stream);
+        while let Some((&key, _)) = self.map.range(range.clone()).next() {
+            if let Some(run) = self.map.remove(&key) {
+                freed += store.drop_list(run.list);
+            }
+        }
+        freed
+    }
+
+    /// The last run of the lane that begins at or before `key`, round the circle of numbers.
+    fn before(&self, key: Key) -> Option<(Key, &Run)> {
+        let (&first, run) = self
+            .map
+            .range(key.at(0)..=key)
+            .next_back()
+            .or_else(|| self.map.range(key..=key.at(u32::MAX)).next_back())?;
+        (!before32(key.number, first.number)).then_some((first, run))
+    }
+
+    /// The first run of the lane that begins after `key`, round the circle of numbers.
+    fn after(&self, key: Key) -> Option<(Key, &Run)> {
+        let beyond = key.number.checked_add(1).map(|number| key.at(number));
+        let (&first, run) = beyond
+            .and_then(|next| self.map.range(next..=key.at(u32::MAX)).next())
+            .or_else(|| self.map.range(key.at(0)..=key).next())?;
+        before32(key.number, first.number).then_some((first, run))
+    }
+}

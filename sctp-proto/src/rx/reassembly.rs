@@ -1,0 +1,699 @@
+//! DATA and I-DATA chunks to messages, within one receive window.
+
+use std::{
+    collections::{BTreeMap, hash_map::Entry},
+    mem::take,
+};
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+
+use super::{
+    fragments::{Key, Runs},
+    stall::{Expired, Stalls, Usage},
+    store::{CHUNK_OVERHEAD, List, Store, cost},
+    stream::{Partial, Readiness, Stream},
+};
+use crate::{
+    config::AssociationConfig,
+    ids::{Ppid, StreamId, Tsn},
+    message::{Message, MessageData},
+    serial::before32,
+    time::Instant,
+};
+
+/// One chunk with user data, its TSN known to be new.
+#[derive(Debug)]
+pub(crate) struct RxChunk {
+    pub(crate) tsn: Tsn,
+    pub(crate) stream: StreamId,
+    pub(crate) unordered: bool,
+    pub(crate) begin: bool,
+    pub(crate) end: bool,
+    /// SSN (DATA) or MID (I-DATA).
+    pub(crate) seq: u32,
+    /// FSN (I-DATA without B bit).
+    pub(crate) fsn: u32,
+    /// Means something with the B bit only.
+    pub(crate) ppid: Ppid,
+    /// The user data, a slice of the datagram.
+    pub(crate) payload: Bytes,
+    /// Size of the buffer that `payload` keeps from being freed: that of the datagram or, if that
+    /// is a slice itself, of what it is a slice of.
+    pub(crate) buffer: u32,
+    /// The TSN is the one after the cumulative TSN, which will advance by this chunk.
+    pub(crate) cumulative: bool,
+}
+
+/// Why a chunk was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RxError {
+    /// It does not fit the window: to be dropped, and not to be acknowledged. An honest peer runs
+    /// into this when its chunks are so small that the overhead outweighs them.
+    NoRoom,
+    /// The peer contradicts itself: to be answered with ABORT, Protocol Violation.
+    Violation(&'static str),
+}
+
+/// Holds what cannot be delivered yet, or was not read yet.
+///
+/// Every method is O(log chunks) for each chunk that it takes or gives, and a message in order that
+/// is one chunk costs two look-ups of its stream and no allocation.
+#[derive(Debug)]
+pub(crate) struct Reassembly {
+    window: usize,
+    /// Room that a full packet needs; the window is closed rather than opened by less.
+    packet: usize,
+    inbound_streams: u16,
+    interleaving: bool,
+    streams: FxHashMap<StreamId, Stream>,
+    store: Store,
+    runs: Runs,
+    /// Ordered messages that have their first fragment and wait for earlier ones, by stream and
+    /// SSN or MID.
+    waiting: BTreeMap<(StreamId, u32), Key>,
+    readiness: Readiness,
+    /// Sixteen times the usual payload of a chunk: a moving average.
+    payload_x16: usize,
+    /// The window is short: incomplete messages are delivered in parts.
+    pressure: bool,
+    /// A chunk was refused, and nothing was freed since.
+    refused: bool,
+    stalls: Stalls,
+}
+
+/// Chunks.
+impl Reassembly {
+    pub(crate) fn new(
+        config: &AssociationConfig,
+        inbound_streams: u16,
+        interleaving: bool,
+    ) -> Self {
+        let window = config.receive_window as usize;
+        Self {
+            window,
+            packet: usize::from(config.path_mtu).min(window / 2),
+            inbound_streams,
+            interleaving,
+            streams: FxHashMap::default(),
+            store: Store::default(),
+            runs: Runs::new(interleaving),
+            waiting: BTreeMap::new(),
+            readiness: Readiness::default(),
+            payload_x16: 16 * usize::from(config.path_mtu),
+            pressure: false,
+            refused: false,
+            stalls: Stalls::new(config.stall_timeout, window),
+        }
+    }
+
+    /// Whether the peer may use this stream. What comes on another is acknowledged, answered with
+    /// ERROR, Invalid Stream Identifier, and discarded (§6.5); `insert` does the last.
+    pub(crate) fn is_valid(&self, stream: StreamId) -> bool {
+        stream.0 < self.inbound_streams
+    }
+
+    /// Whether a chunk with this much user data fits. If not, what is incomplete is offered for
+    /// partial delivery from now on; the caller may `renege` and ask again.
+    ///
+    /// Whatever its size, one chunk fits when nothing is held: the largest that an honest peer
+    /// sends may exceed a small window.
+    pub(crate) fn has_room(&mut self, stream: StreamId, payload: usize) -> bool {
+        let held = self.store.held();
+        if held == 0 || held + cost(payload) <= self.window {
+            return true;
+        }
+        if !self.is_valid(stream) || self.is_discarding(stream) {
+            return true;
+        }
+        self.refused = true;
+        if !self.pressure {
+            self.pressure = true;
+            self.offer_all();
+        }
+        false
+    }
+
+    /// Takes a chunk whose TSN is new. On an error nothing changes.
+    //= RFC 9260 §6.2
+    //# When the receiver's advertised window is 0, the receiver MUST drop
+    //# any new incoming DATA chunk with a TSN larger than the largest TSN
+    //# received so far.
+    pub(crate) fn insert(&mut self, chunk: RxChunk) -> Result<(), RxError> {
+        let id = chunk.stream;
+        if !self.has_room(id, chunk.payload.len()) {
+            return Err(RxError::NoRoom);
+        }
+        if !self.is_valid(id) {
+            return Ok(());
+        }
+        let key = Key::new(&chunk, self.interleaving);
+        let joins = self.runs.admit(key, &chunk).map_err(RxError::Violation)?;
+        let stream = self.streams.entry(id).or_default();
+        if stream.discarding {
+            return Ok(());
+        }
+        let RxChunk {
+            unordered,
+            begin,
+            end,
+            seq,
+            cumulative,
+            ..
+        } = chunk;
+        if !unordered {
+            if self.interleaving && before32(seq, stream.next) {
+                return Err(RxError::Violation("message identifier used before"));
+            }
+            if begin && self.has_begun(id, seq) {
+                return Err(RxError::Violation("two messages with one sequence number"));
+            }
+        }
+        self.charge(id, chunk.payload.len());
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Ok(());
+        };
+        let node = self.store.insert(chunk, key);
+        if begin && end && (unordered || seq == stream.next) {
+            stream.ready = self.store.join(stream.ready, List::one(node));
+            self.readiness.announce(id, stream);
+            if !unordered {
+                self.delivered(id);
+            }
+        } else {
+            let run = self.runs.place(joins, node, &mut self.store);
+            if !cumulative {
+                self.store.raise(node);
+            }
+            if begin && !unordered {
+                if seq == stream.next {
+                    stream.head = Some(run);
+                } else {
+                    self.waiting.insert((id, seq), run);
+                }
+            }
+            self.extended(id, run);
+            if cumulative {
+                self.settled(node);
+            }
+        }
+        self.watch_pressure();
+        Ok(())
+    }
+
+    /// The cumulative TSN advanced to `cumulative`: what it passed is not reneged any more, and may
+    /// be delivered in part. To be called after each insert for which it advanced; work is bounded
+    /// by the chunks it passed.
+    pub(crate) fn on_cumulative(&mut self, cumulative: Tsn) {
+        while let Some(id) = self.store.settle_one(cumulative) {
+            self.settled(id);
+        }
+    }
+
+    /// Gives up the undeliverable chunk with the highest TSN, if that is after `than`, to make room
+    /// for one that is lower; returns its TSN, for the caller to take from the [`TsnMap`].
+    ///
+    /// [`TsnMap`]: super::TsnMap
+    //= RFC 9260 §6.2
+    //# Also, if the new incoming DATA chunk holds a TSN
+    //# value less than the largest TSN received so far, then the receiver
+    //# SHOULD drop the largest TSN held for reordering and accept the new
+    //# incoming DATA chunk.
+    pub(crate) fn renege(&mut self, cumulative: Tsn, than: Tsn) -> Option<Tsn> {
+        let id = self.store.highest_above(cumulative)?;
+        if !than.before(self.store.get(id).tsn) {
+            return None;
+        }
+        let chunk = self.runs.extract(id, &mut self.store);
+        if chunk.begin && !chunk.unordered {
+            self.waiting.remove(&(chunk.stream, chunk.seq));
+            if let Some(stream) = self.streams.get_mut(&chunk.stream)
+                && stream.next == chunk.seq
+            {
+                stream.head = None;
+            }
+        }
+        self.release(chunk.stream, cost(chunk.payload.len()));
+        Some(chunk.tsn)
+    }
+
+    /// End of a receive batch: copies each payload that came since the last call, is still held
+    /// and takes less than half of the buffer that it slices.
+    ///
+    /// So the buffers pinned are at most twice what is counted, however little of each is left.
+    /// The rule looks at each chunk alone: chunks that share a buffer are read at different times,
+    /// and the last of them would pin it all. What is read within its batch is never copied.
+    pub(crate) fn compact(&mut self) {
+        self.store.compact();
+    }
+}
+
+/// Messages.
+impl Reassembly {
+    /// A stream that became readable; given once until `recv` has found it empty.
+    pub(crate) fn poll_readable(&mut self) -> Option<StreamId> {
+        while let Some(id) = self.readiness.next_edge() {
+            if self.streams.get_mut(&id).is_some_and(Readiness::take_edge) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The next message of a stream, or the next part of one.
+    pub(crate) fn recv(&mut self, id: StreamId) -> Option<Message> {
+        let stream = self.streams.get_mut(&id)?;
+        let message = match stream.partial {
+            Partial::Begun(key) => self.recv_part(id, key),
+            _ if !stream.ready.is_empty() => self.recv_ready(id),
+            Partial::Offered(key) => self.recv_part(id, key),
+            Partial::None => None,
+        };
+        if message.is_some() {
+            self.stalls.read(id);
+        } else if let Some(stream) = self.streams.get_mut(&id) {
+            Readiness::exhausted(stream);
+        }
+        message
+    }
+
+    /// The next message, or part of one, of any stream: one from each that has something, in turn,
+    /// so that a busy stream does not starve the others.
+    pub(crate) fn recv_any(&mut self) -> Option<Message> {
+        while let Some(id) = self.readiness.next_turn() {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                Readiness::take_turn(stream);
+            }
+            let Some(message) = self.recv(id) else {
+                continue;
+            };
+            if let Some(stream) = self.streams.get_mut(&id) {
+                if is_readable(stream, &self.runs, &self.store) {
+                    self.readiness.announce(id, stream);
+                } else {
+                    Readiness::exhausted(stream);
+                }
+            }
+            return Some(message);
+        }
+        None
+    }
+
+    fn recv_ready(&mut self, id: StreamId) -> Option<Message> {
+        let stream = self.streams.get_mut(&id)?;
+        let (mut data, mut freed) = (MessageData::default(), 0);
+        let first = self.store.get(stream.ready.first()?);
+        let (ppid, unordered, mut tsn) = (first.ppid, first.unordered, first.tsn);
+        while let Some(chunk) = self.store.pop_front(&mut stream.ready) {
+            freed += cost(chunk.payload.len());
+            data.push(chunk.payload);
+            tsn = chunk.tsn;
+            if chunk.end {
+                break;
+            }
+        }
+        self.release(id, freed);
+        Some(Message {
+            stream: id,
+            ppid,
+            unordered,
+            tsn,
+            complete: true,
+            data,
+        })
+    }
+
+    fn recv_part(&mut self, id: StreamId, key: Key) -> Option<Message> {
+        let (mut part, mut freed) = (None::<Message>, 0);
+        let next = self.runs.consume(key, &mut self.store, |chunk, ppid| {
+            freed += cost(chunk.payload.len());
+            let message = part.get_or_insert_with(|| Message {
+                stream: id,
+                ppid,
+                unordered: chunk.unordered,
+                tsn: chunk.tsn,
+                complete: false,
+                data: MessageData::default(),
+            });
+            message.tsn = chunk.tsn;
+            message.data.push(chunk.payload);
+        });
+        let part = part?;
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.partial = Partial::Begun(next);
+            for place in [&mut stream.head, &mut stream.loose] {
+                if *place == Some(key) {
+                    *place = Some(next);
+                }
+            }
+        }
+        self.release(id, freed);
+        Some(part)
+    }
+}
+
+/// The window.
+impl Reassembly {
+    /// Bytes that count against the window.
+    pub(crate) fn held(&self) -> usize {
+        self.store.held()
+    }
+
+    /// The window to advertise. The peer counts payload only, so it is told how much payload fits,
+    /// given the usual size of its chunks, and need not overrun for the overhead.
+    //= RFC 9260 §6.2
+    //# The receiver MUST also
+    //# have an algorithm for advertising its receive window to avoid
+    //# receiver silly window syndrome (SWS), as described in [RFC1122].
+    pub(crate) fn a_rwnd(&self) -> u32 {
+        let free = self.free();
+        if free < self.packet {
+            return 0;
+        }
+        let payload =
+            free as u64 * self.payload_x16 as u64 / (self.payload_x16 + 16 * CHUNK_OVERHEAD) as u64;
+        u32::try_from(payload.max(self.packet as u64)).unwrap_or(u32::MAX)
+    }
+
+    /// Whether so much was read since `last_advertised` was sent that the peer should be told: a
+    /// quarter of the window, or two packets' worth for a peer that could send less than that.
+    //= RFC 9260 §6.2
+    //# The receiver MUST avoid
+    //# sending a large number of window updates -- in particular, large
+    //# bursts of them.
+    pub(crate) fn window_update_due(&self, last_advertised: u32) -> bool {
+        let (last, current) = (last_advertised as usize, self.a_rwnd() as usize);
+        let two = (2 * self.packet).min(self.window / 2);
+        current >= last + self.window / 4 || (last < two && current >= two.max(last + self.packet))
+    }
+
+    fn free(&self) -> usize {
+        self.window.saturating_sub(self.store.held())
+    }
+
+    /// Counts a chunk that is about to be stored.
+    fn charge(&mut self, id: StreamId, payload: usize) {
+        self.payload_x16 = self.payload_x16 - self.payload_x16 / 16 + payload;
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.bytes += cost(payload);
+            if stream.bytes > self.stalls.share() && !stream.large {
+                stream.large = true;
+                self.stalls.grown(id);
+            }
+        }
+    }
+
+    /// Counts what left the store.
+    fn release(&mut self, id: StreamId, bytes: usize) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.bytes -= bytes;
+            if stream.large && stream.bytes <= self.stalls.share() {
+                stream.large = false;
+                self.stalls.shrunk(id);
+            }
+        }
+        self.refused = false;
+        if self.pressure && self.free() >= self.window / 2 {
+            self.pressure = false;
+        }
+    }
+
+    /// Begins partial delivery early enough that the window need not close before: with a quarter
+    /// left.
+    fn watch_pressure(&mut self) {
+        let low = (self.window / 4).max((2 * self.packet).min(self.window / 2));
+        if !self.pressure && self.free() < low {
+            self.pressure = true;
+            self.offer_all();
+        }
+    }
+
+    /// Offers what is incomplete on all streams. Pressure begins and ends a quarter of the window
+    /// apart, so that this walk over the streams is rare.
+    fn offer_all(&mut self) {
+        for (&id, stream) in &mut self.streams {
+            offer(id, stream, &self.runs, &self.store, &mut self.readiness);
+        }
+    }
+}
+
+/// Streams that nobody reads, that are stopped, or that the peer resets.
+impl Reassembly {
+    /// A stream that is newly stalled: it holds more than max(64 KiB, window/8), more than half of
+    /// the window is in use, and it is not being read. To be called after each input and command.
+    pub(crate) fn poll_stalled(&mut self, now: Instant) -> Option<StreamId> {
+        self.stalls.poll(now, self.usage())
+    }
+
+    /// When `discard_stalled` may have something to do, if no one reads.
+    pub(crate) fn stall_deadline(&self) -> Option<Instant> {
+        self.stalls.deadline()
+    }
+
+    /// Discards a stream that was stalled for the stall time-out or, if the window has been full
+    /// and nothing was read for as long, the stream that holds most; returns it with the bytes
+    /// freed. To be called until it returns `None`.
+    pub(crate) fn discard_stalled(&mut self, now: Instant) -> Option<(StreamId, usize)> {
+        let id = match self.stalls.expired(now, self.usage())? {
+            Expired::Stream(id) => id,
+            Expired::Largest => *self
+                .streams
+                .iter()
+                .max_by_key(|(id, s)| (s.bytes, id.0))
+                .map(|(id, _)| id)?,
+        };
+        self.stalls.relieved();
+        Some((id, self.discard(id)))
+    }
+
+    /// Discards what the stream holds, and what comes on it until the peer resets it.
+    pub(crate) fn stop(&mut self, id: StreamId) {
+        if self.is_valid(id) {
+            self.streams.entry(id).or_default();
+            self.discard(id);
+        }
+    }
+
+    /// Whether what comes on the stream is thrown away.
+    pub(crate) fn is_discarding(&self, id: StreamId) -> bool {
+        self.streams
+            .get(&id)
+            .is_some_and(|stream| stream.discarding)
+    }
+
+    /// The peer reset these streams (`None`: all), and its last TSN before that is reached: message
+    /// numbers begin anew. Complete messages stay readable, incomplete ones are dropped, and
+    /// discarding ends.
+    pub(crate) fn reset(&mut self, streams: Option<&[StreamId]>) {
+        match streams {
+            Some(streams) => streams.iter().for_each(|&id| self.reset_one(id)),
+            None => {
+                let all: Vec<_> = self.streams.keys().copied().collect();
+                all.into_iter().for_each(|id| self.reset_one(id));
+            }
+        }
+    }
+
+    fn reset_one(&mut self, id: StreamId) {
+        if !self.streams.contains_key(&id) {
+            return;
+        }
+        self.drop_undelivered(id);
+        if let Entry::Occupied(mut entry) = self.streams.entry(id) {
+            let stream = entry.get_mut();
+            stream.next = 0;
+            stream.discarding = false;
+            if stream.is_unused() {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Drops all that the stream holds and goes on so.
+    fn discard(&mut self, id: StreamId) -> usize {
+        let mut freed = self.drop_undelivered(id);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            let ready = self.store.drop_list(take(&mut stream.ready));
+            stream.discarding = true;
+            self.release(id, ready);
+            freed += ready;
+        }
+        freed
+    }
+
+    /// Drops the fragments of a stream, and complete messages that wait for others.
+    fn drop_undelivered(&mut self, id: StreamId) -> usize {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return 0;
+        };
+        stream.head = None;
+        stream.loose = None;
+        stream.partial = Partial::None;
+        while let Some((&key, _)) = self.waiting.range((id, 0)..=(id, u32::MAX)).next() {
+            self.waiting.remove(&key);
+        }
+        let freed = self.runs.drop_stream(id, &mut self.store);
+        self.release(id, freed);
+        freed
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            held: self.held(),
+            full: self.refused || self.free() < self.packet,
+        }
+    }
+}
+
+/// How fragments become messages.
+impl Reassembly {
+    /// Whether the first fragment of this ordered message is held.
+    fn has_begun(&self, id: StreamId, seq: u32) -> bool {
+        let Some(stream) = self.streams.get(&id) else {
+            return false;
+        };
+        if seq == stream.next {
+            stream.head.is_some()
+        } else {
+            self.waiting.contains_key(&(id, seq))
+        }
+    }
+
+    /// A run grew: if it is a whole message whose turn it is, it becomes readable, and so may those
+    /// that waited for it.
+    fn extended(&mut self, id: StreamId, key: Key) {
+        let Some(run) = self.runs.get(key) else {
+            return;
+        };
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        if run.is_complete() {
+            if run.unordered {
+                self.deliver(id, key);
+            } else if run.seq == stream.next {
+                self.deliver(id, key);
+                self.delivered(id);
+            }
+        }
+    }
+
+    /// Moves a complete message to those that can be read: behind them, or in front if a part of it
+    /// was read already.
+    fn deliver(&mut self, id: StreamId, key: Key) {
+        let Some(run) = self.runs.remove(key) else {
+            return;
+        };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        self.store.settle_list(run.list);
+        if let Some(first) = run.list.first() {
+            self.store.set_ppid(first, run.ppid);
+        }
+        let front = stream.partial == Partial::Begun(key);
+        if stream.partial.key() == Some(key) {
+            stream.partial = Partial::None;
+        }
+        if stream.loose == Some(key) {
+            stream.loose = None;
+        }
+        stream.ready = if front {
+            self.store.join(run.list, stream.ready)
+        } else {
+            self.store.join(stream.ready, run.list)
+        };
+        self.readiness.announce(id, stream);
+    }
+
+    /// Message `next` of the stream can be read: on to those that waited for it.
+    fn delivered(&mut self, id: StreamId) {
+        let mask = if self.interleaving {
+            u32::MAX
+        } else {
+            u32::from(u16::MAX)
+        };
+        loop {
+            let Some(stream) = self.streams.get_mut(&id) else {
+                return;
+            };
+            stream.head = None;
+            stream.next = stream.next.wrapping_add(1) & mask;
+            if self.waiting.is_empty() {
+                return;
+            }
+            let Some(key) = self.waiting.remove(&(id, stream.next)) else {
+                return;
+            };
+            if !self.runs.get(key).is_some_and(|run| run.is_complete()) {
+                stream.head = Some(key);
+                self.offer_more(id);
+                return;
+            }
+            self.deliver(id, key);
+        }
+    }
+
+    /// The cumulative TSN covers this undelivered chunk now.
+    fn settled(&mut self, node: super::store::Id) {
+        let Some(chunk) = self.store.find(node) else {
+            return;
+        };
+        let id = chunk.stream;
+        if let Some(stream) = self.streams.get_mut(&id)
+            && chunk.unordered
+            && chunk.begin
+            && stream.loose.is_none()
+            && self.runs.get(chunk.key).is_some()
+        {
+            stream.loose = Some(chunk.key);
+        }
+        self.offer_more(id);
+    }
+
+    /// There may be more of a message of this stream to deliver in part.
+    fn offer_more(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.partial != Partial::None {
+            if is_readable(stream, &self.runs, &self.store) {
+                self.readiness.announce(id, stream);
+            }
+        } else if self.pressure {
+            offer(id, stream, &self.runs, &self.store, &mut self.readiness);
+        }
+    }
+}
+
+/// Whether `recv` would find something.
+fn is_readable(stream: &Stream, runs: &Runs, store: &Store) -> bool {
+    match stream.partial {
+        Partial::Begun(key) => runs.is_deliverable(key, store),
+        _ if !stream.ready.is_empty() => true,
+        Partial::Offered(key) => runs.is_deliverable(key, store),
+        Partial::None => false,
+    }
+}
+
+/// Offers an incomplete message of the stream for partial delivery, if one has a beginning that is
+/// acknowledged for good: the ordered one whose turn it is, else an unordered one.
+//= RFC 9260 §6.9
+//# If the data receiver runs out of buffer space while still waiting for
+//# more fragments to complete the reassembly of the message, it SHOULD
+//# dispatch part of its inbound message through a partial delivery API
+//# (see Section 11), freeing some of its receive buffer space so that
+//# the rest of the message can be received.
+fn offer(id: StreamId, stream: &mut Stream, runs: &Runs, store: &Store, readiness: &mut Readiness) {
+    if stream.partial != Partial::None {
+        return;
+    }
+    let mut candidates = [stream.head, stream.loose].into_iter().flatten();
+    if let Some(key) = candidates.find(|&key| runs.is_deliverable(key, store)) {
+        stream.partial = Partial::Offered(key);
+        readiness.announce(id, stream);
+    }
+}
+
+#[cfg(test)]
+mod tests;
