@@ -298,3 +298,174 @@ impl CauseWriter {
         self.cause(cause::RESTART_WITH_NEW_ENCAPSULATION_PORT, &[a, b, c, d])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{chunk::Chunk, tests::assert_chunk};
+
+    #[test]
+    fn bytes_of_each_cause() {
+        let address = [0, 5, 0, 8, 192, 0, 2, 1];
+        let chunk = [0xC5, 0, 0, 6, 1, 2];
+        let mut causes = CauseWriter::new();
+        causes
+            .invalid_stream(StreamId(0x0102))
+            .missing_mandatory_parameters(&[7, 6, 5])
+            .stale_cookie(Duration::from_nanos(999_001))
+            .out_of_resource()
+            .unresolvable_address(&address)
+            .unrecognized_chunk(&chunk)
+            .invalid_mandatory_parameter()
+            .unrecognized_parameters(&[0xC1, 0x23, 0, 4])
+            .no_user_data(Tsn::new(0x0A0B_0C0D))
+            .cookie_while_shutting_down()
+            .restart_with_new_addresses(&address)
+            .user_initiated_abort(b"bye")
+            .protocol_violation(b"no")
+            .restart_with_new_encapsulation_port(9899, 40_000)
+            .cause(0x8001, &[1]);
+        #[rustfmt::skip]
+        let bytes = [
+            0x06, 0x01, 0x00, 0x81,
+            0x00, 0x01, 0x00, 0x08, 0x01, 0x02, 0x00, 0x00,
+            0x00, 0x02, 0x00, 0x0E, 0x00, 0x00, 0x00, 0x03,
+            0x00, 0x07, 0x00, 0x06, 0x00, 0x05, 0x00, 0x00,
+            0x00, 0x03, 0x00, 0x08, 0x00, 0x00, 0x03, 0xE8,
+            0x00, 0x04, 0x00, 0x04,
+            0x00, 0x05, 0x00, 0x0C, 0x00, 0x05, 0x00, 0x08, 0xC0, 0x00, 0x02, 0x01,
+            0x00, 0x06, 0x00, 0x0A, 0xC5, 0x00, 0x00, 0x06, 0x01, 0x02, 0x00, 0x00,
+            0x00, 0x07, 0x00, 0x04,
+            0x00, 0x08, 0x00, 0x08, 0xC1, 0x23, 0x00, 0x04,
+            0x00, 0x09, 0x00, 0x08, 0x0A, 0x0B, 0x0C, 0x0D,
+            0x00, 0x0A, 0x00, 0x04,
+            0x00, 0x0B, 0x00, 0x0C, 0x00, 0x05, 0x00, 0x08, 0xC0, 0x00, 0x02, 0x01,
+            0x00, 0x0C, 0x00, 0x07, b'b', b'y', b'e', 0x00,
+            0x00, 0x0D, 0x00, 0x06, b'n', b'o', 0x00, 0x00,
+            0x00, 0x0E, 0x00, 0x08, 0x26, 0xAB, 0x9C, 0x40,
+            0x80, 0x01, 0x00, 0x05, 0x01, 0x00, 0x00, 0x00,
+        ];
+        assert_chunk(
+            &bytes,
+            |packet| packet.abort(true, &causes),
+            |chunk| {
+                let Chunk::Abort {
+                    t_bit: true,
+                    causes,
+                } = chunk
+                else {
+                    panic!("an ABORT with the T bit")
+                };
+                let parsed: Vec<_> = causes
+                    .iter()
+                    .map(|raw| Cause::parse(raw).unwrap())
+                    .collect();
+                let unknown = RawCause {
+                    code: 0x8001,
+                    info: &[1],
+                    raw: &[0x80, 0x01, 0x00, 0x05, 0x01],
+                };
+                let expected = [
+                    Cause::InvalidStream(StreamId(0x0102)),
+                    Cause::MissingMandatoryParameters(&[0, 7, 0, 6, 0, 5]),
+                    Cause::StaleCookie(Duration::from_millis(1)),
+                    Cause::OutOfResource,
+                    Cause::UnresolvableAddress(&address),
+                    Cause::UnrecognizedChunk(&[0xC5, 0, 0, 6, 1, 2]),
+                    Cause::InvalidMandatoryParameter,
+                    Cause::UnrecognizedParameters(Params::new(&[0xC1, 0x23, 0, 4])),
+                    Cause::NoUserData(Tsn::new(0x0A0B_0C0D)),
+                    Cause::CookieWhileShuttingDown,
+                    Cause::RestartWithNewAddresses(Params::new(&address)),
+                    Cause::UserInitiatedAbort(b"bye"),
+                    Cause::ProtocolViolation(b"no"),
+                    Cause::RestartWithNewEncapsulationPort {
+                        current: 9899,
+                        new: 40_000,
+                    },
+                    Cause::Unknown(unknown),
+                ];
+                assert_eq!(parsed, expected);
+            },
+        );
+    }
+
+    #[test]
+    fn bytes_of_error() {
+        let mut causes = CauseWriter::new();
+        assert!(causes.is_empty());
+        causes.cookie_while_shutting_down();
+        assert!(!causes.is_empty());
+        assert_chunk(
+            &[9, 0, 0, 8, 0, 10, 0, 4],
+            |packet| packet.error(&causes),
+            |chunk| {
+                let Chunk::Error(causes) = chunk else {
+                    panic!("an ERROR")
+                };
+                let owned: Vec<_> = causes.iter().map(RawCause::to_owned).collect();
+                let expected = ErrorCause {
+                    code: cause::COOKIE_WHILE_SHUTTING_DOWN,
+                    info: Bytes::new(),
+                };
+                assert_eq!(owned, [expected]);
+            },
+        );
+    }
+
+    #[test]
+    fn information_that_is_too_short_is_malformed() {
+        for (code, length) in [
+            (cause::INVALID_STREAM, 1),
+            (cause::MISSING_MANDATORY_PARAMETER, 3),
+            (cause::STALE_COOKIE, 3),
+            (cause::NO_USER_DATA, 3),
+            (cause::RESTART_WITH_NEW_ENCAPSULATION_PORT, 3),
+        ] {
+            let info = &[0; 4][..length];
+            let raw = RawCause {
+                code,
+                info,
+                raw: info,
+            };
+            assert!(Cause::parse(raw).is_err(), "cause {code}");
+        }
+    }
+
+    #[test]
+    fn the_count_of_missing_parameters_must_be_true() {
+        for (count, parameters, ok) in [
+            (0_u32, 0, true),
+            (2, 2, true),
+            (1, 2, false),
+            (2, 1, false),
+            (0x8000_0001, 1, false),
+            (u32::MAX, 1, false),
+        ] {
+            let mut info = count.to_be_bytes().to_vec();
+            info.resize(4 + 2 * parameters, 0);
+            let raw = RawCause {
+                code: cause::MISSING_MANDATORY_PARAMETER,
+                info: &info,
+                raw: &info,
+            };
+            assert_eq!(Cause::parse(raw).is_ok(), ok, "{count} in {parameters}");
+        }
+    }
+
+    #[test]
+    fn long_information_is_cut() {
+        let mut causes = CauseWriter::new();
+        causes.unrecognized_chunk(&[1; 60_000]);
+        assert_eq!(causes.as_bytes().len(), 4 + SENT_INFO);
+        causes.missing_mandatory_parameters(&[1; 40_000]);
+        assert_eq!(causes.as_bytes().len(), 2 * (4 + SENT_INFO));
+        let causes = Causes::parse(causes.as_bytes()).unwrap();
+        assert!(causes.iter().all(|cause| Cause::parse(cause).is_ok()));
+        assert!(
+            causes
+                .iter()
+                .all(|cause| cause.to_owned().info.len() == KEPT_INFO)
+        );
+    }
+}

@@ -123,3 +123,78 @@ impl PacketWriter<'_> {
 const fn t_flag(t_bit: bool) -> u8 {
     if t_bit { T_BIT } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{chunk::Chunk, tests::assert_chunk};
+
+    #[test]
+    fn bytes_of_heartbeat_and_its_ack() {
+        assert_chunk(
+            &[4, 0, 0, 11, 0, 1, 0, 7, 9, 8, 7, 0],
+            |packet| packet.heartbeat(kind::HEARTBEAT, &[9, 8, 7]),
+            |chunk| assert_eq!(chunk, Chunk::Heartbeat(&[9, 8, 7])),
+        );
+        assert_chunk(
+            &[5, 0, 0, 8, 0, 1, 0, 4],
+            |packet| packet.heartbeat(kind::HEARTBEAT_ACK, &[]),
+            |chunk| assert_eq!(chunk, Chunk::HeartbeatAck(&[])),
+        );
+    }
+
+    #[test]
+    fn heartbeat_needs_its_parameter() {
+        assert_eq!(heartbeat_info(&[0, 1, 0, 6, 7, 8, 0, 0]), Ok(&[7, 8][..]));
+        assert!(heartbeat_info(&[]).is_err());
+        assert!(heartbeat_info(&[0, 2, 0, 5, 7, 0, 0, 0]).is_err());
+        assert!(heartbeat_info(&[0, 1, 0, 9, 7, 0, 0, 0]).is_err());
+    }
+
+    #[test]
+    fn bytes_of_abort() {
+        for (t_bit, flags) in [(false, 0), (true, 1)] {
+            assert_chunk(
+                &[6, flags, 0, 4],
+                |packet| packet.abort(t_bit, &CauseWriter::new()),
+                |chunk| assert!(matches!(chunk, Chunk::Abort { t_bit: t, .. } if t == t_bit)),
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_of_the_shutdown_chunks() {
+        let cumulative = Tsn::new(0x0102_0304);
+        assert_chunk(
+            &[7, 0, 0, 8, 1, 2, 3, 4],
+            |packet| packet.shutdown(cumulative),
+            |chunk| assert_eq!(chunk, Chunk::Shutdown { cumulative }),
+        );
+        assert_chunk(
+            &[8, 0, 0, 4],
+            |packet| packet.shutdown_ack(),
+            |chunk| assert_eq!(chunk, Chunk::ShutdownAck),
+        );
+        for (t_bit, flags) in [(false, 0), (true, 1)] {
+            assert_chunk(
+                &[14, flags, 0, 4],
+                |packet| packet.shutdown_complete(t_bit),
+                |chunk| assert_eq!(chunk, Chunk::ShutdownComplete { t_bit }),
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_of_the_cookie_chunks() {
+        assert_chunk(
+            &[10, 0, 0, 9, 1, 2, 3, 4, 5, 0, 0, 0],
+            |packet| packet.cookie_echo(&[1, 2, 3, 4, 5]),
+            |chunk| assert_eq!(chunk, Chunk::CookieEcho(&[1, 2, 3, 4, 5])),
+        );
+        assert_chunk(
+            &[11, 0, 0, 4],
+            |packet| packet.cookie_ack(),
+            |chunk| assert_eq!(chunk, Chunk::CookieAck),
+        );
+    }
+}

@@ -34,3 +34,52 @@ fn checksum(packet: &[u8]) -> Option<[u8; 4]> {
     let crc = crc32c::crc32c_append(crc32c::crc32c(&header), chunks);
     Some(crc.to_le_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CRC32c bit by bit, as appendix A defines it.
+    fn reference(bytes: &[u8]) -> u32 {
+        let mut crc = u32::MAX;
+        for &byte in bytes {
+            crc ^= u32::from(byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ if crc & 1 == 1 { 0x82F6_3B78 } else { 0 };
+            }
+        }
+        !crc
+    }
+
+    #[test]
+    fn the_check_value_of_the_polynomial() {
+        assert_eq!(reference(b"123456789"), 0xE306_9283);
+    }
+
+    #[test]
+    fn least_byte_first_over_the_packet_with_the_field_zeroed() {
+        for length in [12, 13, 16, 63, 1024, 1500] {
+            let mut packet: Vec<u8> = (0..length).map(|n| n as u8 ^ 0x5A).collect();
+            assert!(!checksum_ok(&packet));
+            write_checksum(&mut packet);
+            assert!(checksum_ok(&packet));
+            let mut zeroed = packet.clone();
+            zeroed[CHECKSUM].fill(0);
+            assert_eq!(packet[CHECKSUM], reference(&zeroed).to_le_bytes());
+        }
+    }
+
+    /// A COOKIE ACK from port 9899 to port 80 with tag 0x01020304.
+    #[test]
+    fn bytes_of_a_packet() {
+        #[rustfmt::skip]
+        let mut packet = [
+            0x26, 0xAB, 0x00, 0x50,
+            0x01, 0x02, 0x03, 0x04,
+            0x00, 0x00, 0x00, 0x00,
+            0x0B, 0x00, 0x00, 0x04,
+        ];
+        write_checksum(&mut packet);
+        assert_eq!(packet[CHECKSUM], [0x44, 0x78, 0x02, 0xF0]);
+    }
+}

@@ -194,3 +194,104 @@ impl PacketWriter<'_> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{chunk::Chunk, tests::assert_chunk};
+
+    #[test]
+    fn bytes_of_data() {
+        let fields = DataFields {
+            tsn: Tsn::new(0x1122_3344),
+            stream: StreamId(0x0102),
+            seq: 0xAAAA_0304,
+            fsn: 9,
+            ppid: Ppid(0x0506_0708),
+            unordered: false,
+            begin: true,
+            end: true,
+            immediate: true,
+        };
+        #[rustfmt::skip]
+        let bytes = [
+            0x00, 0x0B, 0x00, 0x12,
+            0x11, 0x22, 0x33, 0x44,
+            0x01, 0x02, 0x03, 0x04,
+            0x05, 0x06, 0x07, 0x08,
+            b'h', b'i', 0x00, 0x00,
+        ];
+        let data = Data {
+            tsn: fields.tsn,
+            stream: fields.stream,
+            unordered: false,
+            begin: true,
+            end: true,
+            immediate: true,
+            seq: 0x0304,
+            fsn: 0,
+            ppid: fields.ppid,
+            payload: 28..30,
+        };
+        assert_chunk(
+            &bytes,
+            |packet| packet.data(&fields, b"hi"),
+            |chunk| assert_eq!(chunk, Chunk::Data(data)),
+        );
+    }
+
+    #[test]
+    fn bytes_of_i_data() {
+        let first = DataFields {
+            tsn: Tsn::new(0x1122_3344),
+            stream: StreamId(0x0102),
+            seq: 0xAABB_CCDD,
+            fsn: 7,
+            ppid: Ppid(0x0506_0708),
+            unordered: true,
+            begin: true,
+            end: false,
+            immediate: false,
+        };
+        #[rustfmt::skip]
+        let mut bytes = [
+            0x40, 0x06, 0x00, 0x17,
+            0x11, 0x22, 0x33, 0x44,
+            0x01, 0x02, 0x00, 0x00,
+            0xAA, 0xBB, 0xCC, 0xDD,
+            0x05, 0x06, 0x07, 0x08,
+            b'a', b'b', b'c', 0x00,
+        ];
+        let mut data = Data {
+            tsn: first.tsn,
+            stream: first.stream,
+            unordered: true,
+            begin: true,
+            end: false,
+            immediate: false,
+            seq: first.seq,
+            fsn: 0,
+            ppid: first.ppid,
+            payload: 32..35,
+        };
+        assert_chunk(
+            &bytes,
+            |packet| packet.i_data(&first, b"abc"),
+            |chunk| assert_eq!(chunk, Chunk::IData(data.clone())),
+        );
+
+        let last = DataFields {
+            begin: false,
+            end: true,
+            ..first
+        };
+        bytes[1] = 0x05;
+        bytes[16..20].copy_from_slice(&[0, 0, 0, 7]);
+        (data.begin, data.end, data.fsn, data.ppid) = (false, true, 7, Ppid(0));
+        assert_chunk(
+            &bytes,
+            |packet| packet.i_data(&last, b"abc"),
+            |chunk| assert_eq!(chunk, Chunk::IData(data)),
+        );
+    }
+}

@@ -116,3 +116,60 @@ impl PacketWriter<'_> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{chunk::Chunk, tests::assert_chunk};
+
+    #[test]
+    fn bytes_of_forward_tsn() {
+        #[rustfmt::skip]
+        let bytes = [
+            0xC0, 0x00, 0x00, 0x10,
+            0x00, 0x00, 0x01, 0x00,
+            0x00, 0x01, 0xFF, 0xFF,
+            0x00, 0x02, 0x00, 0x03,
+        ];
+        let skipped = [(StreamId(1), 0xFFFF), (StreamId(2), 3)];
+        assert_chunk(
+            &bytes,
+            |packet| packet.forward_tsn(Tsn::new(256), &skipped),
+            |chunk| {
+                let Chunk::ForwardTsn(forward) = chunk else {
+                    panic!("a FORWARD-TSN")
+                };
+                assert_eq!(forward.new_cumulative, Tsn::new(256));
+                assert!(forward.skipped().eq(skipped));
+            },
+        );
+    }
+
+    #[test]
+    fn bytes_of_i_forward_tsn() {
+        #[rustfmt::skip]
+        let bytes = [
+            0xC2, 0x00, 0x00, 0x18,
+            0x00, 0x00, 0x01, 0x00,
+            0x00, 0x01, 0x00, 0x00,
+            0x00, 0x01, 0x00, 0x00,
+            0x00, 0x01, 0x00, 0x01,
+            0xFF, 0xFF, 0xFF, 0xFF,
+        ];
+        let skipped = [
+            (StreamId(1), false, 0x0001_0000),
+            (StreamId(1), true, u32::MAX),
+        ];
+        assert_chunk(
+            &bytes,
+            |packet| packet.i_forward_tsn(Tsn::new(256), &skipped),
+            |chunk| {
+                let Chunk::IForwardTsn(forward) = chunk else {
+                    panic!("an I-FORWARD-TSN")
+                };
+                assert_eq!(forward.new_cumulative, Tsn::new(256));
+                assert!(forward.skipped().eq(skipped));
+            },
+        );
+    }
+}

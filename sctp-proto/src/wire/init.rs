@@ -98,3 +98,111 @@ impl PacketWriter<'_> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::Duration};
+
+    use super::*;
+    use crate::wire::{
+        chunk::{Chunk, kind},
+        params::{Param, param},
+        tests::assert_chunk,
+    };
+
+    const FIELDS: InitFields = InitFields {
+        initiate_tag: 0xDEAD_BEEF,
+        a_rwnd: 0x0002_0000,
+        outbound_streams: 0x0010,
+        inbound_streams: 0xFFFF,
+        initial_tsn: Tsn::new(0x8000_0001),
+    };
+
+    fn assert_init(init: &Init<'_>, params: &[Param<'_>]) {
+        assert_eq!(init.initiate_tag, FIELDS.initiate_tag);
+        assert_eq!(init.a_rwnd, FIELDS.a_rwnd);
+        assert_eq!(init.outbound_streams, FIELDS.outbound_streams);
+        assert_eq!(init.inbound_streams, FIELDS.inbound_streams);
+        assert_eq!(init.initial_tsn, FIELDS.initial_tsn);
+        let parsed: Vec<_> = init
+            .params
+            .iter()
+            .map(|raw| Param::parse(raw.unwrap()).unwrap())
+            .collect();
+        assert_eq!(parsed, params);
+    }
+
+    #[test]
+    fn bytes_of_init() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x01, 0x00, 0x00, 0x33,
+            0xDE, 0xAD, 0xBE, 0xEF,
+            0x00, 0x02, 0x00, 0x00,
+            0x00, 0x10, 0xFF, 0xFF,
+            0x80, 0x00, 0x00, 0x01,
+            0x00, 0x05, 0x00, 0x08, 192, 0, 2, 1,
+            0x00, 0x0C, 0x00, 0x06, 0x00, 0x05, 0x00, 0x00,
+            0x00, 0x09, 0x00, 0x08, 0x00, 0x00, 0x05, 0xDC,
+            0x80, 0x08, 0x00, 0x07, 0xC0, 0x40, 0x82, 0x00,
+        ];
+        let address = Ipv4Addr::new(192, 0, 2, 1);
+        let increment = Duration::from_millis(1500);
+        let extensions = [kind::FORWARD_TSN, kind::I_DATA, kind::RE_CONFIG];
+        let mut params = ParamWriter::new();
+        params
+            .ipv4_address(address)
+            .supported_address_types(&[param::IPV4_ADDRESS])
+            .cookie_preservative(increment)
+            .supported_extensions(&extensions);
+        assert_eq!(PacketWriter::init_size(&params), bytes.len());
+        assert_chunk(
+            &bytes,
+            |packet| packet.init(kind::INIT, &FIELDS, &params),
+            |chunk| {
+                let Chunk::Init(init) = chunk else {
+                    panic!("an INIT")
+                };
+                let params = [
+                    Param::Ipv4Address(address),
+                    Param::SupportedAddressTypes(&[0, 5]),
+                    Param::CookiePreservative(increment),
+                    Param::SupportedExtensions(&extensions),
+                ];
+                assert_init(&init, &params);
+            },
+        );
+    }
+
+    #[test]
+    fn bytes_of_init_ack() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x02, 0x00, 0x00, 0x24,
+            0xDE, 0xAD, 0xBE, 0xEF,
+            0x00, 0x02, 0x00, 0x00,
+            0x00, 0x10, 0xFF, 0xFF,
+            0x80, 0x00, 0x00, 0x01,
+            0x00, 0x07, 0x00, 0x05, 0x99, 0x00, 0x00, 0x00,
+            0x00, 0x08, 0x00, 0x08, 0xC1, 0x23, 0x00, 0x04,
+        ];
+        let mut params = ParamWriter::new();
+        params
+            .state_cookie(&[0x99])
+            .unrecognized_parameter(&[0xC1, 0x23, 0x00, 0x04]);
+        assert_chunk(
+            &bytes,
+            |packet| packet.init(kind::INIT_ACK, &FIELDS, &params),
+            |chunk| {
+                let Chunk::InitAck(init) = chunk else {
+                    panic!("an INIT ACK")
+                };
+                let params = [
+                    Param::StateCookie(&[0x99]),
+                    Param::UnrecognizedParameter(&[0xC1, 0x23, 0x00, 0x04]),
+                ];
+                assert_init(&init, &params);
+            },
+        );
+    }
+}

@@ -278,3 +278,134 @@ impl ParamWriter {
         self.param(param::ADAPTATION_LAYER, &indication.to_be_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(bytes: &[u8]) -> Result<Param<'_>, Malformed> {
+        let mut items = Params::new(bytes).iter();
+        let raw = items.next().expect("a parameter")?;
+        assert_eq!(items.next(), None);
+        Param::parse(raw)
+    }
+
+    #[test]
+    fn bytes_of_each_parameter() {
+        let v6 = [
+            0, 6, 0, 20, 0x20, 0x01, 0x0D, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+        ];
+        let address = Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, 1);
+        let unknown = RawParam {
+            kind: 0xC123,
+            value: &[7],
+            raw: &[0xC1, 0x23, 0, 5, 7],
+        };
+        let table: [(&[u8], Param<'_>); 16] = [
+            (
+                &[0, 5, 0, 8, 1, 2, 3, 4],
+                Param::Ipv4Address(Ipv4Addr::new(1, 2, 3, 4)),
+            ),
+            (&v6, Param::Ipv6Address(address)),
+            (&[0, 7, 0, 6, 8, 9], Param::StateCookie(&[8, 9])),
+            (
+                &[0, 8, 0, 8, 0x80, 9, 0, 4],
+                Param::UnrecognizedParameter(&[0x80, 9, 0, 4]),
+            ),
+            (
+                &[0, 9, 0, 8, 0, 0, 0, 9],
+                Param::CookiePreservative(Duration::from_millis(9)),
+            ),
+            (&[0, 11, 0, 6, b'a', 0], Param::HostName(b"a\0")),
+            (
+                &[0, 12, 0, 8, 0, 5, 0, 6],
+                Param::SupportedAddressTypes(&[0, 5, 0, 6]),
+            ),
+            (&[0x80, 0, 0, 4], Param::EcnCapable),
+            (&[0x80, 1, 0, 8, 0, 0, 0, 1], Param::ZeroChecksum(1)),
+            (&[0x80, 2, 0, 6, 1, 2], Param::Random(&[1, 2])),
+            (&[0x80, 3, 0, 5, 0xC1], Param::ChunkList(&[0xC1])),
+            (
+                &[0x80, 4, 0, 8, 0, 3, 0, 1],
+                Param::HmacAlgorithms(&[0, 3, 0, 1]),
+            ),
+            (&[0x80, 8, 0, 5, 0x82], Param::SupportedExtensions(&[0x82])),
+            (&[0xC0, 0, 0, 4], Param::ForwardTsnSupported),
+            (&[0xC0, 6, 0, 8, 0, 0, 1, 0], Param::AdaptationLayer(256)),
+            (&[0xC1, 0x23, 0, 5, 7], Param::Unknown(unknown)),
+        ];
+        for (bytes, param) in table {
+            assert_eq!(parse(bytes), Ok(param));
+        }
+    }
+
+    #[test]
+    fn parameters_of_fixed_length_have_no_other() {
+        for kind in [
+            param::IPV4_ADDRESS,
+            param::IPV6_ADDRESS,
+            param::COOKIE_PRESERVATIVE,
+            param::ECN_CAPABLE,
+            param::FORWARD_TSN_SUPPORTED,
+            param::ZERO_CHECKSUM_ACCEPTABLE,
+            param::ADAPTATION_LAYER,
+            param::SUPPORTED_ADDRESS_TYPES,
+            param::HMAC_ALGORITHMS,
+        ] {
+            for length in [1, 3, 5, 15, 17] {
+                let mut params = ParamWriter::new();
+                params.param(kind, &vec![0; length]);
+                assert!(
+                    parse(params.as_bytes()).is_err(),
+                    "type {kind}, {length} bytes"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ipv4_addresses_in_disguise_go_out_as_such() {
+        let address = Ipv4Addr::new(192, 0, 2, 1);
+        let mut params = ParamWriter::new();
+        params.ipv6_address(address.to_ipv6_mapped());
+        assert_eq!(parse(params.as_bytes()), Ok(Param::Ipv4Address(address)));
+    }
+
+    #[test]
+    fn cookie_preservative_rounds_up_and_saturates() {
+        for (increment, millis) in [
+            (Duration::from_micros(1), 1),
+            (Duration::from_secs(1), 1000),
+            (Duration::MAX, u32::MAX),
+        ] {
+            let mut params = ParamWriter::new();
+            params.cookie_preservative(increment);
+            let expected = Duration::from_millis(millis.into());
+            assert_eq!(
+                parse(params.as_bytes()),
+                Ok(Param::CookiePreservative(expected))
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_last_parameter_is_left_unpadded() {
+        let mut params = ParamWriter::new();
+        params.state_cookie(&[1]).raw(&[0xC1, 0x23, 0, 5, 7]);
+        assert_eq!(
+            params.as_bytes(),
+            [0, 7, 0, 5, 1, 0, 0, 0, 0xC1, 0x23, 0, 5, 7]
+        );
+    }
+
+    #[test]
+    fn a_value_no_length_can_describe_is_cut() {
+        let mut params = ParamWriter::new();
+        params.state_cookie(&vec![1; 70_000]);
+        assert_eq!(params.as_bytes().len(), 65_535);
+        let Ok(Param::StateCookie(cookie)) = parse(params.as_bytes()) else {
+            panic!("a cookie")
+        };
+        assert_eq!(cookie.len(), 65_531);
+    }
+}

@@ -330,3 +330,120 @@ impl PacketWriter<'_> {
         self.chunk(kind::RE_CONFIG, 0, params);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{chunk::Chunk, tests::assert_chunk};
+
+    const STREAMS: [StreamId; 3] = [StreamId(1), StreamId(2), StreamId(0xFFFE)];
+
+    #[test]
+    fn bytes_of_each_parameter() {
+        let mut params = ReConfigWriter::new();
+        params
+            .outgoing_reset(1, 2, Tsn::new(3), &STREAMS)
+            .incoming_reset(4, &[])
+            .tsn_reset(5)
+            .response(6, reconfig_result::PERFORMED, None)
+            .response(7, reconfig_result::DENIED, Some((Tsn::new(8), Tsn::new(9))))
+            .add_outgoing(10, 11)
+            .add_incoming(12, 13);
+        #[rustfmt::skip]
+        let bytes = [
+            0x82, 0x00, 0x00, 0x64,
+            0x00, 0x0D, 0x00, 0x16, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x02,
+            0x00, 0x00, 0x00, 0x03, 0x00, 0x01, 0x00, 0x02, 0xFF, 0xFE, 0x00, 0x00,
+            0x00, 0x0E, 0x00, 0x08, 0x00, 0x00, 0x00, 0x04,
+            0x00, 0x0F, 0x00, 0x08, 0x00, 0x00, 0x00, 0x05,
+            0x00, 0x10, 0x00, 0x0C, 0x00, 0x00, 0x00, 0x06, 0x00, 0x00, 0x00, 0x01,
+            0x00, 0x10, 0x00, 0x14, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x02,
+            0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x09,
+            0x00, 0x11, 0x00, 0x0C, 0x00, 0x00, 0x00, 0x0A, 0x00, 0x0B, 0x00, 0x00,
+            0x00, 0x12, 0x00, 0x0C, 0x00, 0x00, 0x00, 0x0C, 0x00, 0x0D, 0x00, 0x00,
+        ];
+        assert_chunk(
+            &bytes,
+            |packet| packet.reconfig(params.as_bytes()),
+            |chunk| {
+                let Chunk::ReConfig(reconfig) = chunk else {
+                    panic!("a RE-CONFIG")
+                };
+                let parsed: Vec<_> = reconfig.params().map(Result::unwrap).collect();
+                let expected = [
+                    ReConfigParam::OutgoingReset {
+                        request_seq: 1,
+                        response_seq: 2,
+                        last_tsn: Tsn::new(3),
+                        streams: StreamList(&[[0, 1], [0, 2], [0xFF, 0xFE]]),
+                    },
+                    ReConfigParam::IncomingReset {
+                        request_seq: 4,
+                        streams: StreamList(&[]),
+                    },
+                    ReConfigParam::TsnReset { request_seq: 5 },
+                    ReConfigParam::Response {
+                        response_seq: 6,
+                        result: 1,
+                        tsns: None,
+                    },
+                    ReConfigParam::Response {
+                        response_seq: 7,
+                        result: 2,
+                        tsns: Some((Tsn::new(8), Tsn::new(9))),
+                    },
+                    ReConfigParam::AddOutgoing {
+                        request_seq: 10,
+                        count: 11,
+                    },
+                    ReConfigParam::AddIncoming {
+                        request_seq: 12,
+                        count: 13,
+                    },
+                ];
+                assert_eq!(parsed, expected);
+            },
+        );
+    }
+
+    #[test]
+    fn stream_lists_are_read_in_place() {
+        let list = StreamList(&[[0, 1], [0, 2], [0xFF, 0xFE]]);
+        assert_eq!((list.len(), list.is_empty()), (3, false));
+        assert!(list.iter().eq(STREAMS));
+        assert!(StreamList(&[]).is_empty());
+    }
+
+    #[test]
+    fn parameters_with_another_length_are_malformed() {
+        for (kind, good) in [
+            (param::OUTGOING_RESET, &[12, 14, 16][..]),
+            (param::INCOMING_RESET, &[4, 6, 8, 10, 12, 14, 16]),
+            (param::TSN_RESET, &[4]),
+            (param::RECONFIG_RESPONSE, &[8, 16]),
+            (param::ADD_OUTGOING_STREAMS, &[8]),
+            (param::ADD_INCOMING_STREAMS, &[8]),
+        ] {
+            for length in 0..=17 {
+                let value = vec![0; length];
+                let raw = RawParam {
+                    kind,
+                    value: &value,
+                    raw: &value,
+                };
+                let ok = ReConfigParam::parse(raw).is_ok();
+                assert_eq!(ok, good.contains(&length), "type {kind}, {length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_parameter_of_another_kind_is_handed_on() {
+        let packet = ReConfig::parse(&[0xC1, 0x23, 0, 4]);
+        let parsed: Vec<_> = packet.params().collect();
+        assert!(matches!(
+            parsed[..],
+            [Ok(ReConfigParam::Unknown(RawParam { kind: 0xC123, .. }))]
+        ));
+    }
+}

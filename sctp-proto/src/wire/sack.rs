@@ -107,3 +107,40 @@ impl PacketWriter<'_> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{chunk::Chunk, tests::assert_chunk};
+
+    /// The example of §3.3.4, and two duplicates.
+    #[test]
+    fn bytes_of_sack() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x03, 0x00, 0x00, 0x20,
+            0x00, 0x00, 0x00, 0x0C,
+            0x00, 0x00, 0x12, 0x34,
+            0x00, 0x02, 0x00, 0x02,
+            0x00, 0x02, 0x00, 0x03,
+            0x00, 0x05, 0x00, 0x05,
+            0x00, 0x00, 0x00, 0x13,
+            0x00, 0x00, 0x00, 0x13,
+        ];
+        let gaps = [(2, 3), (5, 5)];
+        let duplicates = [Tsn::new(19), Tsn::new(19)];
+        assert_chunk(
+            &bytes,
+            |packet| packet.sack(Tsn::new(12), 4660, &gaps, &duplicates),
+            |chunk| {
+                let Chunk::Sack(sack) = chunk else {
+                    panic!("a SACK")
+                };
+                assert_eq!((sack.cumulative, sack.a_rwnd), (Tsn::new(12), 4660));
+                assert_eq!(sack.gap_block_count(), 2);
+                assert!(sack.gap_blocks().eq(gaps));
+                assert!(sack.duplicates().eq(duplicates));
+            },
+        );
+    }
+}
