@@ -17,16 +17,19 @@
 mod association;
 mod capabilities;
 mod config;
+mod congestion;
 mod cookie;
 mod endpoint;
 mod error;
 mod ids;
 mod init_ack;
 mod message;
+mod path;
 mod rx;
 mod serial;
 mod time;
 mod transmit;
+mod tx;
 mod wire;
 
 pub use association::{

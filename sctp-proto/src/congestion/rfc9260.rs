@@ -1,0 +1,291 @@
+//! Slow start and congestion avoidance of RFC 9260 §7.2, to the byte.
+
+use std::time::Duration;
+
+use super::{AckSample, Controller};
+use crate::{time::Instant, wire::COMMON_HEADER};
+
+#[derive(Debug)]
+pub(super) struct Rfc9260 {
+    /// The largest DATA chunk that fits a packet of this path, header included (PMDCS, §1.3).
+    pmdcs: usize,
+    cwnd: usize,
+    ssthresh: usize,
+    partial_bytes_acked: usize,
+}
+
+impl Rfc9260 {
+    pub(super) fn new(max_packet: usize, ipv6: bool) -> Self {
+        let pmdcs = max_packet - COMMON_HEADER;
+        //= RFC 9260 §7.2.1
+        //# The initial cwnd before data transmission MUST be set to min(4 * PMDCS, max(2 * PMDCS,
+        //# 4404)) bytes if the peer address is an IPv4 address and to min(4 * PMDCS, max(2 * PMDCS,
+        //# 4344)) bytes if the peer address is an IPv6 address.
+        let three_packets = if ipv6 { 4344 } else { 4404 };
+        Self {
+            pmdcs,
+            cwnd: (2 * pmdcs).max(three_packets).min(4 * pmdcs),
+            //= RFC 9260 §7.2.1
+            //# The initial value of ssthresh SHOULD be arbitrarily high (e.g., the size of the
+            //# largest-possible advertised window).
+            ssthresh: usize::MAX,
+            partial_bytes_acked: 0,
+        }
+    }
+
+    fn halved(&self) -> usize {
+        (self.cwnd / 2).max(4 * self.pmdcs)
+    }
+
+    fn slow_start(&mut self, ack: &AckSample) {
+        //= RFC 9260 §7.2.1
+        //# When cwnd is less than or equal to ssthresh, an SCTP endpoint MUST use the slow-start
+        //# algorithm to increase cwnd only if the current congestion window is being fully utilized
+        //# and the data sender is not in Fast Recovery.
+        if ack.cwnd_fully_used && !ack.in_recovery {
+            //= RFC 9260 §7.2.1
+            //# The positive integer L SHOULD be 1 and MAY be larger than 1.
+            self.cwnd = self.cwnd.saturating_add(ack.acked.min(self.pmdcs));
+        }
+    }
+
+    /// The duplicates a SACK reports are left out of `partial_bytes_acked`: their sizes are not
+    /// known any more, and a peer could report any number of them.
+    fn congestion_avoidance(&mut self, ack: &AckSample) {
+        //= RFC 9260 §7.2.2
+        //# SCTP MUST NOT increment cwnd by more than PMDCS per RTT.
+        self.partial_bytes_acked = self.partial_bytes_acked.saturating_add(ack.acked);
+        if ack.cwnd_fully_used {
+            if self.partial_bytes_acked >= self.cwnd {
+                self.partial_bytes_acked -= self.cwnd;
+                self.cwnd = self.cwnd.saturating_add(self.pmdcs);
+            }
+        } else {
+            self.partial_bytes_acked = self.partial_bytes_acked.min(self.cwnd);
+        }
+    }
+}
+
+impl Controller for Rfc9260 {
+    fn on_sent(&mut self, _now: Instant, _bytes: usize, _flight: usize, _app_limited: bool) {}
+
+    fn on_ack(&mut self, ack: &AckSample) {
+        if self.cwnd <= self.ssthresh {
+            self.slow_start(ack);
+        } else {
+            self.congestion_avoidance(ack);
+        }
+        //= RFC 9260 §7.2.2
+        //# When all of the data transmitted by the sender has been acknowledged by the receiver,
+        //# partial_bytes_acked is initialized to 0.
+        if ack.acked >= ack.flight_before {
+            self.partial_bytes_acked = 0;
+        }
+    }
+
+    fn on_loss(&mut self, _now: Instant, _lost: usize) {
+        //= RFC 9260 §7.2.3
+        //# ssthresh = max(cwnd / 2, 4 * PMDCS)
+        //# cwnd = ssthresh
+        //# partial_bytes_acked = 0
+        self.ssthresh = self.halved();
+        self.cwnd = self.ssthresh;
+        self.partial_bytes_acked = 0;
+    }
+
+    fn on_recovery_exit(&mut self) {}
+
+    fn on_timeout(&mut self, _now: Instant) {
+        //= RFC 9260 §7.2.3
+        //# ssthresh = max(cwnd / 2, 4 * PMDCS)
+        //# cwnd = PMDCS
+        //# partial_bytes_acked = 0
+        self.ssthresh = self.halved();
+        self.cwnd = self.pmdcs;
+        self.partial_bytes_acked = 0;
+    }
+
+    /// Two departures from the letter, both where it would defeat the purpose: a window under
+    /// 4 * PMDCS is not raised by being idle (after T3-rtx only one packet may be in flight), and
+    /// ssthresh is not lowered while in slow start (a short exchange on a fresh association is no
+    /// sign of congestion, and would end slow start for good).
+    fn on_idle(&mut self, _now: Instant, idle: Duration, rto: Duration) {
+        //= RFC 9260 §7.2.1
+        //# While the endpoint does not transmit data on a given transport address, the cwnd of the
+        //# transport address SHOULD be adjusted to max(cwnd / 2, 4 * PMDCS) once per RTO. Before
+        //# the first cwnd adjustment, the ssthresh of the transport address SHOULD be set to the
+        //# cwnd.
+        let periods = idle.as_nanos() / rto.as_nanos().max(1);
+        if periods == 0 {
+            return;
+        }
+        self.ssthresh = self.ssthresh.max(self.cwnd);
+        let floor = self.cwnd.min(4 * self.pmdcs);
+        let halvings = u32::try_from(periods).unwrap_or(u32::MAX);
+        self.cwnd = self.cwnd.checked_shr(halvings).unwrap_or(0).max(floor);
+        self.partial_bytes_acked = 0;
+    }
+
+    fn on_mtu(&mut self, max_packet: usize) {
+        self.pmdcs = max_packet - COMMON_HEADER;
+        self.cwnd = self.cwnd.max(self.pmdcs);
+    }
+
+    fn window(&self) -> usize {
+        self.cwnd
+    }
+
+    fn ssthresh(&self) -> usize {
+        self.ssthresh
+    }
+
+    fn pacing_rate(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PMDCS of the tests.
+    const P: usize = 1000;
+
+    fn controller() -> Rfc9260 {
+        Rfc9260::new(P + COMMON_HEADER, false)
+    }
+
+    /// An ACK while the window was used to the full.
+    fn ack(acked: usize) -> AckSample {
+        AckSample {
+            now: Instant::EPOCH,
+            acked,
+            flight_before: usize::MAX,
+            cumulative_advanced: true,
+            cwnd_fully_used: true,
+            rtt: None,
+            delivery_rate: None,
+            in_recovery: false,
+        }
+    }
+
+    #[test]
+    fn initial_windows() {
+        let window = |pmdcs, ipv6| Rfc9260::new(pmdcs + COMMON_HEADER, ipv6).window();
+        assert_eq!(window(1000, false), 4000);
+        assert_eq!(window(1440, false), 4404);
+        assert_eq!(window(1440, true), 4344);
+        assert_eq!(window(8000, false), 16_000);
+    }
+
+    #[test]
+    fn slow_start_grows_by_what_is_acked_up_to_one_chunk() {
+        let mut cc = controller();
+        cc.on_ack(&ack(300));
+        assert_eq!(cc.window(), 4300);
+        cc.on_ack(&ack(2500));
+        assert_eq!(cc.window(), 5300);
+    }
+
+    #[test]
+    fn an_unused_window_does_not_grow() {
+        let mut cc = controller();
+        cc.on_ack(&AckSample {
+            cwnd_fully_used: false,
+            ..ack(1000)
+        });
+        cc.on_ack(&AckSample {
+            in_recovery: true,
+            ..ack(1000)
+        });
+        assert_eq!(cc.window(), 4000);
+    }
+
+    /// At cwnd 5000 above ssthresh 4000.
+    fn avoiding() -> Rfc9260 {
+        let mut cc = controller();
+        cc.on_loss(Instant::EPOCH, P);
+        cc.on_ack(&ack(P));
+        assert_eq!((cc.window(), cc.ssthresh()), (5000, 4000));
+        cc
+    }
+
+    #[test]
+    fn congestion_avoidance_grows_by_one_chunk_per_window() {
+        let mut cc = avoiding();
+        cc.on_ack(&ack(2000));
+        cc.on_ack(&ack(2999));
+        assert_eq!(cc.window(), 5000);
+        cc.on_ack(&ack(101));
+        assert_eq!((cc.window(), cc.partial_bytes_acked), (6000, 100));
+    }
+
+    #[test]
+    fn credit_of_an_unused_window_is_capped() {
+        let mut cc = avoiding();
+        for _ in 0..10 {
+            cc.on_ack(&AckSample {
+                cwnd_fully_used: false,
+                ..ack(1000)
+            });
+        }
+        assert_eq!((cc.window(), cc.partial_bytes_acked), (5000, 5000));
+        cc.on_ack(&AckSample {
+            flight_before: 1000,
+            cwnd_fully_used: false,
+            ..ack(1000)
+        });
+        assert_eq!(cc.partial_bytes_acked, 0);
+    }
+
+    #[test]
+    fn losses_and_time_outs_cut_the_window() {
+        let mut cc = controller();
+        cc.cwnd = 20_000;
+        cc.on_loss(Instant::EPOCH, P);
+        assert_eq!((cc.window(), cc.ssthresh()), (10_000, 10_000));
+        cc.on_timeout(Instant::EPOCH);
+        assert_eq!((cc.window(), cc.ssthresh()), (1000, 5000));
+        cc.on_timeout(Instant::EPOCH);
+        assert_eq!((cc.window(), cc.ssthresh()), (1000, 4000));
+    }
+
+    #[test]
+    fn idle_windows_decay_once_per_time_out() {
+        let second = Duration::from_secs(1);
+        let mut cc = avoiding();
+        cc.cwnd = 40_000;
+        cc.on_idle(Instant::EPOCH, second - Duration::from_nanos(1), second);
+        assert_eq!((cc.window(), cc.ssthresh()), (40_000, 4000));
+        cc.on_idle(Instant::EPOCH, 2 * second, second);
+        assert_eq!((cc.window(), cc.ssthresh()), (10_000, 40_000));
+        cc.on_idle(Instant::EPOCH, 1000 * second, second);
+        assert_eq!((cc.window(), cc.ssthresh()), (4000, 40_000));
+    }
+
+    #[test]
+    fn being_idle_raises_no_window_and_ends_no_slow_start() {
+        let mut cc = controller();
+        cc.on_idle(
+            Instant::EPOCH,
+            Duration::from_secs(9),
+            Duration::from_secs(1),
+        );
+        assert_eq!((cc.window(), cc.ssthresh()), (4000, usize::MAX));
+        cc.on_timeout(Instant::EPOCH);
+        cc.on_idle(
+            Instant::EPOCH,
+            Duration::from_secs(9),
+            Duration::from_secs(1),
+        );
+        assert_eq!(cc.window(), 1000);
+    }
+
+    #[test]
+    fn a_larger_chunk_always_fits_the_window() {
+        let mut cc = controller();
+        cc.on_timeout(Instant::EPOCH);
+        cc.on_mtu(9000 + COMMON_HEADER);
+        assert_eq!(cc.window(), 9000);
+    }
+}

@@ -1,0 +1,166 @@
+//! The retransmission time-out of one path (§6.3.1).
+
+use std::time::Duration;
+
+use crate::{config::AssociationConfig, time::Instant};
+
+/// Clock granularity G: what RTTVAR is taken for when every measurement was the same. Timers of
+/// common systems fire about a millisecond late.
+const GRANULARITY: Duration = Duration::from_millis(1);
+
+/// SRTT, RTTVAR and the time-out they give.
+#[derive(Debug, Clone)]
+pub(crate) struct RtoEstimator {
+    min: Duration,
+    max: Duration,
+    rto: Duration,
+    srtt: Option<Duration>,
+    rttvar: Duration,
+    /// When the next measurement is welcome.
+    next_sample: Instant,
+}
+
+impl RtoEstimator {
+    pub(crate) fn new(config: &AssociationConfig) -> Self {
+        Self {
+            min: config.rto_min,
+            max: config.rto_max,
+            //= RFC 9260 §6.3.1
+            //# Until an RTT measurement has been made for a packet sent to the given destination
+            //# transport address, set RTO to the protocol parameter 'RTO.Initial'.
+            rto: config.rto_initial,
+            srtt: None,
+            rttvar: Duration::ZERO,
+            next_sample: Instant::EPOCH,
+        }
+    }
+
+    /// A measurement that data gave at `now`. Taken at most once per round trip, however many
+    /// SACKs bring one: alpha and beta are made for that.
+    pub(crate) fn on_measurement_at(&mut self, now: Instant, rtt: Duration) {
+        //= RFC 9260 §6.3.1
+        //# Furthermore, new RTT measurements SHOULD be made no more than once per round trip for a
+        //# given destination transport address.
+        if now < self.next_sample {
+            return;
+        }
+        self.next_sample = now + rtt;
+        self.on_measurement(rtt);
+    }
+
+    /// A measurement, whatever the time of the last one: what a HEARTBEAT gives. Ends any
+    /// back-off (§6.3.3).
+    pub(crate) fn on_measurement(&mut self, rtt: Duration) {
+        // RTO.Alpha is 1/8 and RTO.Beta 1/4 (§16).
+        let srtt = match self.srtt {
+            None => {
+                self.rttvar = rtt / 2;
+                rtt
+            }
+            Some(srtt) => {
+                self.rttvar = self.rttvar.saturating_mul(3) / 4 + srtt.abs_diff(rtt) / 4;
+                srtt.saturating_mul(7) / 8 + rtt / 8
+            }
+        };
+        if self.rttvar.is_zero() {
+            self.rttvar = GRANULARITY;
+        }
+        self.srtt = Some(srtt);
+        //= RFC 9260 §6.3.1
+        //# Whenever RTO is computed, if it is less than 'RTO.Min' seconds, then it is rounded up to
+        //# 'RTO.Min' seconds.
+        self.rto = srtt
+            .saturating_add(self.rttvar.saturating_mul(4))
+            .clamp(self.min, self.max);
+    }
+
+    /// T3-rtx ran out: backs the timer off.
+    pub(crate) fn on_timeout(&mut self) {
+        //= RFC 9260 §6.3.3
+        //# For the destination address for which the timer expires, set RTO = RTO * 2 ("back off
+        //# the timer").
+        self.rto = self.rto.saturating_mul(2).min(self.max);
+    }
+
+    /// The time-out, backed off as it stands.
+    pub(crate) fn rto(&self) -> Duration {
+        self.rto
+    }
+
+    /// Smoothed round-trip time; `None` before the first measurement.
+    pub(crate) fn srtt(&self) -> Option<Duration> {
+        self.srtt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn estimator() -> RtoEstimator {
+        let mut config = AssociationConfig::default();
+        config
+            .rto_min(ms(10))
+            .rto_initial(ms(1000))
+            .rto_max(ms(5000));
+        RtoEstimator::new(&config)
+    }
+
+    #[test]
+    fn first_and_later_measurements() {
+        let mut rto = estimator();
+        assert_eq!((rto.rto(), rto.srtt()), (ms(1000), None));
+        rto.on_measurement(ms(100));
+        assert_eq!((rto.rto(), rto.srtt()), (ms(100 + 4 * 50), Some(ms(100))));
+        // RTTVAR = 3/4 * 50 + 1/4 * |100 - 180| = 57.5; SRTT = 7/8 * 100 + 1/8 * 180 = 110
+        rto.on_measurement(ms(180));
+        assert_eq!((rto.rto(), rto.srtt()), (ms(110 + 230), Some(ms(110))));
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let mut rto = estimator();
+        rto.on_measurement(Duration::ZERO);
+        assert_eq!(rto.rto(), ms(10));
+        rto.on_measurement(Duration::MAX);
+        rto.on_measurement(Duration::MAX);
+        assert_eq!(rto.rto(), ms(5000));
+    }
+
+    #[test]
+    fn backs_off_to_the_maximum_and_collapses() {
+        let mut rto = estimator();
+        rto.on_measurement(ms(200));
+        for expected in [1200, 2400, 4800, 5000, 5000] {
+            rto.on_timeout();
+            assert_eq!(rto.rto(), ms(expected));
+        }
+        rto.on_measurement(ms(200));
+        // RTTVAR = 3/4 * 100
+        assert_eq!(rto.rto(), ms(500));
+    }
+
+    #[test]
+    fn data_gives_one_sample_per_round_trip() {
+        let mut rto = estimator();
+        let start = Instant::from_nanos(1_000_000_000);
+        rto.on_measurement_at(start, ms(100));
+        rto.on_measurement_at(start + ms(99), ms(900));
+        assert_eq!(rto.srtt(), Some(ms(100)));
+        rto.on_measurement_at(start + ms(100), ms(900));
+        assert_eq!(rto.srtt(), Some(ms(200)));
+    }
+
+    #[test]
+    fn a_steady_round_trip_keeps_a_margin() {
+        let mut rto = estimator();
+        for _ in 0..200 {
+            rto.on_measurement(ms(50));
+        }
+        assert!(rto.rto() > ms(50));
+    }
+}

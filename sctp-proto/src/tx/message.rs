@@ -1,0 +1,122 @@
+//! User messages between `send` and their acknowledgement.
+
+use bytes::Bytes;
+use slab::Slab;
+
+use crate::{
+    ids::{PathId, Ppid, StreamId},
+    message::Reliability,
+    time::Instant,
+};
+
+/// Names a message of a [`SendQueue`](super::SendQueue) until it is acknowledged or has failed;
+/// reused after that.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct MessageKey(pub(super) u32);
+
+/// A user message that is queued or outstanding.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) data: Bytes,
+    pub(crate) stream: StreamId,
+    pub(crate) ppid: Ppid,
+    pub(crate) unordered: bool,
+    pub(crate) sack_immediately: bool,
+    pub(crate) reliability: Reliability,
+    pub(crate) context: u32,
+    /// The path the user asked for.
+    pub(crate) path: Option<PathId>,
+    /// When a message of limited lifetime is not worth sending any more.
+    pub(crate) expires: Option<Instant>,
+    /// SSN (DATA) or MID (I-DATA). Meaningful once `sent` is not 0.
+    pub(crate) seq: u32,
+    /// Bytes handed out in fragments.
+    pub(super) sent: u32,
+    /// Fragments handed out: the FSN of the next one.
+    pub(super) fragments: u32,
+    /// Bytes not yet acknowledged cumulatively, unsent ones included.
+    pub(super) unacked: u32,
+    /// Position in the order of the calls to `send`.
+    pub(super) order: u64,
+    /// The message after this one on its stream, while both have something unsent.
+    pub(super) next: Option<MessageKey>,
+}
+
+impl Message {
+    /// Bytes not handed out yet.
+    pub(super) fn unsent(&self) -> usize {
+        self.data.len() - self.sent as usize
+    }
+
+    pub(super) fn failed(self) -> FailedMessage {
+        FailedMessage {
+            stream: self.stream,
+            context: self.context,
+            sent: self.sent > 0,
+            data: self.data,
+        }
+    }
+}
+
+/// A message that will not arrive, for `Event::SendFailed`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FailedMessage {
+    pub(crate) stream: StreamId,
+    pub(crate) context: u32,
+    /// Whether any part of it was transmitted.
+    pub(crate) sent: bool,
+    pub(crate) data: Bytes,
+}
+
+/// A piece of a message that becomes one DATA or I-DATA chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    pub(crate) key: MessageKey,
+    pub(crate) offset: u32,
+    pub(crate) len: u16,
+    /// Fragment sequence number, counted from 0 (RFC 8260 §2.1). DATA chunks have none.
+    pub(crate) fsn: u32,
+    pub(crate) begin: bool,
+    pub(crate) end: bool,
+}
+
+/// All messages of a queue, by key.
+#[derive(Debug, Default)]
+pub(super) struct MessageSlab(Slab<Message>);
+
+impl MessageSlab {
+    pub(super) fn insert(&mut self, message: Message) -> MessageKey {
+        // Every message holds a byte of the send buffer and some hundred of memory: 2^32 of them
+        // are out of reach.
+        MessageKey(self.0.insert(message) as u32)
+    }
+
+    pub(super) fn remove(&mut self, key: MessageKey) -> Message {
+        self.0.remove(key.0 as usize)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes all messages, in the order of the calls to `send`.
+    pub(super) fn take_all(&mut self) -> Vec<Message> {
+        let mut messages: Vec<_> = self.0.drain().collect();
+        messages.sort_unstable_by_key(|message| message.order);
+        messages
+    }
+}
+
+impl std::ops::Index<MessageKey> for MessageSlab {
+    type Output = Message;
+
+    fn index(&self, key: MessageKey) -> &Message {
+        &self.0[key.0 as usize]
+    }
+}
+
+impl std::ops::IndexMut<MessageKey> for MessageSlab {
+    fn index_mut(&mut self, key: MessageKey) -> &mut Message {
+        &mut self.0[key.0 as usize]
+    }
+}

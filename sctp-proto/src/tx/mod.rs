@@ -1,0 +1,28 @@
+//! The sending side: messages in, fragments out, acknowledgements back.
+//!
+//! ```text
+//! push ──► SendQueue ──next_fragment──► Outstanding ──next_lost──► sent again
+//!          (messages,                   (one record per TSN)
+//!           streams, scheduler) ◄──────── apply_sack: AckOutcome
+//! ```
+//!
+//! [`SendQueue`] owns the bytes and [`Outstanding`] knows the TSNs; a record names its message by
+//! key. Neither knows packets, timers or events. A message is let go when its last TSN is
+//! acknowledged cumulatively: gap blocks are advisory (§7.1), the peer may renege on them.
+
+#![allow(dead_code, unused_imports)] // until the association uses it
+
+mod message;
+mod outstanding;
+mod queue;
+mod recovery;
+mod sack;
+mod scheduler;
+mod stream;
+
+pub(crate) use self::{
+    message::{FailedMessage, Fragment, Message, MessageKey},
+    outstanding::{LostChunk, Outstanding},
+    queue::SendQueue,
+    sack::{AckOutcome, PathAck, SackError},
+};

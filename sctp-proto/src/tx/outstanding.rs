@@ -1,0 +1,228 @@
+//! The send window: one record per TSN that is assigned and not yet acknowledged cumulatively.
+
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
+
+use super::message::{Fragment, MessageKey};
+use crate::{
+    ids::{PathId, Tsn},
+    time::Instant,
+    wire::{DATA_HEADER, I_DATA_HEADER},
+};
+
+/// Where a TSN stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Sent, and neither acknowledged nor taken for lost since. Counts as in flight.
+    InFlight,
+    /// Acknowledged by a gap block, which the peer may take back (§6.2.1).
+    GapAcked,
+    /// Marked for retransmission.
+    Lost,
+}
+
+/// One TSN. 32 bytes, copied freely; the payload stays with its message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Record {
+    /// Time of the last transmission.
+    pub(super) sent_at: Instant,
+    pub(super) key: MessageKey,
+    pub(super) offset: u32,
+    pub(super) fsn: u32,
+    pub(super) len: u16,
+    /// Path of the last transmission.
+    pub(super) path: PathId,
+    pub(super) state: State,
+    /// Transmissions, saturating: 1 is what Karn's algorithm asks for.
+    pub(super) transmits: u8,
+    pub(super) misses: u8,
+    pub(super) begin: bool,
+    pub(super) end: bool,
+    /// Ineligible for another fast retransmit (§7.2.4 rule 5).
+    pub(super) fast_retransmitted: bool,
+}
+
+const _: () = assert!(size_of::<Record>() <= 32);
+
+/// What is kept per path.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PathFlight {
+    /// Bytes in flight, of chunks.
+    pub(super) bytes: usize,
+    /// No record before this index is in flight on the path.
+    pub(super) earliest: u32,
+}
+
+/// A TSN marked for retransmission, with what its chunk is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LostChunk {
+    pub(crate) tsn: Tsn,
+    pub(crate) key: MessageKey,
+    pub(crate) offset: u32,
+    pub(crate) len: u16,
+    /// Fragment sequence number, for I-DATA.
+    pub(crate) fsn: u32,
+    pub(crate) begin: bool,
+    pub(crate) end: bool,
+    /// The path it was last sent on.
+    pub(crate) path: PathId,
+}
+
+/// The ring of records, the oldest first. The record of a TSN is found by its distance from the
+/// cumulative TSN ack point; inside, TSNs are such indexes, and the wrap is nobody's concern.
+///
+/// Every index kept (gap ranges, hints) counts from the front of the ring and moves with it when
+/// the front is acknowledged.
+#[derive(Debug)]
+pub(crate) struct Outstanding {
+    pub(super) records: VecDeque<Record>,
+    /// Cumulative TSN ack point: the record in front has the next TSN.
+    pub(super) cumulative: Tsn,
+    /// Bytes of a chunk's header.
+    header: usize,
+    pub(super) paths: SmallVec<[PathFlight; 2]>,
+    /// Bytes of user data in flight, on all paths.
+    pub(super) data_in_flight: usize,
+
+    /// Records that are gap-acked: half-open index ranges, sorted, apart from each other. What
+    /// the next SACK says is compared with it, so that only the difference costs.
+    pub(super) gaps: Vec<(u32, u32)>,
+    /// Room for the ranges of the SACK being processed.
+    pub(super) claimed: Vec<(u32, u32)>,
+
+    /// Records marked for retransmission.
+    pub(super) lost: usize,
+    /// The first of them, if there is one.
+    pub(super) first_lost: u32,
+    /// No record before this index can be fast retransmitted.
+    pub(super) countable: u32,
+    /// When something was last sent again.
+    pub(super) last_resent: Option<Instant>,
+}
+
+impl Outstanding {
+    /// Nothing sent yet; `initial_tsn` will be the first. `interleaving` says that chunks are
+    /// I-DATA, whose headers are larger.
+    pub(crate) fn new(initial_tsn: Tsn, interleaving: bool) -> Self {
+        Self {
+            records: VecDeque::new(),
+            cumulative: initial_tsn.previous(),
+            header: if interleaving {
+                I_DATA_HEADER
+            } else {
+                DATA_HEADER
+            },
+            paths: SmallVec::new(),
+            data_in_flight: 0,
+            gaps: Vec::new(),
+            claimed: Vec::new(),
+            lost: 0,
+            first_lost: 0,
+            countable: 0,
+            last_resent: None,
+        }
+    }
+
+    /// The TSN that [`push`](Self::push) gives next.
+    pub(crate) fn next_tsn(&self) -> Tsn {
+        self.cumulative.plus(self.records.len() as u32).next()
+    }
+
+    /// The cumulative TSN ack point.
+    pub(crate) fn cumulative(&self) -> Tsn {
+        self.cumulative
+    }
+
+    /// Whether everything sent was acknowledged cumulatively.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// TSNs in the send window.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Bytes in flight on a path as congestion control counts them: chunks with header and
+    /// padding (§7.2).
+    pub(crate) fn flight(&self, path: PathId) -> usize {
+        self.paths.get(path.index()).map_or(0, |path| path.bytes)
+    }
+
+    /// Bytes of user data in flight on all paths: what the peer's receive window is charged with
+    /// (§6.2.1).
+    pub(crate) fn total_flight(&self) -> usize {
+        self.data_in_flight
+    }
+
+    /// Bytes a chunk with `len` bytes of user data takes in a packet, header and padding included.
+    pub(crate) fn chunk_size(&self, len: u16) -> usize {
+        self.header + usize::from(len).next_multiple_of(4)
+    }
+
+    /// A fragment leaves for the first time: gives it its TSN.
+    pub(crate) fn push(&mut self, now: Instant, fragment: &Fragment, path: PathId) -> Tsn {
+        let tsn = self.next_tsn();
+        let index = self.records.len() as u32;
+        self.records.push_back(Record {
+            sent_at: now,
+            key: fragment.key,
+            offset: fragment.offset,
+            fsn: fragment.fsn,
+            len: fragment.len,
+            path,
+            state: State::InFlight,
+            transmits: 1,
+            misses: 0,
+            begin: fragment.begin,
+            end: fragment.end,
+            fast_retransmitted: false,
+        });
+        self.enter_flight(index, path, fragment.len);
+        tsn
+    }
+
+    /// Send time of the earliest TSN in flight on a path, from which T3-rtx runs.
+    pub(crate) fn oldest_in_flight(&self, path: PathId) -> Option<Instant> {
+        let flight = self.paths.get(path.index()).filter(|path| path.bytes > 0)?;
+        (self.records.iter().skip(flight.earliest as usize))
+            .find(|record| record.path == path && record.state == State::InFlight)
+            .map(|record| record.sent_at)
+    }
+
+    pub(super) fn enter_flight(&mut self, index: u32, path: PathId, len: u16) {
+        let size = self.chunk_size(len);
+        if path.index() >= self.paths.len() {
+            self.paths.resize(path.index() + 1, PathFlight::default());
+        }
+        let flight = &mut self.paths[path.index()];
+        flight.earliest = if flight.bytes == 0 {
+            index
+        } else {
+            flight.earliest.min(index)
+        };
+        flight.bytes += size;
+        self.data_in_flight += usize::from(len);
+    }
+
+    pub(super) fn leave_flight(&mut self, record: &Record) {
+        self.paths[record.path.index()].bytes -= self.chunk_size(record.len);
+        self.data_in_flight -= usize::from(record.len);
+    }
+
+    /// The front of the ring moved by `count` records.
+    pub(super) fn shift(&mut self, count: u32) {
+        self.cumulative = self.cumulative.plus(count);
+        self.first_lost = self.first_lost.saturating_sub(count);
+        self.countable = self.countable.saturating_sub(count);
+        for path in &mut self.paths {
+            path.earliest = path.earliest.saturating_sub(count);
+        }
+        self.gaps.retain_mut(|(start, end)| {
+            *start = start.saturating_sub(count);
+            *end = end.saturating_sub(count);
+            *start < *end
+        });
+    }
+}

@@ -1,0 +1,480 @@
+//! Everything the user has sent and the peer has not acknowledged in full.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{
+    message::{FailedMessage, Fragment, Message, MessageKey, MessageSlab},
+    scheduler::{Left, Scheduler},
+    stream::{Room, Stream, StreamTable},
+};
+use crate::{
+    config::AssociationConfig,
+    error::SendError,
+    ids::StreamId,
+    message::{Reliability, SendInfo},
+    time::Instant,
+};
+
+/// Fragments are multiples of this, but for the last of a message: chunks then need no padding.
+const ALIGNMENT: usize = 4;
+/// Largest fragment: a chunk's length field has 16 bits and counts the header.
+const MAX_FRAGMENT: usize = u16::MAX as usize - 63;
+/// A message that has to be fragmented anyway is cut to fill what is left of a packet when that
+/// is at least 1/4 of a packet; below that, headers cost more than the room is worth.
+const MIN_FRAGMENT_SHARE: usize = 4;
+
+/// Messages queued and outstanding, their streams, and the scheduler that chooses between these.
+///
+/// Exists before the peer is known: messages wait in it during the handshake. All operations are
+/// O(1), or O(log n) in streams with work, unless said otherwise.
+#[derive(Debug)]
+pub(crate) struct SendQueue {
+    messages: MessageSlab,
+    streams: StreamTable,
+    scheduler: Scheduler,
+    outbound_streams: u16,
+    interleaving: bool,
+
+    /// Bytes of all messages.
+    buffered: usize,
+    /// Of these, bytes not handed out.
+    unsent: usize,
+    buffer_limit: usize,
+    stream_limit: usize,
+    /// A message found the buffer full: nobody is admitted until no more than this many bytes are
+    /// left, so that late-comers do not take the room from those who wait for it.
+    full_until: Option<usize>,
+    /// Streams to tell `Writable`, in turn.
+    ready: VecDeque<StreamId>,
+
+    failed: VecDeque<FailedMessage>,
+    /// Room that was left in the packet after the last fragment: more than that, and it is
+    /// another packet.
+    packet_room: usize,
+    pushed: u64,
+}
+
+impl SendQueue {
+    pub(crate) fn new(config: &AssociationConfig) -> Self {
+        Self {
+            messages: MessageSlab::default(),
+            streams: StreamTable::default(),
+            scheduler: Scheduler::new(config.scheduler),
+            outbound_streams: config.outbound_streams,
+            interleaving: false,
+            buffered: 0,
+            unsent: 0,
+            // Offsets within a message have 32 bits.
+            buffer_limit: config.send_buffer.min(u32::MAX as usize),
+            stream_limit: config.stream_send_buffer,
+            full_until: None,
+            ready: VecDeque::new(),
+            failed: VecDeque::new(),
+            packet_room: 0,
+            pushed: 0,
+        }
+    }
+
+    /// The result of the handshake: how many streams there are, and whether chunks are I-DATA.
+    /// Returns the messages queued for streams the peer refused, in order of `push`.
+    pub(crate) fn negotiated(
+        &mut self,
+        outbound_streams: u16,
+        interleaving: bool,
+    ) -> Vec<FailedMessage> {
+        self.outbound_streams = outbound_streams;
+        self.interleaving = interleaving;
+        self.scheduler.set_interleaving(interleaving);
+        let refused: Vec<_> = (self.streams.iter_mut())
+            .filter(|(id, stream)| id.0 >= outbound_streams && stream.head.is_some())
+            .map(|(id, _)| id)
+            .collect();
+        let mut failed: Vec<_> = (refused.into_iter())
+            .flat_map(|id| self.take_unsent(id))
+            .collect();
+        failed.sort_unstable_by_key(|message| message.order);
+        failed.into_iter().map(Message::failed).collect()
+    }
+
+    /// Queues a message.
+    ///
+    /// `Blocked` gives it back when the send buffer or the stream's share of it has no room; the
+    /// stream is then told by [`poll_writable`](Self::poll_writable) once half of it is free.
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        data: Bytes,
+        info: SendInfo,
+    ) -> Result<(), SendError> {
+        if data.is_empty() {
+            return Err(SendError::Empty);
+        }
+        if data.len() > self.buffer_limit {
+            return Err(SendError::TooLarge {
+                max: self.buffer_limit,
+            });
+        }
+        if id.0 >= self.outbound_streams {
+            return Err(SendError::UnknownStream(id));
+        }
+        let stream = self.streams.entry(id);
+        if stream.held {
+            return Err(SendError::StreamResetting(id));
+        }
+        let len = data.len();
+        let stream_has_room = stream.buffered == 0 || stream.buffered + len <= self.stream_limit;
+        let has_room = self.full_until.is_none() && self.buffered + len <= self.buffer_limit;
+        if !stream_has_room || !has_room {
+            self.block(id, len, !has_room);
+            return Err(SendError::Blocked(data));
+        }
+
+        self.pushed += 1;
+        self.buffered += len;
+        self.unsent += len;
+        stream.buffered += len;
+        let order = self.pushed;
+        let key = self.messages.insert(Message {
+            unacked: len as u32,
+            data,
+            stream: id,
+            ppid: info.ppid,
+            unordered: info.unordered,
+            sack_immediately: info.sack_immediately,
+            expires: match info.reliability {
+                Reliability::Lifetime(lifetime) => Some(now + lifetime),
+                _ => None,
+            },
+            reliability: info.reliability,
+            context: info.context,
+            path: info.path,
+            seq: 0,
+            sent: 0,
+            fragments: 0,
+            order,
+            next: None,
+        });
+        match stream.tail.replace(key) {
+            Some(tail) => self.messages[tail].next = Some(key),
+            None => {
+                stream.head = Some(key);
+                self.scheduler.join(id, stream, order);
+            }
+        }
+        Ok(())
+    }
+
+    /// A stream that was `Blocked` and has room again; each is given once, in turn.
+    pub(crate) fn poll_writable(&mut self) -> Option<StreamId> {
+        if self.full_until.is_some() {
+            return None;
+        }
+        let id = self.ready.pop_front()?;
+        self.streams.entry(id).room = Room::Open;
+        Some(id)
+    }
+
+    /// Remembers that a message of `len` bytes was refused.
+    fn block(&mut self, id: StreamId, len: usize, buffer_full: bool) {
+        if buffer_full {
+            let low = (self.buffer_limit / 2).min(self.buffer_limit - len);
+            self.full_until = Some(self.full_until.map_or(low, |until| until.min(low)));
+        }
+        let low = (self.stream_limit / 2).min(self.stream_limit.saturating_sub(len));
+        let stream = self.streams.entry(id);
+        if stream.room != Room::Ready {
+            stream.room = Room::Blocked(low);
+            unblock(stream, id, &mut self.ready);
+        }
+    }
+
+    /// Gives back the room of a message.
+    fn free(&mut self, id: StreamId, len: usize) {
+        self.buffered -= len;
+        if self.full_until.is_some_and(|low| self.buffered <= low) {
+            self.full_until = None;
+        }
+        let stream = self.streams.entry(id);
+        stream.buffered -= len;
+        unblock(stream, id, &mut self.ready);
+    }
+}
+
+/// Puts a blocked stream in line for `Writable` if it has room again.
+fn unblock(stream: &mut Stream, id: StreamId, ready: &mut VecDeque<StreamId>) {
+    if let Room::Blocked(low) = stream.room
+        && stream.buffered <= low
+    {
+        stream.room = Room::Ready;
+        ready.push_back(id);
+    }
+}
+
+impl SendQueue {
+    /// What to send next in a chunk with `room` bytes of user data, where a packet of its own
+    /// would offer `full` (not less than `room`). `None`: nothing for this packet; another packet
+    /// may get something while [`has_unsent`](Self::has_unsent).
+    ///
+    /// SSN or MID are given here, when the first fragment leaves. Messages whose lifetime ended
+    /// before that are skipped and come out of [`poll_failed`](Self::poll_failed). With DATA the
+    /// fragments of a message come one after the other, since their TSNs must be consecutive
+    /// (§6.9); with I-DATA the scheduler may switch streams after each.
+    pub(crate) fn next_fragment(
+        &mut self,
+        now: Instant,
+        room: usize,
+        full: usize,
+    ) -> Option<Fragment> {
+        let new_packet = room == full || room > self.packet_room;
+        // Whoever gets nothing closes the packet.
+        self.packet_room = 0;
+        loop {
+            let id = self.scheduler.choose(new_packet)?;
+            let stream = self.streams.entry(id);
+            let Some(key) = stream.head else {
+                self.scheduler.step(stream, 0, Left::Nothing);
+                continue;
+            };
+            let message = &mut self.messages[key];
+            let begin = message.sent == 0;
+            if begin && message.expires.is_some_and(|at| at <= now) {
+                self.expire(id, key);
+                continue;
+            }
+            if begin && !self.interleaving && !message.unordered && stream.ssn_exhausted() {
+                // `acked` puts it back.
+                self.scheduler.step(stream, 0, Left::Nothing);
+                continue;
+            }
+            let len = fragment_len(message.unsent(), begin, room, full)?;
+            if begin {
+                message.seq = stream.number(message.unordered, self.interleaving);
+            }
+            let fragment = Fragment {
+                key,
+                offset: message.sent,
+                len: len as u16,
+                fsn: message.fragments,
+                begin,
+                end: len == message.unsent(),
+            };
+            message.sent += len as u32;
+            message.fragments += 1;
+            let next = message.next;
+            if fragment.end {
+                message.next = None;
+                stream.head = next;
+                if next.is_none() {
+                    stream.tail = None;
+                }
+            }
+            let left = match next {
+                _ if !fragment.end => Left::Rest,
+                Some(next) => Left::Message(self.messages[next].order),
+                None => Left::Nothing,
+            };
+            self.scheduler.step(stream, len, left);
+            self.unsent -= len;
+            self.packet_room = room - len;
+            return Some(fragment);
+        }
+    }
+
+    /// Gives up the first message of a stream, nothing of which was sent.
+    fn expire(&mut self, id: StreamId, key: MessageKey) {
+        let message = self.messages.remove(key);
+        let stream = self.streams.entry(id);
+        stream.head = message.next;
+        let left = match message.next {
+            Some(next) => Left::Message(self.messages[next].order),
+            None => {
+                stream.tail = None;
+                Left::Nothing
+            }
+        };
+        self.scheduler.step(stream, 0, left);
+        self.unsent -= message.data.len();
+        self.free(id, message.data.len());
+        self.failed.push_back(message.failed());
+    }
+
+    /// A message that was given up before anything of it was sent.
+    pub(crate) fn poll_failed(&mut self) -> Option<FailedMessage> {
+        self.failed.pop_front()
+    }
+
+    /// `len` bytes of a message were acknowledged cumulatively. True if these were the last: the
+    /// message is gone.
+    pub(super) fn acked(&mut self, key: MessageKey, len: u16) -> bool {
+        let message = &mut self.messages[key];
+        message.unacked -= u32::from(len);
+        if message.unacked > 0 {
+            return false;
+        }
+        let message = self.messages.remove(key);
+        if !message.unordered {
+            let stream = self.streams.entry(message.stream);
+            stream.ordered -= 1;
+            if let Some(head) = stream.head
+                && !stream.scheduled
+            {
+                let order = self.messages[head].order;
+                self.scheduler.join(message.stream, stream, order);
+            }
+        }
+        self.free(message.stream, message.data.len());
+        true
+    }
+
+    /// The message, for the fields of its chunks. The key is of a fragment not yet acknowledged.
+    pub(crate) fn message(&self, key: MessageKey) -> &Message {
+        &self.messages[key]
+    }
+
+    /// The bytes of a fragment.
+    pub(crate) fn payload(&self, key: MessageKey, offset: u32, len: u16) -> &[u8] {
+        &self.messages[key].data[offset as usize..][..usize::from(len)]
+    }
+
+    /// Takes all messages, in order of `push`: the association has ended or begins anew. Numbering
+    /// begins anew too. Keys that [`Outstanding`](super::Outstanding) holds are void after this.
+    pub(crate) fn drain_all(&mut self) -> Vec<FailedMessage> {
+        self.scheduler.clear();
+        self.buffered = 0;
+        self.unsent = 0;
+        self.full_until = None;
+        for (id, stream) in self.streams.iter_mut() {
+            stream.buffered = 0;
+            unblock(stream, id, &mut self.ready);
+            *stream = Stream {
+                room: stream.room,
+                value: stream.value,
+                ..Stream::default()
+            };
+        }
+        let failed = self.messages.take_all().into_iter();
+        self.failed
+            .drain(..)
+            .chain(failed.map(Message::failed))
+            .collect()
+    }
+}
+
+/// How much of a message goes into a chunk with `room` bytes.
+fn fragment_len(unsent: usize, begin: bool, room: usize, full: usize) -> Option<usize> {
+    if unsent <= room && unsent <= MAX_FRAGMENT {
+        return Some(unsent);
+    }
+    //= RFC 9260 §6.9
+    //# If an endpoint supports fragmentation, it MUST fragment a user message if the size of the
+    //# user message to be sent causes the outbound SCTP packet size to exceed the current PMTU.
+    if begin && unsent <= full && full <= MAX_FRAGMENT {
+        return None;
+    }
+    let worthwhile = room >= full / MIN_FRAGMENT_SHARE;
+    let len = room.min(MAX_FRAGMENT) / ALIGNMENT * ALIGNMENT;
+    (worthwhile && len > 0).then_some(len)
+}
+
+impl SendQueue {
+    /// Bytes queued or outstanding.
+    pub(crate) fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// Bytes queued or outstanding on a stream.
+    pub(crate) fn stream_buffered(&self, id: StreamId) -> usize {
+        self.streams.get(id).map_or(0, |stream| stream.buffered)
+    }
+
+    /// Whether [`next_fragment`](Self::next_fragment) would give something for a whole packet
+    /// (unless all that is left has expired).
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.scheduler.is_empty()
+    }
+
+    /// Bytes queued and not handed out.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        self.unsent
+    }
+
+    /// Whether nothing is queued and nothing outstanding.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Sets the priority or weight of a stream; O(n) in streams with work.
+    pub(crate) fn set_priority(&mut self, id: StreamId, value: u16) {
+        let stream = self.streams.entry(id);
+        stream.value = value;
+        if stream.scheduled
+            && let Some(head) = stream.head
+        {
+            self.scheduler
+                .reorder(id, stream, self.messages[head].order);
+        }
+    }
+}
+
+/// Stream reset (RFC 6525 §5.1.2).
+impl SendQueue {
+    /// The stream takes no message until [`reset_done`](Self::reset_done). What is queued on it
+    /// is still sent: the reset is due once the stream is idle and all is acknowledged.
+    pub(crate) fn hold(&mut self, id: StreamId) {
+        self.streams.entry(id).held = true;
+    }
+
+    /// Whether nothing is queued unsent on the stream.
+    pub(crate) fn stream_idle(&self, id: StreamId) -> bool {
+        self.streams
+            .get(id)
+            .is_none_or(|stream| stream.head.is_none())
+    }
+
+    /// Drops the messages of a stream of which nothing was sent yet; they come out of
+    /// [`poll_failed`](Self::poll_failed). One in progress is completed.
+    pub(crate) fn discard_unsent(&mut self, id: StreamId) {
+        let dropped = self.take_unsent(id);
+        self.failed.extend(dropped.into_iter().map(Message::failed));
+    }
+
+    /// The peer performed the reset, and numbering begins anew, or denied it. Either way the
+    /// stream takes messages again.
+    pub(crate) fn reset_done(&mut self, id: StreamId, performed: bool) {
+        let stream = self.streams.entry(id);
+        stream.held = false;
+        if performed {
+            stream.restart_numbering();
+        }
+    }
+
+    /// Unlinks the messages of a stream nothing of which was sent.
+    fn take_unsent(&mut self, id: StreamId) -> Vec<Message> {
+        let mut taken = Vec::new();
+        let stream = self.streams.entry(id);
+        let mut next = stream.head;
+        if let Some(head) = stream.head
+            && self.messages[head].sent > 0
+        {
+            next = self.messages[head].next.take();
+            stream.tail = Some(head);
+        } else {
+            stream.head = None;
+            stream.tail = None;
+            if stream.scheduled {
+                self.scheduler.remove(id, stream);
+            }
+        }
+        while let Some(key) = next {
+            let message = self.messages.remove(key);
+            next = message.next;
+            self.unsent -= message.data.len();
+            self.free(id, message.data.len());
+            taken.push(message);
+        }
+        taken
+    }
+}

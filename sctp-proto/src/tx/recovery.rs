@@ -1,0 +1,178 @@
+//! Losses: missing reports (§7.2.4), T3-rtx (§6.3.3), and what is to be sent again.
+
+use super::{
+    outstanding::{LostChunk, Outstanding, Record, State},
+    sack::AckOutcome,
+};
+use crate::{
+    ids::{PathId, Tsn},
+    time::Instant,
+};
+
+/// Missing reports that make a loss.
+//= RFC 9260 §7.2.4
+//# Whenever an endpoint receives a SACK chunk that indicates that some TSNs are missing, it SHOULD
+//# wait for two further miss indications (via subsequent SACK chunks for a total of three missing
+//# reports) on the same TSNs before taking action with regard to Fast Retransmit.
+const MISSES: u8 = 3;
+
+impl Record {
+    /// Whether missing reports may yet make it lost.
+    fn countable(&self) -> bool {
+        self.state == State::InFlight && !self.fast_retransmitted
+    }
+}
+
+impl Outstanding {
+    /// Whether anything is marked for retransmission.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost > 0
+    }
+
+    /// The earliest TSN marked for retransmission. O(1).
+    pub(crate) fn next_lost(&self) -> Option<LostChunk> {
+        if self.lost == 0 {
+            return None;
+        }
+        let record = &self.records[self.first_lost as usize];
+        Some(LostChunk {
+            tsn: self.cumulative.plus(self.first_lost).next(),
+            key: record.key,
+            offset: record.offset,
+            len: record.len,
+            fsn: record.fsn,
+            begin: record.begin,
+            end: record.end,
+            path: record.path,
+        })
+    }
+
+    /// A TSN marked for retransmission left again, on `path`. No effect on any other TSN.
+    pub(crate) fn resent(&mut self, tsn: Tsn, now: Instant, path: PathId) {
+        let index = tsn.distance_from(self.cumulative.next());
+        let Some(record) = self.records.get_mut(index as usize) else {
+            return;
+        };
+        if record.state != State::Lost {
+            return;
+        }
+        record.state = State::InFlight;
+        record.sent_at = now;
+        record.path = path;
+        record.transmits = record.transmits.saturating_add(1);
+        record.misses = 0;
+        let len = record.len;
+        if record.countable() {
+            self.countable = self.countable.min(index);
+        }
+        self.enter_flight(index, path, len);
+        self.last_resent = Some(now);
+        self.lost -= 1;
+        self.find_lost();
+    }
+
+    /// T3-rtx ran out on a path: all that is in flight there is to be sent again (§6.3.3 E3), as
+    /// the congestion window allows. Returns the bytes of user data. O(window), as rare as the
+    /// time-out.
+    pub(crate) fn t3_expired(&mut self, path: PathId) -> usize {
+        let mut bytes = 0;
+        for index in 0..self.records.len() as u32 {
+            let record = self.records[index as usize];
+            if record.path == path && record.state == State::InFlight {
+                self.mark_lost(index);
+                bytes += usize::from(record.len);
+            }
+        }
+        bytes
+    }
+
+    /// Counts a missing report for every TSN before index `end` that is in none of the gap
+    /// blocks. `newest` is when the latest chunk that this SACK newly acknowledges was sent.
+    ///
+    /// Reports reach a prefix of the window, so earlier TSNs have at least as many as later ones;
+    /// all before `countable` are through with it and not looked at again. A TSN is thus touched
+    /// about as often as it is reported, three times, whatever the window.
+    pub(super) fn count_misses(
+        &mut self,
+        end: u32,
+        newest: Option<Instant>,
+        outcome: &mut AckOutcome,
+    ) {
+        let mut countable = None;
+        let mut index = self.countable;
+        let first = self.gaps.partition_point(|gap| gap.1 <= index);
+        let mut next_gap = first;
+        while index < end {
+            let hole_end = match self.gaps.get(next_gap) {
+                Some(gap) => gap.0.min(end),
+                None => end,
+            };
+            for index in index..hole_end {
+                let record = &mut self.records[index as usize];
+                if !record.countable() {
+                    continue;
+                }
+                // After T3-rtx the reports may be about the flight before it: only what left
+                // after the retransmission tells that the retransmission is missing.
+                if record.transmits == 1 || newest.is_some_and(|newest| newest > record.sent_at) {
+                    record.misses += 1;
+                }
+                if record.misses < MISSES {
+                    countable.get_or_insert(index);
+                    continue;
+                }
+                record.fast_retransmitted = true;
+                let record = *record;
+                self.mark_lost(index);
+                outcome.add_lost(record.path, self.chunk_size(record.len));
+            }
+            let Some(gap) = self.gaps.get(next_gap) else {
+                break;
+            };
+            index = gap.1.max(hole_end);
+            next_gap += 1;
+        }
+        self.countable = countable.unwrap_or(end.max(self.countable));
+    }
+
+    /// The peer no longer acknowledges these TSNs: they are in flight again. `end` as in
+    /// [`count_misses`](Self::count_misses), which counts the report for those before it.
+    pub(super) fn renege(&mut self, start: u32, stop: u32, end: u32) {
+        for index in start..stop {
+            let record = &mut self.records[index as usize];
+            record.state = State::InFlight;
+            //= RFC 9260 §6.2.1
+            //# Count one miss indication towards Fast Retransmit as described in Section 7.2.4
+            record.misses = u8::from(index >= end);
+            let (path, len, countable) = (record.path, record.len, record.countable());
+            if countable {
+                self.countable = self.countable.min(index);
+            }
+            self.enter_flight(index, path, len);
+        }
+    }
+
+    fn mark_lost(&mut self, index: u32) {
+        let record = &mut self.records[index as usize];
+        record.state = State::Lost;
+        let record = *record;
+        self.leave_flight(&record);
+        self.first_lost = if self.lost == 0 {
+            index
+        } else {
+            self.first_lost.min(index)
+        };
+        self.lost += 1;
+    }
+
+    /// Moves `first_lost` on to the first record that is lost. Forward only, so that a pass over
+    /// the window serves all retransmissions of it.
+    pub(super) fn find_lost(&mut self) {
+        if self.lost == 0 {
+            return;
+        }
+        while self.records[self.first_lost as usize].state != State::Lost {
+            self.first_lost += 1;
+        }
+    }
+}

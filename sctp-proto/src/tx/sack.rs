@@ -1,0 +1,333 @@
+//! SACK in, outcome out (§6.2.1).
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::{
+    outstanding::{Outstanding, Record, State},
+    queue::SendQueue,
+};
+use crate::{
+    ids::{PathId, Tsn},
+    time::Instant,
+};
+
+/// What an acknowledgement changed. Reused from one to the next, so that none allocates.
+#[derive(Debug)]
+pub(crate) struct AckOutcome {
+    /// Whether the cumulative TSN ack point moved.
+    pub(crate) cumulative_advanced: bool,
+    /// The paths on which data was newly acknowledged.
+    pub(crate) acked: SmallVec<[PathAck; 2]>,
+    /// A round-trip time: of the highest newly acknowledged TSN that was sent only once, and on
+    /// which path. At most one per SACK; at most one per round trip is for the caller to see to.
+    pub(crate) rtt: Option<(PathId, Duration)>,
+    /// Bytes of chunks newly marked lost by missing reports, per path.
+    pub(crate) lost: SmallVec<[(PathId, usize); 2]>,
+    /// Highest TSN assigned: the exit point, if fast recovery begins now (§7.2.4 rule 6).
+    pub(crate) highest_outstanding: Tsn,
+    /// Messages acknowledged in full.
+    pub(crate) messages_acked: u32,
+    /// Whether nothing is queued or outstanding any more.
+    pub(crate) dry: bool,
+    /// TSNs the peer had acknowledged by gap blocks and no longer does.
+    pub(crate) reneged: u32,
+    /// Gap blocks ignored: empty, out of order, overlapping, or touching the cumulative TSN.
+    pub(crate) bad_gap_blocks: u32,
+}
+
+/// What was newly acknowledged on one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PathAck {
+    pub(crate) path: PathId,
+    /// Bytes of chunks newly acknowledged, cumulatively or by gap blocks.
+    pub(crate) bytes: usize,
+    /// Bytes in flight on the path before.
+    pub(crate) flight_before: usize,
+    /// Whether the earliest TSN outstanding on the path is among them, so that T3-rtx restarts
+    /// (§6.3.2 R3).
+    pub(crate) includes_earliest: bool,
+}
+
+/// The acknowledgement breaks the protocol; the association has to be aborted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SackError {
+    /// It acknowledges a TSN that was never sent.
+    BeyondSent,
+}
+
+impl Default for AckOutcome {
+    fn default() -> Self {
+        Self {
+            cumulative_advanced: false,
+            acked: SmallVec::new(),
+            rtt: None,
+            lost: SmallVec::new(),
+            highest_outstanding: Tsn::new(0),
+            messages_acked: 0,
+            dry: false,
+            reneged: 0,
+            bad_gap_blocks: 0,
+        }
+    }
+}
+
+impl AckOutcome {
+    /// Makes it ready for the next acknowledgement.
+    pub(crate) fn clear(&mut self) {
+        self.acked.clear();
+        self.lost.clear();
+        *self = Self {
+            acked: std::mem::take(&mut self.acked),
+            lost: std::mem::take(&mut self.lost),
+            ..Self::default()
+        };
+    }
+
+    pub(super) fn add_lost(&mut self, path: PathId, bytes: usize) {
+        match self.lost.iter_mut().find(|lost| lost.0 == path) {
+            Some(lost) => lost.1 += bytes,
+            None => self.lost.push((path, bytes)),
+        }
+    }
+}
+
+impl Outstanding {
+    /// Applies a SACK: its cumulative TSN ack and its gap ack blocks, as (start, end) offsets
+    /// from that, read in place. An older SACK than the last changes nothing.
+    ///
+    /// Costs what it changes: each TSN newly acknowledged, reneged or reported missing, and each
+    /// gap block; never the window, nor the distance a peer claims. Nothing is changed on error.
+    /// The outcome is added to what `outcome` holds.
+    pub(crate) fn apply_sack(
+        &mut self,
+        now: Instant,
+        cumulative: Tsn,
+        gap_blocks: impl Iterator<Item = (u16, u16)>,
+        queue: &mut SendQueue,
+        in_fast_recovery: bool,
+        outcome: &mut AckOutcome,
+    ) -> Result<(), SackError> {
+        let Some(advance) = self.advance_to(cumulative)? else {
+            return Ok(());
+        };
+        self.read_gap_blocks(advance, gap_blocks, outcome)?;
+        self.acknowledge_front(now, advance, queue, outcome);
+        self.acknowledge_gaps(now, in_fast_recovery, outcome);
+        self.find_lost();
+        outcome.dry = queue.is_empty();
+        Ok(())
+    }
+
+    /// Applies the cumulative TSN ack of a SHUTDOWN chunk, which says nothing about gaps.
+    pub(crate) fn apply_cumulative(
+        &mut self,
+        now: Instant,
+        cumulative: Tsn,
+        queue: &mut SendQueue,
+        outcome: &mut AckOutcome,
+    ) -> Result<(), SackError> {
+        let Some(advance) = self.advance_to(cumulative)? else {
+            return Ok(());
+        };
+        self.acknowledge_front(now, advance, queue, outcome);
+        self.find_lost();
+        outcome.dry = queue.is_empty();
+        Ok(())
+    }
+
+    /// How many records a cumulative TSN ack covers; `None` if it is an old one.
+    fn advance_to(&self, cumulative: Tsn) -> Result<Option<u32>, SackError> {
+        //= RFC 9260 §6.2.1
+        //# If Cumulative TSN Ack is less than the Cumulative TSN Ack Point, then drop the SACK
+        //# chunk.
+        if cumulative.before(self.cumulative) {
+            return Ok(None);
+        }
+        let advance = cumulative.distance_from(self.cumulative);
+        //= RFC 9260 §12.4
+        //# An SCTP implementation MUST abort the association if it receives a SACK chunk
+        //# acknowledging a TSN that has not been sent.
+        if advance as usize > self.records.len() {
+            return Err(SackError::BeyondSent);
+        }
+        Ok(Some(advance))
+    }
+
+    /// Reads the gap blocks into `claimed`, as ranges of indexes after the ring has advanced.
+    fn read_gap_blocks(
+        &mut self,
+        advance: u32,
+        gap_blocks: impl Iterator<Item = (u16, u16)>,
+        outcome: &mut AckOutcome,
+    ) -> Result<(), SackError> {
+        let sent = self.records.len() as u32 - advance;
+        self.claimed.clear();
+        for (start, end) in gap_blocks {
+            // Offset 1 is the TSN after the cumulative one, which has index 0.
+            let (start, end) = (u32::from(start).wrapping_sub(1), u32::from(end));
+            let last = self.claimed.last_mut();
+            let free_from = last.as_ref().map_or(1, |last| last.1);
+            if start == u32::MAX || start < free_from || end <= start {
+                outcome.bad_gap_blocks += 1;
+                continue;
+            }
+            if end > sent {
+                return Err(SackError::BeyondSent);
+            }
+            match last {
+                Some(last) if last.1 == start => last.1 = end,
+                _ => self.claimed.push((start, end)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the acknowledged records off the front and lets their messages go.
+    fn acknowledge_front(
+        &mut self,
+        now: Instant,
+        count: u32,
+        queue: &mut SendQueue,
+        outcome: &mut AckOutcome,
+    ) {
+        outcome.highest_outstanding = self.next_tsn().previous();
+        outcome.cumulative_advanced |= count > 0;
+        for _ in 0..count {
+            let Some(record) = self.records.pop_front() else {
+                break;
+            };
+            if record.state != State::GapAcked {
+                //= RFC 9260 §6.3.1
+                //# RTT measurements SHOULD only be made using a DATA chunk with TSN r if no DATA
+                //# chunk with TSN less than or equal to r was retransmitted since the DATA chunk
+                //# with TSN r was sent first.
+                let unambiguous = self.last_resent.is_none_or(|at| record.sent_at > at);
+                self.newly_acked(now, &record, true, unambiguous, outcome);
+            }
+            outcome.messages_acked += u32::from(queue.acked(record.key, record.len));
+        }
+        if count > 0 {
+            self.shift(count);
+        }
+    }
+
+    /// Compares the gap blocks with those of the last SACK.
+    fn acknowledge_gaps(&mut self, now: Instant, in_fast_recovery: bool, outcome: &mut AckOutcome) {
+        if self.claimed.is_empty() && self.gaps.is_empty() {
+            return;
+        }
+        let claimed = std::mem::take(&mut self.claimed);
+        let gaps = std::mem::take(&mut self.gaps);
+        // One past the highest TSN newly acknowledged.
+        let mut newly_acked = 0;
+        let mut newest = None;
+        difference(&claimed, &gaps, |start, end| {
+            for index in start..end {
+                let record = self.records[index as usize];
+                let earliest = self.is_earliest(index, record.path);
+                // What a gap block newly covers has just arrived, whatever was sent again before
+                // it: that rule of §6.3.1 is about what a filled gap acknowledges.
+                self.newly_acked(now, &record, earliest, true, outcome);
+                self.records[index as usize].state = State::GapAcked;
+                if record.transmits == 1 {
+                    newest = newest.max(Some(record.sent_at));
+                }
+            }
+            newly_acked = end;
+        });
+
+        //= RFC 9260 §7.2.4
+        //# For each incoming SACK chunk, miss indications are incremented only for missing TSNs
+        //# prior to the HTNA in the SACK chunk.
+        let mut reported = newly_acked;
+        //= RFC 9260 §7.2.4
+        //# If an endpoint is in Fast Recovery and a SACK chunks arrives that advances the
+        //# Cumulative TSN Ack Point, the miss indications are incremented for all TSNs reported
+        //# missing in the SACK chunk.
+        if in_fast_recovery && outcome.cumulative_advanced {
+            reported = claimed.last().map_or(0, |last| last.1);
+        }
+        difference(&gaps, &claimed, |start, end| {
+            outcome.reneged += end - start;
+            self.renege(start, end, reported);
+        });
+        self.gaps = claimed;
+        self.claimed = gaps;
+        if self.countable < reported {
+            self.count_misses(reported, newest, outcome);
+        }
+    }
+
+    /// Accounts for a record, in whatever state it was, that is acknowledged for the first time.
+    fn newly_acked(
+        &mut self,
+        now: Instant,
+        record: &Record,
+        earliest: bool,
+        unambiguous: bool,
+        outcome: &mut AckOutcome,
+    ) {
+        let bytes = self.chunk_size(record.len);
+        match outcome.acked.iter_mut().find(|ack| ack.path == record.path) {
+            Some(ack) => {
+                ack.bytes += bytes;
+                ack.includes_earliest |= earliest;
+            }
+            None => outcome.acked.push(PathAck {
+                path: record.path,
+                bytes,
+                flight_before: self.flight(record.path),
+                includes_earliest: earliest,
+            }),
+        }
+        if record.state == State::Lost {
+            self.lost -= 1;
+        } else {
+            self.leave_flight(record);
+        }
+        //= RFC 9260 §6.3.1
+        //# Karn's algorithm: RTT measurements MUST NOT be made using chunks that were retransmitted
+        if record.transmits == 1 && unambiguous {
+            outcome.rtt = Some((record.path, now - record.sent_at));
+        }
+    }
+
+    /// Whether no TSN before this one is in flight on the path.
+    fn is_earliest(&mut self, index: u32, path: PathId) -> bool {
+        let mut earliest = self.paths[path.index()].earliest;
+        while earliest < index {
+            let record = &self.records[earliest as usize];
+            if record.path == path && record.state == State::InFlight {
+                break;
+            }
+            earliest += 1;
+        }
+        self.paths[path.index()].earliest = earliest;
+        earliest >= index
+    }
+}
+
+/// Calls `each` with every range that is in `a` and not in `b`. Both are sorted and disjoint.
+fn difference(a: &[(u32, u32)], b: &[(u32, u32)], mut each: impl FnMut(u32, u32)) {
+    let mut b = b.iter().peekable();
+    for &(mut start, end) in a {
+        while let Some(&&(b_start, b_end)) = b.peek() {
+            if b_start >= end {
+                break;
+            }
+            if start < b_start {
+                each(start, b_start);
+            }
+            start = start.max(b_end);
+            if b_end > end {
+                break;
+            }
+            b.next();
+        }
+        if start < end {
+            each(start, end);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Which stream sends next (RFC 8260 §3).
+//!
+//! All six schedulers are one heap of the streams that have work, lowest rank first; the kind
+//! decides only what the rank is. The stream being served is kept beside the heap and compared
+//! with its top at the end of each turn, so that a lone stream costs no heap operation, and any
+//! number of them O(log n) per turn.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use super::stream::Stream;
+use crate::{config::SchedulerKind, ids::StreamId};
+
+/// Bits of fraction in virtual time. With them one byte on the largest weight still counts for
+/// its 1/64, and 2^54 bytes pass before virtual time saturates (streams then take turns).
+const FRACTION_BITS: u32 = 10;
+
+#[derive(Debug)]
+pub(super) struct Scheduler {
+    kind: SchedulerKind,
+    /// Whether another stream may send in the middle of a message (I-DATA).
+    interleaving: bool,
+    waiting: BinaryHeap<Reverse<Entry>>,
+    current: Option<Current>,
+    /// The stream whose chunks the packet being filled has; kept for round robin per packet only.
+    packet: Option<StreamId>,
+    /// Turns given out, the tie-break among equals: who waits longest is next.
+    turns: u64,
+    /// Virtual time: where a stream that gets work after a pause begins.
+    clock: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    key: u64,
+    turn: u64,
+    stream: StreamId,
+}
+
+#[derive(Debug)]
+struct Current {
+    entry: Entry,
+    /// In the middle of a message that no other may interrupt.
+    locked: bool,
+}
+
+/// What a stream has left after a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Left {
+    /// The rest of the same message.
+    Rest,
+    /// Another message, by its order.
+    Message(u64),
+    Nothing,
+}
+
+impl Scheduler {
+    pub(super) fn new(kind: SchedulerKind) -> Self {
+        Self {
+            kind,
+            interleaving: false,
+            waiting: BinaryHeap::new(),
+            current: None,
+            packet: None,
+            turns: 0,
+            clock: 0,
+        }
+    }
+
+    pub(super) fn set_interleaving(&mut self, on: bool) {
+        self.interleaving = on;
+    }
+
+    /// Whether no stream has work.
+    pub(super) fn is_empty(&self) -> bool {
+        self.current.is_none() && self.waiting.is_empty()
+    }
+
+    /// A stream gets work; `order` is that of its first message.
+    pub(super) fn join(&mut self, id: StreamId, stream: &mut Stream, order: u64) {
+        stream.scheduled = true;
+        stream.served = stream.served.max(self.clock);
+        let entry = self.rank(id, stream, order);
+        self.waiting.push(Reverse(entry));
+    }
+
+    /// The stream to serve now. `new_packet` says that nothing was put into the packet yet.
+    /// Stable: until [`step`](Self::step) or [`join`](Self::join) the answer stays the same.
+    pub(super) fn choose(&mut self, new_packet: bool) -> Option<StreamId> {
+        let per_packet = self.kind == SchedulerKind::RoundRobinPerPacket;
+        if per_packet && !new_packet {
+            return self.packet.filter(|&id| self.serves(id));
+        }
+        match &mut self.current {
+            None => {
+                let Reverse(entry) = self.waiting.pop()?;
+                self.current = Some(Current {
+                    entry,
+                    locked: false,
+                });
+            }
+            Some(current) if !current.locked => {
+                if let Some(mut top) = self.waiting.peek_mut()
+                    && top.0 < current.entry
+                {
+                    std::mem::swap(&mut top.0, &mut current.entry);
+                }
+            }
+            Some(_) => {}
+        }
+        let chosen = self.current.as_ref().map(|current| current.entry.stream);
+        if per_packet {
+            self.packet = chosen;
+        }
+        chosen
+    }
+
+    /// The stream that [`choose`](Self::choose) gave was served `sent` bytes (none if it had
+    /// nothing worth sending) and has this left.
+    pub(super) fn step(&mut self, stream: &mut Stream, sent: usize, left: Left) {
+        let Some(mut current) = self.current.take() else {
+            return;
+        };
+        self.charge(stream, sent);
+        let order = match left {
+            Left::Nothing => {
+                stream.scheduled = false;
+                return;
+            }
+            Left::Rest
+                if !self.interleaving || self.kind == SchedulerKind::FirstComeFirstServed =>
+            {
+                current.locked = true;
+                self.current = Some(current);
+                return;
+            }
+            Left::Rest => 0,
+            Left::Message(order) => order,
+        };
+        self.current = Some(Current {
+            entry: self.rank(current.entry.stream, stream, order),
+            locked: false,
+        });
+    }
+
+    /// Priority or weight of the stream changed; `order` is that of its first message.
+    pub(super) fn reorder(&mut self, id: StreamId, stream: &Stream, order: u64) {
+        let entry = self.rank(id, stream, order);
+        match &mut self.current {
+            Some(current) if current.entry.stream == id => current.entry = entry,
+            _ => {
+                self.waiting.retain(|waiting| waiting.0.stream != id);
+                self.waiting.push(Reverse(entry));
+            }
+        }
+    }
+
+    /// The stream has no work any more, other than by being served. O(n).
+    pub(super) fn remove(&mut self, id: StreamId, stream: &mut Stream) {
+        stream.scheduled = false;
+        if self.serves(id) {
+            self.current = None;
+        } else {
+            self.waiting.retain(|waiting| waiting.0.stream != id);
+        }
+    }
+
+    /// No stream has work any more.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.current = None;
+        self.packet = None;
+    }
+
+    fn serves(&self, id: StreamId) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.entry.stream == id)
+    }
+
+    fn rank(&mut self, id: StreamId, stream: &Stream, order: u64) -> Entry {
+        self.turns += 1;
+        let key = match self.kind {
+            SchedulerKind::FirstComeFirstServed => order,
+            SchedulerKind::RoundRobin | SchedulerKind::RoundRobinPerPacket => 0,
+            SchedulerKind::Priority => u64::from(stream.value),
+            SchedulerKind::FairBandwidth | SchedulerKind::WeightedFairQueueing => stream.served,
+        };
+        Entry {
+            key,
+            turn: self.turns,
+            stream: id,
+        }
+    }
+
+    /// Start-time fair queueing: the clock is where the stream in service began, and each byte
+    /// moves the stream on by the inverse of its weight.
+    fn charge(&mut self, stream: &mut Stream, sent: usize) {
+        let weight = match self.kind {
+            SchedulerKind::WeightedFairQueueing => u64::from(stream.value.max(1)),
+            SchedulerKind::FairBandwidth => 1,
+            _ => return,
+        };
+        self.clock = self.clock.max(stream.served);
+        let cost = ((sent as u64) << FRACTION_BITS) / weight;
+        stream.served = stream.served.saturating_add(cost);
+    }
+}
