@@ -1,1 +1,273 @@
+use super::*;
+use crate::{
+    Tsn,
+    wire::{Chunk, CommonHeader, InitFields, PacketWriter, chunks},
+};
 
+const FIXED: InitFields = InitFields {
+    initiate_tag: 1,
+    a_rwnd: MIN_A_RWND,
+    outbound_streams: 1,
+    inbound_streams: 1,
+    initial_tsn: Tsn::new(0),
+};
+
+/// A packet with one INIT.
+fn packet(fixed: &InitFields, params: &ParamWriter) -> Vec<u8> {
+    let header = CommonHeader {
+        source_port: 1,
+        destination_port: 2,
+        verification_tag: 0,
+    };
+    let mut buf = Vec::new();
+    let mut writer = PacketWriter::new(&mut buf, 4096, &header);
+    writer.init(kind::INIT, fixed, params);
+    writer.finish();
+    buf
+}
+
+fn init(packet: &[u8]) -> Init<'_> {
+    let first = chunks(packet).next().unwrap().unwrap();
+    match Chunk::parse(first) {
+        Ok(Chunk::Init(init)) => init,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Parses the parameters that `write` writes.
+fn with_params<T>(
+    which: InitKind,
+    write: impl FnOnce(&mut ParamWriter),
+    check: impl FnOnce(Result<PeerParams<'_>, InitReject<'_>>) -> T,
+) -> T {
+    let mut params = ParamWriter::new();
+    write(&mut params);
+    let packet = packet(&FIXED, &params);
+    check(PeerParams::parse(&init(&packet), which))
+}
+
+#[test]
+fn extensions_survive_the_wire() {
+    let mut config = AssociationConfig::default();
+    for (interleaving, reset) in [(false, false), (true, false), (false, true), (true, true)] {
+        config.interleaving(interleaving).stream_reset(reset);
+        let offered = Capabilities::offered(&config);
+        assert_eq!(
+            (offered.interleaving(), offered.reconfig()),
+            (interleaving, reset)
+        );
+        with_params(
+            InitKind::Init,
+            |params| offered.write_params(params),
+            |peer| assert_eq!(peer.unwrap().capabilities, offered),
+        );
+    }
+}
+
+#[test]
+fn only_what_both_sides_offer_is_used() {
+    let mut config = AssociationConfig::default();
+    config.interleaving(false);
+    let ours = Capabilities::offered(&config);
+    with_params(
+        InitKind::Init,
+        |params| {
+            params.supported_extensions(&[kind::I_DATA, kind::RE_CONFIG, kind::ASCONF, 0x77]);
+        },
+        |peer| {
+            let both = ours.and(peer.unwrap().capabilities);
+            assert!(both.reconfig());
+            assert!(!both.interleaving());
+        },
+    );
+}
+
+#[test]
+fn nothing_is_written_for_no_extension() {
+    let mut params = ParamWriter::new();
+    Capabilities::default().write_params(&mut params);
+    assert_eq!(params.as_bytes(), []);
+}
+
+#[test]
+fn fixed_fields_are_checked() {
+    let cases = [
+        (
+            InitFields {
+                initiate_tag: 0,
+                ..FIXED
+            },
+            InitReject::ZeroTag,
+        ),
+        (
+            InitFields {
+                a_rwnd: MIN_A_RWND - 1,
+                ..FIXED
+            },
+            InitReject::InvalidField("a_rwnd below 1500"),
+        ),
+        (
+            InitFields {
+                outbound_streams: 0,
+                ..FIXED
+            },
+            InitReject::InvalidField("no outbound streams"),
+        ),
+        (
+            InitFields {
+                inbound_streams: 0,
+                ..FIXED
+            },
+            InitReject::InvalidField("no inbound streams"),
+        ),
+    ];
+    for (fixed, reject) in cases {
+        let packet = packet(&fixed, &ParamWriter::new());
+        let parsed = PeerParams::parse(&init(&packet), InitKind::Init);
+        assert_eq!(parsed.unwrap_err(), reject);
+    }
+    let packet = packet(&FIXED, &ParamWriter::new());
+    assert!(PeerParams::parse(&init(&packet), InitKind::Init).is_ok());
+}
+
+#[test]
+fn unknown_parameters_go_by_their_two_high_bits() {
+    // Type, whether the one after it is read, whether it is reported.
+    let cases = [
+        (0x0777, false, false),
+        (0x4777, false, true),
+        (0x8777, true, false),
+        (0xC777, true, true),
+    ];
+    for (unknown, goes_on, reports) in cases {
+        with_params(
+            InitKind::Init,
+            |params| {
+                params
+                    .param(unknown, b"abcde")
+                    .ipv4_address([192, 0, 2, 1].into());
+            },
+            |peer| {
+                let peer = peer.unwrap();
+                assert_eq!(!peer.addresses.is_empty(), goes_on, "{unknown:#x}");
+                let tlv = [&unknown.to_be_bytes()[..], &[0, 9], b"abcde"].concat();
+                let expected: &[&[u8]] = if reports { &[&tlv] } else { &[] };
+                assert_eq!(&peer.unrecognized[..], expected, "{unknown:#x}");
+            },
+        );
+    }
+}
+
+#[test]
+fn partial_reliability_is_reported_as_long_as_it_is_missing() {
+    with_params(
+        InitKind::Init,
+        |params| {
+            params.forward_tsn_supported();
+        },
+        |peer| assert_eq!(&peer.unwrap().unrecognized[..], [[0xC0, 0, 0, 4]]),
+    );
+}
+
+#[test]
+fn reports_are_bounded() {
+    with_params(
+        InitKind::Init,
+        |params| {
+            for _ in 0..500 {
+                params.param(0xC777, &[]);
+            }
+        },
+        |peer| assert_eq!(peer.unwrap().unrecognized.len(), MAX_REPORTED / 8),
+    );
+}
+
+#[test]
+fn addresses_are_bounded_and_of_single_hosts() {
+    with_params(
+        InitKind::Init,
+        |params| {
+            params
+                .ipv4_address([0, 0, 0, 0].into())
+                .ipv4_address([255, 255, 255, 255].into())
+                .ipv4_address([224, 0, 0, 1].into())
+                .param(param::IPV6_ADDRESS, &[0xFF; 16])
+                .ipv4_address([192, 0, 2, 1].into())
+                .ipv4_address([192, 0, 2, 1].into());
+            for host in 2..50 {
+                params.ipv4_address([192, 0, 2, host].into());
+            }
+        },
+        |peer| {
+            let expected: Vec<IpAddr> = (1..=8).map(|host| [192, 0, 2, host].into()).collect();
+            assert_eq!(&peer.unwrap().addresses[..], expected);
+        },
+    );
+}
+
+#[test]
+fn host_names_are_refused_and_given_back() {
+    let name = b"example.org\0";
+    let write = |params: &mut ParamWriter| {
+        params.param(param::HOST_NAME_ADDRESS, name);
+    };
+    let tlv = [&[0, 11, 0, 16][..], name].concat();
+    for which in [InitKind::Init, InitKind::InitAck] {
+        with_params(which, write, |peer| {
+            let reject = peer.unwrap_err();
+            assert_eq!(reject, InitReject::HostName(&tlv));
+            let mut causes = CauseWriter::new();
+            reject.write_cause(&mut causes);
+            assert_eq!(causes.as_bytes(), [&[0, 5, 0, 20][..], &tlv].concat());
+        });
+    }
+}
+
+#[test]
+fn init_ack_needs_a_cookie_and_init_has_none() {
+    with_params(
+        InitKind::InitAck,
+        |_| (),
+        |peer| {
+            let reject = peer.unwrap_err();
+            assert_eq!(reject, InitReject::NoCookie);
+            let mut causes = CauseWriter::new();
+            reject.write_cause(&mut causes);
+            let missing = [0, 2, 0, 10, 0, 0, 0, 1, 0, 7];
+            assert!(causes.as_bytes().starts_with(&missing));
+        },
+    );
+    let write = |params: &mut ParamWriter| {
+        params.state_cookie(b"first").state_cookie(b"second");
+    };
+    with_params(InitKind::InitAck, write, |peer| {
+        assert_eq!(peer.unwrap().cookie, Some(&b"first"[..]));
+    });
+    with_params(InitKind::Init, write, |peer| {
+        assert_eq!(peer.unwrap().cookie, None);
+    });
+}
+
+#[test]
+fn malformed_parameters_are_a_protocol_violation() {
+    let writes: [fn(&mut ParamWriter); 3] = [
+        |params| {
+            params.param(param::IPV4_ADDRESS, &[192, 0, 2]);
+        },
+        |params| {
+            params.raw(&[0xC0, 0x77, 0, 3]);
+        },
+        |params| {
+            params.raw(&[0xC0, 0x77, 0, 9, 1, 2, 3, 4]);
+        },
+    ];
+    for write in writes {
+        with_params(InitKind::Init, write, |peer| {
+            let reject = peer.unwrap_err();
+            assert!(matches!(reject, InitReject::Malformed(_)), "{reject:?}");
+            let mut causes = CauseWriter::new();
+            reject.write_cause(&mut causes);
+            assert_eq!(causes.as_bytes()[..2], [0, 13]);
+        });
+    }
+}

@@ -20,7 +20,7 @@ use crate::{
     init_ack::InitAck,
     time::Instant,
     transmit::DatagramMeta,
-    wire::{CauseWriter, Chunk, Init, RawChunk, chunks},
+    wire::{CauseWriter, Chunk, Init, chunks},
 };
 
 /// Bytes of packets kept for one waiting peer, what each costs to keep included.
@@ -89,21 +89,20 @@ impl Endpoint {
     pub(super) fn handle_init(
         &mut self,
         now: Instant,
-        inbound: Inbound,
+        inbound: &Inbound,
         buf: &mut Vec<u8>,
     ) -> Option<DatagramEvent> {
-        let packet = inbound.packet.clone();
         //= RFC 9260 §8.5.1
         //# When an endpoint receives an SCTP packet with the Verification
         //# Tag set to 0, it SHOULD verify that the packet contains only an
         //# INIT chunk.  Otherwise, the receiver MUST silently discard the
         //# packet.
-        let Some(init) = sole_init(&packet) else {
+        let Some(init) = sole_init(&inbound.packet) else {
             self.stats.malformed += 1;
             return None;
         };
         let remote = inbound.meta.remote.ip();
-        if let Some(handle) = self.association_of([remote], &inbound) {
+        if let Some(handle) = self.association_of([remote], inbound) {
             return Some(init_event(handle, inbound));
         }
         //= RFC 9260 §8.4
@@ -127,26 +126,26 @@ impl Endpoint {
         //# established) if the use of any of the valid address parameters
         //# contained within the chunk would identify an existing TCB.
         if let Ok(peer) = &peer
-            && let Some(handle) = self.association_of(peer.addresses.iter().copied(), &inbound)
+            && let Some(handle) = self.association_of(peer.addresses.iter().copied(), inbound)
         {
             return Some(init_event(handle, inbound));
         }
-        let Some(config) = self.listening(&inbound) else {
+        let Some(config) = self.listening(inbound) else {
             self.stats.out_of_the_blue += 1;
             let causes = CauseWriter::new();
-            return self.send_abort(now, &inbound, init.initiate_tag, &causes, buf);
+            return self.send_abort(now, inbound, init.initiate_tag, &causes, buf);
         };
         let mut causes = CauseWriter::new();
         let peer = match peer {
             Ok(_) if self.is_full() => {
                 causes.out_of_resource();
-                return self.send_abort(now, &inbound, init.initiate_tag, &causes, buf);
+                return self.send_abort(now, inbound, init.initiate_tag, &causes, buf);
             }
             Ok(peer) => peer,
             Err(reject) => {
                 self.stats.malformed += 1;
                 reject.write_cause(&mut causes);
-                return self.send_abort(now, &inbound, init.initiate_tag, &causes, buf);
+                return self.send_abort(now, inbound, init.initiate_tag, &causes, buf);
             }
         };
         self.stats.inits_answered += 1;
@@ -165,12 +164,11 @@ impl Endpoint {
         Some(DatagramEvent::Response(transmit))
     }
 
-    /// A packet that begins with COOKIE ECHO (§5.1.5). `cookie` is the value of that chunk.
+    /// A packet that begins with COOKIE ECHO (§5.1.5).
     pub(super) fn handle_cookie_echo(
         &mut self,
         now: Instant,
         inbound: Inbound,
-        cookie: RawChunk<'_>,
         buf: &mut Vec<u8>,
     ) -> Option<DatagramEvent> {
         let context = CookieContext {
@@ -178,21 +176,27 @@ impl Endpoint {
             ports: inbound.ports,
             local_tag: inbound.tag,
         };
+        let echoed = chunks(&inbound.packet).next()?.ok()?.value;
         //= RFC 9260 §5.1.5
         //# If this comparison fails, the SCTP packet,
         //# including the COOKIE ECHO chunk and any DATA chunks, MUST be
         //# silently discarded.
-        let Ok((cookie, freshness)) = self.cookies.open(now, &context, cookie.value) else {
+        let Ok((cookie, freshness)) = self.cookies.open(now, &context, echoed) else {
             self.stats.cookies_rejected += 1;
             return None;
         };
         let remote = inbound.meta.remote.ip();
-        let addresses = cookie.peer_addresses.iter().copied();
-        let existing = self.association_of(addresses.chain([remote]), &inbound);
+        let here = self.routes.by_peer(remote, inbound.ports);
+        let waiting = here.filter(|handle| self.pending.contains_key(handle));
+        let existing = if waiting.is_none() {
+            let addresses = cookie.peer_addresses.iter().copied();
+            self.association_of([remote].into_iter().chain(addresses), &inbound)
+        } else {
+            None
+        };
         // A tag that was given away in an INIT ACK is not reserved; once in 2^32 it is taken.
         let tag_owner = self.routes.by_tag(cookie.local_tag);
-        let waiting = self.routes.by_peer(remote, inbound.ports);
-        if tag_owner.is_some() && tag_owner != existing && tag_owner != waiting {
+        if tag_owner.is_some() && tag_owner != waiting.or(existing) {
             self.stats.cookies_rejected += 1;
             return None;
         }
@@ -363,10 +367,10 @@ impl Endpoint {
     }
 }
 
-fn init_event(handle: AssociationHandle, inbound: Inbound) -> DatagramEvent {
+fn init_event(handle: AssociationHandle, inbound: &Inbound) -> DatagramEvent {
     let kind = AssociationEventKind::Init {
         meta: inbound.meta,
-        packet: inbound.packet,
+        packet: inbound.packet.clone(),
     };
     DatagramEvent::Association(handle, AssociationEvent(kind))
 }

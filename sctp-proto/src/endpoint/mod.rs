@@ -30,7 +30,7 @@ use crate::{
     ids::{AssociationHandle, Ports},
     time::Instant,
     transmit::{DatagramMeta, Transmit, is_unicast},
-    wire::{CauseWriter, CommonHeader, PacketWriter, checksum_ok, chunks, kind},
+    wire::{CauseWriter, CommonHeader, PacketWriter, RawChunk, checksum_ok, chunks, kind},
 };
 
 /// Largest stateless reply: all but INIT ACK are short, and none may need a larger packet than the
@@ -182,7 +182,7 @@ impl Endpoint {
             return None;
         }
         let packet = data.freeze();
-        let Some(Ok(first)) = chunks(&packet).next() else {
+        let Some(Ok(RawChunk { kind: first, .. })) = chunks(&packet).next() else {
             self.stats.malformed += 1;
             return None;
         };
@@ -200,11 +200,11 @@ impl Endpoint {
                 remote: header.source_port,
             },
             tag: header.verification_tag,
-            packet: packet.clone(),
+            packet,
         };
-        match (first.kind, inbound.tag) {
-            (_, 0) => self.handle_init(now, inbound, buf),
-            (kind::COOKIE_ECHO, _) => self.handle_cookie_echo(now, inbound, first, buf),
+        match (first, inbound.tag) {
+            (_, 0) => self.handle_init(now, &inbound, buf),
+            (kind::COOKIE_ECHO, _) => self.handle_cookie_echo(now, inbound, buf),
             // An INIT has tag 0. One with the tag of an association must not get the ABORT that
             // would end it.
             (kind::INIT, tag) if self.routes.by_tag(tag).is_some() => {

@@ -1,1 +1,80 @@
+use rand::SeedableRng;
+use smallvec::smallvec;
 
+use super::*;
+
+const PORTS: Ports = Ports {
+    local: 80,
+    remote: 50_000,
+};
+
+fn ip(last: u8) -> IpAddr {
+    [192, 0, 2, last].into()
+}
+
+fn route(tag: u32, peers: &[IpAddr]) -> Route {
+    Route {
+        tag,
+        ports: PORTS,
+        peers: peers.into(),
+    }
+}
+
+#[test]
+fn a_packet_needs_tag_ports_and_address_of_one_association() {
+    let mut routes = Routes::default();
+    let a = routes.insert(route(1, &[ip(1), ip(2)]));
+    let b = routes.insert(route(2, &[ip(3)]));
+    assert_eq!(routes.by_packet(1, ip(1), PORTS), Some(a));
+    assert_eq!(routes.by_packet(1, ip(2), PORTS), Some(a));
+    assert_eq!(routes.by_packet(2, ip(3), PORTS), Some(b));
+    assert_eq!(routes.by_packet(1, ip(3), PORTS), None);
+    assert_eq!(routes.by_packet(3, ip(3), PORTS), None);
+    let other = Ports { local: 81, ..PORTS };
+    assert_eq!(routes.by_packet(1, ip(1), other), None);
+    let mapped = "::ffff:192.0.2.1".parse().unwrap();
+    assert_eq!(routes.by_packet(1, mapped, PORTS), Some(a));
+    assert_eq!(routes.by_peer(mapped, PORTS), Some(a));
+}
+
+#[test]
+fn removal_leaves_nothing() {
+    let mut routes = Routes::default();
+    let a = routes.insert(route(1, &[ip(1), ip(2), ip(1)]));
+    routes.retag(a, 9);
+    assert_eq!(routes.by_tag(1), None);
+    assert_eq!(routes.by_tag(9), Some(a));
+    routes.remove(a);
+    routes.remove(a);
+    assert_eq!(routes.len(), 0);
+    assert!(routes.tags.is_empty() && routes.peers.is_empty());
+}
+
+#[test]
+fn tags_are_new_and_not_zero() {
+    let mut routes = Routes::default();
+    let mut rng = StdRng::from_seed([1; 32]);
+    let drawn = routes.fresh_tag(&mut rng);
+    routes.insert(route(drawn, &[ip(1)]));
+    let again = routes.fresh_tag(&mut StdRng::from_seed([1; 32]));
+    assert_ne!(again, drawn);
+}
+
+#[test]
+fn ports_are_drawn_until_none_is_left() {
+    let mut routes = Routes::default();
+    let mut rng = StdRng::from_seed([1; 32]);
+    for tag in 0..u32::from(DYNAMIC_PORTS) {
+        let local = routes.free_port(&mut rng, &[ip(1), ip(2)], 80).unwrap();
+        assert!(local >= FIRST_DYNAMIC_PORT);
+        let peer = ip(1 + u8::from(tag % 2 == 0));
+        routes.insert(Route {
+            tag,
+            ports: Ports { local, remote: 80 },
+            peers: smallvec![peer],
+        });
+    }
+    assert_eq!(routes.free_port(&mut rng, &[ip(1), ip(2)], 80), None);
+    assert!(routes.free_port(&mut rng, &[ip(3)], 80).is_some());
+    assert!(routes.free_port(&mut rng, &[ip(1)], 81).is_some());
+}
