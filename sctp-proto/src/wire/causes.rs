@@ -52,7 +52,7 @@ pub mod cause {
     /// Protocol Violation (§3.3.10.13).
     pub const PROTOCOL_VIOLATION: u16 = 13;
     /// Restart of an Association with New Encapsulation Port
-    /// (draft-ietf-tsvwg-udp-encaps-cons §4).
+    /// (draft-tuexen-tsvwg-sctp-udp-encaps-cons §4).
     pub const RESTART_WITH_NEW_ENCAPSULATION_PORT: u16 = 14;
 }
 

@@ -121,6 +121,7 @@ pub enum Chunk<'a> {
 impl<'a> Chunk<'a> {
     /// Parses the value of a chunk. Costs the same for any length, but for ABORT and ERROR, whose
     /// causes are walked once.
+    #[inline]
     pub fn parse(raw: RawChunk<'a>) -> Result<Self, Malformed> {
         Ok(match raw.kind {
             kind::DATA => Self::Data(Data::parse(raw)?),

@@ -99,6 +99,7 @@ pub struct Chunks<'a> {
 impl<'a> Iterator for Chunks<'a> {
     type Item = Result<RawChunk<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let offset = self.offset;
         let rest = self.packet.get(offset..).filter(|rest| !rest.is_empty())?;
