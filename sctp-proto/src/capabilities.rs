@@ -250,6 +250,16 @@ impl<'a> PeerParams<'a> {
         Ok(found)
     }
 
+    /// The information of an Unrecognized Parameters cause (§3.3.10.8), for an INIT ACK: the
+    /// parameters to report, each but the last padded. Empty if there are none.
+    pub(crate) fn unrecognized_tlvs(&self) -> Vec<u8> {
+        let mut tlvs = ParamWriter::new();
+        for tlv in &self.unrecognized {
+            tlvs.raw(tlv);
+        }
+        tlvs.as_bytes().to_vec()
+    }
+
     fn add_address(&mut self, ip: IpAddr) {
         let ip = ip.to_canonical();
         let room = self.addresses.len() < MAX_PEER_ADDRESSES;

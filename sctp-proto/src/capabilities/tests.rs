@@ -170,6 +170,23 @@ fn partial_reliability_is_reported_as_long_as_it_is_missing() {
 }
 
 #[test]
+fn reports_are_parameters_again() {
+    with_params(
+        InitKind::InitAck,
+        |params| {
+            params
+                .param(0xC777, b"a")
+                .state_cookie(b"crumbs")
+                .param(0xC778, b"b");
+        },
+        |peer| {
+            let tlvs = [0xC7, 0x77, 0, 5, b'a', 0, 0, 0, 0xC7, 0x78, 0, 5, b'b'];
+            assert_eq!(peer.unwrap().unrecognized_tlvs(), tlvs);
+        },
+    );
+}
+
+#[test]
 fn reports_are_bounded() {
     with_params(
         InitKind::Init,

@@ -14,7 +14,6 @@ pub struct EndpointConfig {
     pub(crate) unix_time_at_epoch: Duration,
     pub(crate) max_associations: usize,
     pub(crate) stateless_replies_per_second: u32,
-    pub(crate) max_datagram: usize,
 }
 
 impl Default for EndpointConfig {
@@ -26,7 +25,6 @@ impl Default for EndpointConfig {
             unix_time_at_epoch: Duration::ZERO,
             max_associations: 100_000,
             stateless_replies_per_second: 1000,
-            max_datagram: 65_535,
         }
     }
 }

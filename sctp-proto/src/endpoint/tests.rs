@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use smallvec::smallvec;
 
 use super::*;
@@ -498,7 +499,7 @@ fn a_waiting_peer_can_give_up() {
     let gone = server.endpoint.accept(NOW, incoming, None);
     assert_eq!(gone.unwrap_err(), AcceptError::Gone);
 
-    server.waiting(CLIENT);
+    let (_, _, _incoming) = server.waiting(CLIENT);
     assert!(
         server
             .receive_from(CLIENT, &abort(CLIENT_TAG, true))
@@ -572,7 +573,7 @@ fn a_full_endpoint_says_so() {
         |_| (),
     );
     let (tag, cookie) = server.handshake("192.0.2.8:1");
-    server.waiting(CLIENT);
+    let (_, _, _incoming) = server.waiting(CLIENT);
     let full = (CLIENT_TAG, false, Some(cause::OUT_OF_RESOURCE));
     server.receive_from("192.0.2.8:1", &echo(tag, &cookie));
     assert_eq!(server.replied_abort(), full);
@@ -778,4 +779,45 @@ fn a_port_leads_to_a_peer_once() {
     let peer = meta(CLIENT).remote;
     let connect = server.endpoint.connect(NOW, Arc::new(config), &[], &[peer]);
     assert_eq!(connect.unwrap_err(), ConnectError::PortInUse);
+}
+
+// ── anything ──
+
+proptest! {
+    /// Chunks of any kind, biased to those that the endpoint looks into, with a good checksum.
+    #[test]
+    fn no_packet_is_answered_more_than_threefold(
+        list in prop::collection::vec(
+            (
+                prop_oneof![
+                    Just(kind::INIT), Just(kind::COOKIE_ECHO), Just(kind::ABORT),
+                    Just(kind::ERROR), Just(kind::SHUTDOWN_ACK), any::<u8>(),
+                ],
+                any::<u8>(),
+                prop::collection::vec(prop_oneof![Just(0), Just(4), any::<u8>()], 0..80),
+            ),
+            1..4,
+        ),
+        tag in prop_oneof![Just(0), Just(77), Just(78), any::<u32>()],
+        echoes: bool,
+    ) {
+        let mut server = Server::new();
+        server.associate(77);
+        let (waiting, cookie, _incoming) = server.waiting("192.0.2.8:1");
+        for tag in [tag, waiting] {
+            for remote in [CLIENT, "192.0.2.8:1", "192.0.2.9:1"] {
+                let packet = packet(tag, |p| {
+                    if echoes {
+                        p.cookie_echo(&cookie);
+                    }
+                    for (kind, flags, value) in &list {
+                        p.chunk(*kind, *flags, value);
+                    }
+                });
+                server.receive_from(remote, &packet);
+                prop_assert!(server.reply.len() <= 3 * packet.len());
+            }
+        }
+        prop_assert!(server.endpoint.associations() <= 2);
+    }
 }
