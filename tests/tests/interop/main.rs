@@ -1,0 +1,12 @@
+//! Our stack against others: usrsctp's programs over loopback, dcsctp and rtc-sctp in memory.
+//!
+//! tshark reads a capture of every scenario. What needs a program that is not installed skips
+//! itself, or fails where `SCTP_REQUIRE_PEERS` is set.
+
+mod dcsctp;
+mod programs;
+mod relay;
+mod rtc;
+mod stage;
+mod tshark;
+mod usrsctp;
