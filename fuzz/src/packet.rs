@@ -1,0 +1,196 @@
+//! Reading packets: nothing panics, and what was understood is the same once written anew.
+
+use sctp_proto::{
+    StreamId, Tsn,
+    internals::wire::{
+        COMMON_HEADER, CauseWriter, Causes, Chunk, CommonHeader, Data, DataFields, InitFields,
+        PacketWriter, ParamWriter, RawChunk, ReConfig, ReConfigParam, ReConfigWriter, checksum_ok,
+        chunks, kind,
+    },
+};
+
+/// Packets up to this length are written anew; the largest there is, is no better a test.
+const LONGEST: usize = 16 * 1024;
+
+/// Takes a packet.
+pub fn packet(data: &[u8]) {
+    let Some(header) = CommonHeader::parse(data) else {
+        assert!(data.len() < COMMON_HEADER);
+        return;
+    };
+    let _ = checksum_ok(data);
+    let well_formed: Vec<RawChunk<'_>> = chunks(data).map_while(Result::ok).collect();
+    let understood: Vec<Chunk<'_>> = well_formed
+        .iter()
+        .filter_map(|raw| Chunk::parse(*raw).ok())
+        .collect();
+    if data.len() > LONGEST {
+        return;
+    }
+
+    let mut written = Vec::new();
+    let mut writer = PacketWriter::new(&mut written, 4 * LONGEST, &header);
+    for chunk in &understood {
+        write(&mut writer, chunk, data);
+    }
+    assert_eq!(writer.finish(), written.len());
+    assert!(checksum_ok(&written));
+    assert_eq!(CommonHeader::parse(&written), Some(header));
+
+    let again: Vec<Chunk<'_>> = chunks(&written)
+        .map(|raw| Chunk::parse(raw.expect("a chunk's form")).expect("a chunk"))
+        .collect();
+    assert_eq!(again.len(), understood.len());
+    for (before, after) in understood.iter().zip(&again) {
+        assert_eq!(describe(before, data), describe(after, &written));
+    }
+}
+
+fn write(writer: &mut PacketWriter<'_>, chunk: &Chunk<'_>, packet: &[u8]) {
+    match chunk {
+        Chunk::Data(data) => writer.data(&fields(data), &packet[data.payload.clone()]),
+        Chunk::IData(data) => writer.i_data(&fields(data), &packet[data.payload.clone()]),
+        Chunk::Init(init) | Chunk::InitAck(init) => {
+            let fixed = InitFields {
+                initiate_tag: init.initiate_tag,
+                a_rwnd: init.a_rwnd,
+                outbound_streams: init.outbound_streams,
+                inbound_streams: init.inbound_streams,
+                initial_tsn: init.initial_tsn,
+            };
+            let mut params = ParamWriter::new();
+            for raw in init.params.iter().map_while(Result::ok) {
+                params.raw(raw.raw);
+            }
+            let kind = match chunk {
+                Chunk::Init(_) => kind::INIT,
+                _ => kind::INIT_ACK,
+            };
+            writer.init(kind, &fixed, &params);
+        }
+        Chunk::Sack(sack) => {
+            let gaps: Vec<(u16, u16)> = sack.gap_blocks().collect();
+            let duplicates: Vec<Tsn> = sack.duplicates().collect();
+            assert_eq!(gaps.len(), sack.gap_block_count());
+            writer.sack(sack.cumulative, sack.a_rwnd, &gaps, &duplicates);
+        }
+        Chunk::Heartbeat(info) => writer.heartbeat(kind::HEARTBEAT, info),
+        Chunk::HeartbeatAck(info) => writer.heartbeat(kind::HEARTBEAT_ACK, info),
+        Chunk::Abort { t_bit, causes } => writer.abort(*t_bit, &rewrite(causes)),
+        Chunk::Shutdown { cumulative } => writer.shutdown(*cumulative),
+        Chunk::ShutdownAck => writer.shutdown_ack(),
+        Chunk::Error(causes) => writer.error(&rewrite(causes)),
+        Chunk::CookieEcho(cookie) => writer.cookie_echo(cookie),
+        Chunk::CookieAck => writer.cookie_ack(),
+        Chunk::ShutdownComplete { t_bit } => writer.shutdown_complete(*t_bit),
+        Chunk::ForwardTsn(forward) => {
+            let skipped: Vec<(StreamId, u16)> = forward.skipped().collect();
+            writer.forward_tsn(forward.new_cumulative, &skipped);
+        }
+        Chunk::IForwardTsn(forward) => {
+            let skipped: Vec<(StreamId, bool, u32)> = forward.skipped().collect();
+            writer.i_forward_tsn(forward.new_cumulative, &skipped);
+        }
+        Chunk::ReConfig(reconfig) => writer.reconfig(rewrite_reconfig(reconfig).as_bytes()),
+        Chunk::Unknown(raw) => writer.chunk(raw.kind, raw.flags, raw.value),
+    }
+}
+
+fn fields(data: &Data) -> DataFields {
+    DataFields {
+        tsn: data.tsn,
+        stream: data.stream,
+        seq: data.seq,
+        fsn: data.fsn,
+        ppid: data.ppid,
+        unordered: data.unordered,
+        begin: data.begin,
+        end: data.end,
+        immediate: data.immediate,
+    }
+}
+
+/// Causes with their information as the writer cuts it.
+fn rewrite(causes: &Causes<'_>) -> CauseWriter {
+    let mut writer = CauseWriter::new();
+    for cause in causes.iter() {
+        writer.cause(cause.code, cause.info);
+    }
+    writer
+}
+
+pub(crate) fn rewrite_reconfig(reconfig: &ReConfig<'_>) -> ReConfigWriter {
+    let mut writer = ReConfigWriter::new();
+    for param in reconfig.params().map_while(Result::ok) {
+        match param {
+            ReConfigParam::OutgoingReset {
+                request_seq,
+                response_seq,
+                last_tsn,
+                streams,
+            } => {
+                let streams: Vec<StreamId> = streams.iter().collect();
+                writer.outgoing_reset(request_seq, response_seq, last_tsn, &streams);
+            }
+            ReConfigParam::IncomingReset {
+                request_seq,
+                streams,
+            } => {
+                let streams: Vec<StreamId> = streams.iter().collect();
+                writer.incoming_reset(request_seq, &streams);
+            }
+            ReConfigParam::TsnReset { request_seq } => {
+                writer.tsn_reset(request_seq);
+            }
+            ReConfigParam::Response {
+                response_seq,
+                result,
+                tsns,
+            } => {
+                writer.response(response_seq, result, tsns);
+            }
+            ReConfigParam::AddOutgoing { request_seq, count } => {
+                writer.add_outgoing(request_seq, count);
+            }
+            ReConfigParam::AddIncoming { request_seq, count } => {
+                writer.add_incoming(request_seq, count);
+            }
+            // The writer knows what we send, and this is not.
+            ReConfigParam::Unknown(_) => {}
+        }
+    }
+    writer
+}
+
+/// A chunk in words that do not depend on where in a packet it lies or how it is padded.
+fn describe(chunk: &Chunk<'_>, packet: &[u8]) -> String {
+    match chunk {
+        Chunk::Data(data) | Chunk::IData(data) => {
+            let interleaved = matches!(chunk, Chunk::IData(_));
+            let payload = &packet[data.payload.clone()];
+            format!("{interleaved} {:?} {payload:?}", fields(data))
+        }
+        Chunk::Init(init) | Chunk::InitAck(init) => {
+            let params: Vec<_> = init
+                .params
+                .iter()
+                .map_while(Result::ok)
+                .map(|raw| raw.raw)
+                .collect();
+            format!(
+                "{} {} {} {} {} {:?} {params:?}",
+                matches!(chunk, Chunk::Init(_)),
+                init.initiate_tag,
+                init.a_rwnd,
+                init.outbound_streams,
+                init.inbound_streams,
+                init.initial_tsn
+            )
+        }
+        Chunk::Abort { t_bit, causes } => format!("{t_bit} {:?}", rewrite(causes)),
+        Chunk::Error(causes) => format!("{:?}", rewrite(causes)),
+        Chunk::ReConfig(reconfig) => format!("{:?}", rewrite_reconfig(reconfig)),
+        Chunk::Unknown(raw) => format!("{} {} {:?}", raw.kind, raw.flags, raw.value),
+        chunk => format!("{chunk:?}"),
+    }
+}
