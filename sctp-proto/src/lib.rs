@@ -53,6 +53,14 @@ pub use transmit::{DatagramMeta, EcnCodepoint, Transmit};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
+    /// The receiving side.
+    pub mod rx {
+        pub use crate::rx::*;
+    }
+    /// The sending side.
+    pub mod tx {
+        pub use crate::tx::*;
+    }
     /// The codec.
     pub mod wire {
         pub use crate::wire::*;

@@ -34,6 +34,8 @@
 //!
 //! What is offered for partial delivery has only TSNs at or below the cumulative TSN: what has been
 //! read can never have to be reneged.
+#![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
+#![cfg_attr(feature = "internals", allow(missing_docs))]
 #![allow(dead_code, unused_imports)] // until association/ uses it
 
 mod fragments;
@@ -44,8 +46,8 @@ mod store;
 mod stream;
 mod tsn_map;
 
+pub use self::tsn_map::{GapBlocks, MAX_SPAN, TsnCheck, TsnMap};
 pub(crate) use self::{
     reassembly::{Reassembly, RxChunk, RxError},
     sack_policy::SackPolicy,
-    tsn_map::{GapBlocks, TsnCheck, TsnMap},
 };

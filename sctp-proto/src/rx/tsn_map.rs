@@ -6,18 +6,18 @@ use crate::ids::Tsn;
 
 /// How far beyond the cumulative point a TSN is taken. Gap ack block offsets are 16 bits wide, and
 /// this many bits, wherever they begin within a word, lie in 1024 words: 8 KiB at most.
-pub(crate) const MAX_SPAN: u32 = 1023 * 64;
+pub const MAX_SPAN: u32 = 1023 * 64;
 
 /// Duplicates remembered for one SACK; §6.2 only asks to report them, and the sender makes little
 /// of their number.
 const MAX_DUPLICATES: usize = 16;
 
 /// Gap ack blocks: first and last offset from the cumulative TSN ack (§3.3.4).
-pub(crate) type GapBlocks = SmallVec<[(u16, u16); 16]>;
+pub type GapBlocks = SmallVec<[(u16, u16); 16]>;
 
 /// What a TSN is to a [`TsnMap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TsnCheck {
+pub enum TsnCheck {
     /// Not received yet.
     New,
     /// Received before.
@@ -31,7 +31,7 @@ pub(crate) enum TsnCheck {
 /// A ring of words, grown on demand, in which a TSN's place follows from its value alone, so that
 /// advancing moves nothing. Data in order touches no word at all.
 #[derive(Debug)]
-pub(crate) struct TsnMap {
+pub struct TsnMap {
     cumulative: Tsn,
     /// The highest TSN received; the cumulative point when there are no gaps.
     highest: Tsn,
@@ -42,7 +42,7 @@ pub(crate) struct TsnMap {
 
 impl TsnMap {
     /// Nothing received; the peer begins with `peer_initial_tsn`.
-    pub(crate) fn new(peer_initial_tsn: Tsn) -> Self {
+    pub fn new(peer_initial_tsn: Tsn) -> Self {
         let cumulative = peer_initial_tsn.previous();
         Self {
             cumulative,
@@ -53,22 +53,22 @@ impl TsnMap {
     }
 
     /// The last TSN before the first that is missing.
-    pub(crate) fn cumulative(&self) -> Tsn {
+    pub fn cumulative(&self) -> Tsn {
         self.cumulative
     }
 
     /// The highest TSN received.
-    pub(crate) fn highest(&self) -> Tsn {
+    pub fn highest(&self) -> Tsn {
         self.highest
     }
 
     /// Whether anything beyond the cumulative point has arrived.
-    pub(crate) fn has_gaps(&self) -> bool {
+    pub fn has_gaps(&self) -> bool {
         self.highest != self.cumulative
     }
 
     /// What this TSN would be; changes nothing.
-    pub(crate) fn check(&self, tsn: Tsn) -> TsnCheck {
+    pub fn check(&self, tsn: Tsn) -> TsnCheck {
         if !self.cumulative.before(tsn) {
             TsnCheck::Duplicate
         } else if tsn.distance_from(self.cumulative) > MAX_SPAN {
@@ -81,7 +81,7 @@ impl TsnMap {
     }
 
     /// Takes a TSN that `check` found [`New`](TsnCheck::New).
-    pub(crate) fn insert(&mut self, tsn: Tsn) {
+    pub fn insert(&mut self, tsn: Tsn) {
         debug_assert_eq!(self.check(tsn), TsnCheck::New);
         if tsn == self.cumulative.next() {
             let gaps = self.has_gaps();
@@ -102,20 +102,20 @@ impl TsnMap {
     }
 
     /// Remembers a duplicate for the next SACK.
-    pub(crate) fn duplicate(&mut self, tsn: Tsn) {
+    pub fn duplicate(&mut self, tsn: Tsn) {
         if self.duplicates.len() < MAX_DUPLICATES {
             self.duplicates.push(tsn);
         }
     }
 
     /// The duplicates since the last call.
-    pub(crate) fn take_duplicates(&mut self) -> SmallVec<[Tsn; MAX_DUPLICATES]> {
+    pub fn take_duplicates(&mut self) -> SmallVec<[Tsn; MAX_DUPLICATES]> {
         std::mem::take(&mut self.duplicates)
     }
 
     /// Forgets a TSN beyond the cumulative point that was received and then dropped (reneging,
     /// §6.2).
-    pub(crate) fn remove(&mut self, tsn: Tsn) {
+    pub fn remove(&mut self, tsn: Tsn) {
         if !self.contains(tsn) {
             return;
         }
@@ -128,7 +128,7 @@ impl TsnMap {
 
     /// Moves the cumulative point to `cumulative` and over what follows it, as FORWARD-TSN asks;
     /// false if it is there already. Costs at most one step per word held, whatever the distance.
-    pub(crate) fn advance_to(&mut self, cumulative: Tsn) -> bool {
+    pub fn advance_to(&mut self, cumulative: Tsn) -> bool {
         if !self.cumulative.before(cumulative) {
             return false;
         }
@@ -155,7 +155,7 @@ impl TsnMap {
     //# This single SACK chunk MUST report the Gap Ack Blocks from the lowest
     //# to highest TSNs, within the size limit set by the PMTU, and leave the
     //# remaining highest TSN numbers unacknowledged.
-    pub(crate) fn gap_blocks(&self, max: usize, out: &mut GapBlocks) {
+    pub fn gap_blocks(&self, max: usize, out: &mut GapBlocks) {
         out.clear();
         // A span of at most MAX_SPAN fits the 16 bits.
         let offset = |tsn: Tsn| tsn.distance_from(self.cumulative) as u16;

@@ -12,24 +12,24 @@ use crate::{
 /// Names a message of a [`SendQueue`](super::SendQueue) until it is acknowledged or has failed;
 /// reused after that.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct MessageKey(pub(super) u32);
+pub struct MessageKey(pub(super) u32);
 
 /// A user message that is queued or outstanding.
 #[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) data: Bytes,
-    pub(crate) stream: StreamId,
-    pub(crate) ppid: Ppid,
-    pub(crate) unordered: bool,
-    pub(crate) sack_immediately: bool,
-    pub(crate) reliability: Reliability,
-    pub(crate) context: u32,
+pub struct Message {
+    pub data: Bytes,
+    pub stream: StreamId,
+    pub ppid: Ppid,
+    pub unordered: bool,
+    pub sack_immediately: bool,
+    pub reliability: Reliability,
+    pub context: u32,
     /// The path the user asked for.
-    pub(crate) path: Option<PathId>,
+    pub path: Option<PathId>,
     /// When a message of limited lifetime is not worth sending any more.
-    pub(crate) expires: Option<Instant>,
+    pub expires: Option<Instant>,
     /// SSN (DATA) or MID (I-DATA). Meaningful once `sent` is not 0.
-    pub(crate) seq: u32,
+    pub seq: u32,
     /// Bytes handed out in fragments.
     pub(super) sent: u32,
     /// Fragments handed out: the FSN of the next one.
@@ -60,24 +60,24 @@ impl Message {
 
 /// A message that will not arrive, for `Event::SendFailed`.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct FailedMessage {
-    pub(crate) stream: StreamId,
-    pub(crate) context: u32,
+pub struct FailedMessage {
+    pub stream: StreamId,
+    pub context: u32,
     /// Whether any part of it was transmitted.
-    pub(crate) sent: bool,
-    pub(crate) data: Bytes,
+    pub sent: bool,
+    pub data: Bytes,
 }
 
 /// A piece of a message that becomes one DATA or I-DATA chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fragment {
-    pub(crate) key: MessageKey,
-    pub(crate) offset: u32,
-    pub(crate) len: u16,
+pub struct Fragment {
+    pub key: MessageKey,
+    pub offset: u32,
+    pub len: u16,
     /// Fragment sequence number, counted from 0 (RFC 8260 §2.1). DATA chunks have none.
-    pub(crate) fsn: u32,
-    pub(crate) begin: bool,
-    pub(crate) end: bool,
+    pub fsn: u32,
+    pub begin: bool,
+    pub end: bool,
 }
 
 /// All messages of a queue, by key.

@@ -10,6 +10,8 @@
 //! key. Neither knows packets, timers or events. A message is let go when its last TSN is
 //! acknowledged cumulatively: gap blocks are advisory (§7.1), the peer may renege on them.
 
+#![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
+#![cfg_attr(feature = "internals", allow(missing_docs))]
 #![allow(dead_code, unused_imports)] // until the association uses it
 
 mod message;
@@ -20,7 +22,7 @@ mod sack;
 mod scheduler;
 mod stream;
 
-pub(crate) use self::{
+pub use self::{
     message::{FailedMessage, Fragment, Message, MessageKey},
     outstanding::{LostChunk, Outstanding},
     queue::SendQueue,

@@ -56,17 +56,17 @@ pub(super) struct PathFlight {
 
 /// A TSN marked for retransmission, with what its chunk is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LostChunk {
-    pub(crate) tsn: Tsn,
-    pub(crate) key: MessageKey,
-    pub(crate) offset: u32,
-    pub(crate) len: u16,
+pub struct LostChunk {
+    pub tsn: Tsn,
+    pub key: MessageKey,
+    pub offset: u32,
+    pub len: u16,
     /// Fragment sequence number, for I-DATA.
-    pub(crate) fsn: u32,
-    pub(crate) begin: bool,
-    pub(crate) end: bool,
+    pub fsn: u32,
+    pub begin: bool,
+    pub end: bool,
     /// The path it was last sent on.
-    pub(crate) path: PathId,
+    pub path: PathId,
 }
 
 /// The ring of records, the oldest first. The record of a TSN is found by its distance from the
@@ -75,7 +75,7 @@ pub(crate) struct LostChunk {
 /// Every index kept (gap ranges, hints) counts from the front of the ring and moves with it when
 /// the front is acknowledged.
 #[derive(Debug)]
-pub(crate) struct Outstanding {
+pub struct Outstanding {
     pub(super) records: VecDeque<Record>,
     /// Cumulative TSN ack point: the record in front has the next TSN.
     pub(super) cumulative: Tsn,
@@ -104,7 +104,7 @@ pub(crate) struct Outstanding {
 impl Outstanding {
     /// Nothing sent yet; `initial_tsn` will be the first. `interleaving` says that chunks are
     /// I-DATA, whose headers are larger.
-    pub(crate) fn new(initial_tsn: Tsn, interleaving: bool) -> Self {
+    pub fn new(initial_tsn: Tsn, interleaving: bool) -> Self {
         Self {
             records: VecDeque::new(),
             cumulative: initial_tsn.previous(),
@@ -125,44 +125,44 @@ impl Outstanding {
     }
 
     /// The TSN that [`push`](Self::push) gives next.
-    pub(crate) fn next_tsn(&self) -> Tsn {
+    pub fn next_tsn(&self) -> Tsn {
         self.cumulative.plus(self.records.len() as u32).next()
     }
 
     /// The cumulative TSN ack point.
-    pub(crate) fn cumulative(&self) -> Tsn {
+    pub fn cumulative(&self) -> Tsn {
         self.cumulative
     }
 
     /// Whether everything sent was acknowledged cumulatively.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
     /// TSNs in the send window.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.records.len()
     }
 
     /// Bytes in flight on a path as congestion control counts them: chunks with header and
     /// padding (§7.2).
-    pub(crate) fn flight(&self, path: PathId) -> usize {
+    pub fn flight(&self, path: PathId) -> usize {
         self.paths.get(path.index()).map_or(0, |path| path.bytes)
     }
 
     /// Bytes of user data in flight on all paths: what the peer's receive window is charged with
     /// (§6.2.1).
-    pub(crate) fn total_flight(&self) -> usize {
+    pub fn total_flight(&self) -> usize {
         self.data_in_flight
     }
 
     /// Bytes a chunk with `len` bytes of user data takes in a packet, header and padding included.
-    pub(crate) fn chunk_size(&self, len: u16) -> usize {
+    pub fn chunk_size(&self, len: u16) -> usize {
         self.header + usize::from(len).next_multiple_of(4)
     }
 
     /// A fragment leaves for the first time: gives it its TSN.
-    pub(crate) fn push(&mut self, now: Instant, fragment: &Fragment, path: PathId) -> Tsn {
+    pub fn push(&mut self, now: Instant, fragment: &Fragment, path: PathId) -> Tsn {
         let tsn = self.next_tsn();
         let index = self.records.len() as u32;
         self.records.push_back(Record {
@@ -184,7 +184,7 @@ impl Outstanding {
     }
 
     /// Send time of the earliest TSN in flight on a path, from which T3-rtx runs.
-    pub(crate) fn oldest_in_flight(&self, path: PathId) -> Option<Instant> {
+    pub fn oldest_in_flight(&self, path: PathId) -> Option<Instant> {
         let flight = self.paths.get(path.index()).filter(|path| path.bytes > 0)?;
         (self.records.iter().skip(flight.earliest as usize))
             .find(|record| record.path == path && record.state == State::InFlight)

@@ -30,7 +30,7 @@ const MIN_FRAGMENT_SHARE: usize = 4;
 /// Exists before the peer is known: messages wait in it during the handshake. All operations are
 /// O(1), or O(log n) in streams with work, unless said otherwise.
 #[derive(Debug)]
-pub(crate) struct SendQueue {
+pub struct SendQueue {
     messages: MessageSlab,
     streams: StreamTable,
     scheduler: Scheduler,
@@ -57,7 +57,7 @@ pub(crate) struct SendQueue {
 }
 
 impl SendQueue {
-    pub(crate) fn new(config: &AssociationConfig) -> Self {
+    pub fn new(config: &AssociationConfig) -> Self {
         Self {
             messages: MessageSlab::default(),
             streams: StreamTable::default(),
@@ -79,11 +79,7 @@ impl SendQueue {
 
     /// The result of the handshake: how many streams there are, and whether chunks are I-DATA.
     /// Returns the messages queued for streams the peer refused, in order of `push`.
-    pub(crate) fn negotiated(
-        &mut self,
-        outbound_streams: u16,
-        interleaving: bool,
-    ) -> Vec<FailedMessage> {
+    pub fn negotiated(&mut self, outbound_streams: u16, interleaving: bool) -> Vec<FailedMessage> {
         self.outbound_streams = outbound_streams;
         self.interleaving = interleaving;
         self.scheduler.set_interleaving(interleaving);
@@ -102,7 +98,7 @@ impl SendQueue {
     ///
     /// `Blocked` gives it back when the send buffer or the stream's share of it has no room; the
     /// stream is then told by [`poll_writable`](Self::poll_writable) once half of it is free.
-    pub(crate) fn push(
+    pub fn push(
         &mut self,
         now: Instant,
         id: StreamId,
@@ -168,7 +164,7 @@ impl SendQueue {
     }
 
     /// A stream that was `Blocked` and has room again; each is given once, in turn.
-    pub(crate) fn poll_writable(&mut self) -> Option<StreamId> {
+    pub fn poll_writable(&mut self) -> Option<StreamId> {
         if self.full_until.is_some() {
             return None;
         }
@@ -222,12 +218,7 @@ impl SendQueue {
     /// before that are skipped and come out of [`poll_failed`](Self::poll_failed). With DATA the
     /// fragments of a message come one after the other, since their TSNs must be consecutive
     /// (§6.9); with I-DATA the scheduler may switch streams after each.
-    pub(crate) fn next_fragment(
-        &mut self,
-        now: Instant,
-        room: usize,
-        full: usize,
-    ) -> Option<Fragment> {
+    pub fn next_fragment(&mut self, now: Instant, room: usize, full: usize) -> Option<Fragment> {
         let new_packet = room == full || room > self.packet_room;
         // Whoever gets nothing closes the packet.
         self.packet_room = 0;
@@ -302,7 +293,7 @@ impl SendQueue {
     }
 
     /// A message that was given up before anything of it was sent.
-    pub(crate) fn poll_failed(&mut self) -> Option<FailedMessage> {
+    pub fn poll_failed(&mut self) -> Option<FailedMessage> {
         self.failed.pop_front()
     }
 
@@ -330,18 +321,18 @@ impl SendQueue {
     }
 
     /// The message, for the fields of its chunks. The key is of a fragment not yet acknowledged.
-    pub(crate) fn message(&self, key: MessageKey) -> &Message {
+    pub fn message(&self, key: MessageKey) -> &Message {
         &self.messages[key]
     }
 
     /// The bytes of a fragment.
-    pub(crate) fn payload(&self, key: MessageKey, offset: u32, len: u16) -> &[u8] {
+    pub fn payload(&self, key: MessageKey, offset: u32, len: u16) -> &[u8] {
         &self.messages[key].data[offset as usize..][..usize::from(len)]
     }
 
     /// Takes all messages, in order of `push`: the association has ended or begins anew. Numbering
     /// begins anew too. Keys that [`Outstanding`](super::Outstanding) holds are void after this.
-    pub(crate) fn drain_all(&mut self) -> Vec<FailedMessage> {
+    pub fn drain_all(&mut self) -> Vec<FailedMessage> {
         self.scheduler.clear();
         self.buffered = 0;
         self.unsent = 0;
@@ -381,33 +372,33 @@ fn fragment_len(unsent: usize, begin: bool, room: usize, full: usize) -> Option<
 
 impl SendQueue {
     /// Bytes queued or outstanding.
-    pub(crate) fn buffered(&self) -> usize {
+    pub fn buffered(&self) -> usize {
         self.buffered
     }
 
     /// Bytes queued or outstanding on a stream.
-    pub(crate) fn stream_buffered(&self, id: StreamId) -> usize {
+    pub fn stream_buffered(&self, id: StreamId) -> usize {
         self.streams.get(id).map_or(0, |stream| stream.buffered)
     }
 
     /// Whether [`next_fragment`](Self::next_fragment) would give something for a whole packet
     /// (unless all that is left has expired).
-    pub(crate) fn has_unsent(&self) -> bool {
+    pub fn has_unsent(&self) -> bool {
         !self.scheduler.is_empty()
     }
 
     /// Bytes queued and not handed out.
-    pub(crate) fn unsent_bytes(&self) -> usize {
+    pub fn unsent_bytes(&self) -> usize {
         self.unsent
     }
 
     /// Whether nothing is queued and nothing outstanding.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
     /// Sets the priority or weight of a stream; O(n) in streams with work.
-    pub(crate) fn set_priority(&mut self, id: StreamId, value: u16) {
+    pub fn set_priority(&mut self, id: StreamId, value: u16) {
         let stream = self.streams.entry(id);
         stream.value = value;
         if stream.scheduled
@@ -423,12 +414,12 @@ impl SendQueue {
 impl SendQueue {
     /// The stream takes no message until [`reset_done`](Self::reset_done). What is queued on it
     /// is still sent: the reset is due once the stream is idle and all is acknowledged.
-    pub(crate) fn hold(&mut self, id: StreamId) {
+    pub fn hold(&mut self, id: StreamId) {
         self.streams.entry(id).held = true;
     }
 
     /// Whether nothing is queued unsent on the stream.
-    pub(crate) fn stream_idle(&self, id: StreamId) -> bool {
+    pub fn stream_idle(&self, id: StreamId) -> bool {
         self.streams
             .get(id)
             .is_none_or(|stream| stream.head.is_none())
@@ -436,14 +427,14 @@ impl SendQueue {
 
     /// Drops the messages of a stream of which nothing was sent yet; they come out of
     /// [`poll_failed`](Self::poll_failed). One in progress is completed.
-    pub(crate) fn discard_unsent(&mut self, id: StreamId) {
+    pub fn discard_unsent(&mut self, id: StreamId) {
         let dropped = self.take_unsent(id);
         self.failed.extend(dropped.into_iter().map(Message::failed));
     }
 
     /// The peer performed the reset, and numbering begins anew, or denied it. Either way the
     /// stream takes messages again.
-    pub(crate) fn reset_done(&mut self, id: StreamId, performed: bool) {
+    pub fn reset_done(&mut self, id: StreamId, performed: bool) {
         let stream = self.streams.entry(id);
         stream.held = false;
         if performed {

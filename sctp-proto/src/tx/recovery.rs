@@ -25,12 +25,12 @@ impl Record {
 
 impl Outstanding {
     /// Whether anything is marked for retransmission.
-    pub(crate) fn has_lost(&self) -> bool {
+    pub fn has_lost(&self) -> bool {
         self.lost > 0
     }
 
     /// The earliest TSN marked for retransmission. O(1).
-    pub(crate) fn next_lost(&self) -> Option<LostChunk> {
+    pub fn next_lost(&self) -> Option<LostChunk> {
         if self.lost == 0 {
             return None;
         }
@@ -48,7 +48,7 @@ impl Outstanding {
     }
 
     /// A TSN marked for retransmission left again, on `path`. No effect on any other TSN.
-    pub(crate) fn resent(&mut self, tsn: Tsn, now: Instant, path: PathId) {
+    pub fn resent(&mut self, tsn: Tsn, now: Instant, path: PathId) {
         let index = tsn.distance_from(self.cumulative.next());
         let Some(record) = self.records.get_mut(index as usize) else {
             return;
@@ -74,7 +74,7 @@ impl Outstanding {
     /// T3-rtx ran out on a path: all that is in flight there is to be sent again (§6.3.3 E3), as
     /// the congestion window allows. Returns the bytes of user data. O(window), as rare as the
     /// time-out.
-    pub(crate) fn t3_expired(&mut self, path: PathId) -> usize {
+    pub fn t3_expired(&mut self, path: PathId) -> usize {
         let mut bytes = 0;
         for index in 0..self.records.len() as u32 {
             let record = self.records[index as usize];

@@ -15,44 +15,44 @@ use crate::{
 
 /// What an acknowledgement changed. Reused from one to the next, so that none allocates.
 #[derive(Debug)]
-pub(crate) struct AckOutcome {
+pub struct AckOutcome {
     /// Whether the cumulative TSN ack point moved.
-    pub(crate) cumulative_advanced: bool,
+    pub cumulative_advanced: bool,
     /// The paths on which data was newly acknowledged.
-    pub(crate) acked: SmallVec<[PathAck; 2]>,
+    pub acked: SmallVec<[PathAck; 2]>,
     /// A round-trip time: of the highest newly acknowledged TSN that was sent only once, and on
     /// which path. At most one per SACK; at most one per round trip is for the caller to see to.
-    pub(crate) rtt: Option<(PathId, Duration)>,
+    pub rtt: Option<(PathId, Duration)>,
     /// Bytes of chunks newly marked lost by missing reports, per path.
-    pub(crate) lost: SmallVec<[(PathId, usize); 2]>,
+    pub lost: SmallVec<[(PathId, usize); 2]>,
     /// Highest TSN assigned: the exit point, if fast recovery begins now (§7.2.4 rule 6).
-    pub(crate) highest_outstanding: Tsn,
+    pub highest_outstanding: Tsn,
     /// Messages acknowledged in full.
-    pub(crate) messages_acked: u32,
+    pub messages_acked: u32,
     /// Whether nothing is queued or outstanding any more.
-    pub(crate) dry: bool,
+    pub dry: bool,
     /// TSNs the peer had acknowledged by gap blocks and no longer does.
-    pub(crate) reneged: u32,
+    pub reneged: u32,
     /// Gap blocks ignored: empty, out of order, overlapping, or touching the cumulative TSN.
-    pub(crate) bad_gap_blocks: u32,
+    pub bad_gap_blocks: u32,
 }
 
 /// What was newly acknowledged on one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PathAck {
-    pub(crate) path: PathId,
+pub struct PathAck {
+    pub path: PathId,
     /// Bytes of chunks newly acknowledged, cumulatively or by gap blocks.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// Bytes in flight on the path before.
-    pub(crate) flight_before: usize,
+    pub flight_before: usize,
     /// Whether the earliest TSN outstanding on the path is among them, so that T3-rtx restarts
     /// (§6.3.2 R3).
-    pub(crate) includes_earliest: bool,
+    pub includes_earliest: bool,
 }
 
 /// The acknowledgement breaks the protocol; the association has to be aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SackError {
+pub enum SackError {
     /// It acknowledges a TSN that was never sent.
     BeyondSent,
 }
@@ -75,7 +75,7 @@ impl Default for AckOutcome {
 
 impl AckOutcome {
     /// Makes it ready for the next acknowledgement.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.acked.clear();
         self.lost.clear();
         *self = Self {
@@ -100,7 +100,7 @@ impl Outstanding {
     /// Costs what it changes: each TSN newly acknowledged, reneged or reported missing, and each
     /// gap block; never the window, nor the distance a peer claims. Nothing is changed on error.
     /// The outcome is added to what `outcome` holds.
-    pub(crate) fn apply_sack(
+    pub fn apply_sack(
         &mut self,
         now: Instant,
         cumulative: Tsn,
@@ -121,7 +121,7 @@ impl Outstanding {
     }
 
     /// Applies the cumulative TSN ack of a SHUTDOWN chunk, which says nothing about gaps.
-    pub(crate) fn apply_cumulative(
+    pub fn apply_cumulative(
         &mut self,
         now: Instant,
         cumulative: Tsn,
