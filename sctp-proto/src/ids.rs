@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::serial;
+use crate::{serial, wire::CommonHeader};
 
 /// An outbound or inbound stream (RFC 9260 §1.3). The two directions are numbered apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,4 +94,15 @@ pub struct SocketId(pub u16);
 pub(crate) struct Ports {
     pub(crate) local: u16,
     pub(crate) remote: u16,
+}
+
+impl Ports {
+    /// The common header of a packet to the peer.
+    pub(crate) const fn header(self, verification_tag: u32) -> CommonHeader {
+        CommonHeader {
+            source_port: self.local,
+            destination_port: self.remote,
+            verification_tag,
+        }
+    }
 }

@@ -1,19 +1,35 @@
 //! One association: the state machine a driver moves.
 
-#![allow(unused_variables, clippy::todo, dead_code)] // skeleton
-
+mod commands;
+mod cx;
 mod event;
+mod handshake;
+mod inbound;
+mod on_control;
+mod on_data;
+mod on_reconfig;
+mod on_sack;
+mod on_timeout;
+mod outbound;
+mod state;
 mod stats;
+mod tcb;
+mod timers;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    num::NonZeroUsize,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 
+use self::{
+    cx::{Cx, Fatal, Handled},
+    handshake::CookieWait,
+    outbound::Reply,
+    state::Phase,
+};
 pub use self::{
     event::{Event, PathState},
     stats::{AssociationStats, PathStats},
@@ -22,11 +38,9 @@ pub(crate) use crate::ids::Ports;
 use crate::{
     config::AssociationConfig,
     cookie::{CookieJar, Freshness, StateCookie},
-    error::{PathError, ResetError, SendError},
-    ids::{PathId, StreamId},
-    message::{Message, SendInfo},
+    ids::{PathId, Tsn},
     time::Instant,
-    transmit::{DatagramMeta, Transmit},
+    transmit::DatagramMeta,
 };
 
 /// What an [`Endpoint`](crate::Endpoint) has for one of its associations. Opaque.
@@ -38,11 +52,10 @@ pub(crate) enum AssociationEventKind {
     /// A packet for this association, its checksum verified: it has the association's
     /// verification tag, or it is one of those that §8.5.1 excepts and comes from its peer.
     Datagram { meta: DatagramMeta, packet: Bytes },
-    /// A packet that is one INIT and nothing else, with tag 0, from an address of this peer or
-    /// listing one (§5.2.1, §5.2.2). Its parameters are not checked yet, its source may be forged.
+    /// An INIT from the peer of this association, alone in its packet.
     Init { meta: DatagramMeta, packet: Bytes },
-    /// A packet that begins with a COOKIE ECHO for this peer; the cookie is genuine, and its ports,
-    /// tag and source are those of the packet (§5.2.4). The chunks behind it are not looked at.
+    /// A packet that begins with a COOKIE ECHO from the peer of this association, its cookie's MAC
+    /// verified and its addresses and ports compared.
     CookieEcho {
         meta: DatagramMeta,
         packet: Bytes,
@@ -59,7 +72,7 @@ pub struct EndpointEvent(pub(crate) EndpointEventKind);
 pub(crate) enum EndpointEventKind {
     /// Over, and nothing left to send.
     Drained,
-    /// The association restarted (§5.2.4 A): its packets carry this tag from now on.
+    /// The peer restarted: this side goes by another verification tag now.
     TagChanged { new: u32 },
 }
 
@@ -113,209 +126,150 @@ pub struct PathInfo {
     pub stats: PathStats,
 }
 
-/// State machine of one association.
+/// State machine of one association. Its methods come in four kinds: getters, `handle_*` (inputs),
+/// commands, and `poll_*` (outputs); after any input or command, poll until empty.
 #[derive(Debug)]
-pub struct Association {}
+pub struct Association {
+    phase: Phase,
+    cx: Cx,
+    drained: bool,
+}
 
 impl Association {
-    /// An association that begins with an INIT to the first of `peers`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all of it is known to the endpoint alone"
-    )]
+    /// An association about to send INIT to `peers`, of which there is at least one.
     pub(crate) fn connect(
-        now: Instant,
         config: Arc<AssociationConfig>,
         cookies: Arc<CookieJar>,
         ports: Ports,
         local_tag: u32,
-        local: &[IpAddr],
         peers: &[SocketAddr],
         seed: [u8; 32],
     ) -> Self {
-        todo!()
+        let mut cx = Cx::new(config, cookies, ports, local_tag, seed);
+        let initial_tsn = Tsn::new(cx.random_tag());
+        let wait = CookieWait::new(&cx.config, initial_tsn, peers);
+        Self {
+            phase: Phase::CookieWait(Box::new(wait)),
+            cx,
+            drained: false,
+        }
     }
 
-    /// An association made of a cookie; `packet` is the one with the COOKIE ECHO.
+    /// The association that a valid cookie stands for; `packet` is the one that brought it.
     pub(crate) fn accept(
         now: Instant,
         config: Arc<AssociationConfig>,
         cookies: Arc<CookieJar>,
-        cookie: StateCookie,
-        meta: DatagramMeta,
-        packet: Bytes,
+        cookie: &StateCookie,
+        meta: &DatagramMeta,
+        packet: &Bytes,
         seed: [u8; 32],
     ) -> Self {
-        todo!()
+        let mut cx = Cx::new(config, cookies, cookie.ports, cookie.local_tag, seed);
+        let mut tcb = handshake::from_cookie(&mut cx, meta, cookie);
+        tcb.establish(&mut cx, now, false);
+        tcb.due.cookie_ack = true;
+        let handled = tcb.on_packet(&mut cx, now, meta, packet, 1);
+        let mut association = Self {
+            phase: Phase::Open(Box::new(tcb)),
+            cx,
+            drained: false,
+        };
+        association.conclude(now, handled);
+        association
     }
 
-    /// Takes what the endpoint has for this association.
-    pub fn handle_event(&mut self, now: Instant, event: AssociationEvent) {
-        todo!()
+    /// What follows from any input or command: the end, if a handler asked for it, or the next
+    /// step of a shutdown or a stream reset.
+    fn conclude(&mut self, now: Instant, handled: Handled) {
+        if let Err(fatal) = handled {
+            self.close(fatal);
+        }
+        self.retry_stale();
+        if let Phase::Open(tcb) = &mut self.phase {
+            while let Some(stream) = tcb.rx.poll_stalled(now) {
+                self.cx.event(Event::StreamStalled(stream));
+            }
+            tcb.advance_reconfig(&mut self.cx);
+            tcb.advance_shutdown(&mut self.cx, now);
+        }
     }
 
-    /// To be called when the deadline of [`poll_timeout`](Self::poll_timeout) has come. Harmless
-    /// at any other time.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        todo!()
+    /// Ends the association; what has arrived can still be read.
+    fn close(&mut self, fatal: Fatal) {
+        if let Phase::Closed(..) = self.phase {
+            return;
+        }
+        let Fatal { reason, abort } = fatal;
+        tracing::debug!(%reason, "association closed");
+        if let (Some(causes), Phase::Open(tcb)) = (abort, &self.phase) {
+            let path = tcb.paths.get(tcb.paths.primary());
+            let meta = DatagramMeta {
+                remote: path.remote,
+                socket: path.socket,
+                local_ip: path.local_ip,
+                interface: None,
+                ecn: None,
+            };
+            let tag = tcb.agreed.peer_tag;
+            self.cx.replies.clear();
+            self.cx
+                .reply(Reply::abort(&meta, self.cx.ports, tag, &causes));
+        }
+        self.cx.timers.clear();
+        self.cx.fail_all();
+        self.cx.event(Event::Closed(reason.clone()));
+        let closed = Phase::Closed(None, reason);
+        if let Phase::Open(tcb) = std::mem::replace(&mut self.phase, closed)
+            && let Phase::Closed(rx, _) = &mut self.phase
+        {
+            *rx = Some(tcb.rx);
+        }
     }
 }
 
 impl Association {
-    /// Appends up to `max_segments` packets of equal size (the last may be shorter) for one path
-    /// to `buf` (which must be empty); `None` when there is nothing to send now.
-    pub fn poll_transmit(
-        &mut self,
-        now: Instant,
-        max_segments: NonZeroUsize,
-        buf: &mut Vec<u8>,
-    ) -> Option<Transmit> {
-        todo!()
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout); `None` for never.
+    /// When to call [`handle_timeout`](Self::handle_timeout); `None` for never. May be earlier
+    /// than needed, but never by more than one timer's old deadline.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        let timers = self.cx.timers.next();
+        let Phase::Open(tcb) = &self.phase else {
+            return timers;
+        };
+        [timers, tcb.sack.deadline(), tcb.rx.stall_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What the endpoint has to know.
     pub fn poll_endpoint_event(&mut self) -> Option<EndpointEvent> {
-        todo!()
+        self.cx.endpoint_events.pop_front().map(EndpointEvent)
     }
 
     /// What the user has to know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
-    }
-}
-
-impl Association {
-    /// Queues one message (§11.1.5 SEND). It leaves with the next `poll_transmit`; before the
-    /// association is established, with the COOKIE ECHO.
-    pub fn send(
-        &mut self,
-        now: Instant,
-        stream: StreamId,
-        data: Bytes,
-        info: SendInfo,
-    ) -> Result<(), SendError> {
-        todo!()
-    }
-
-    /// Takes the next message, or part of one, of a stream (§11.1.6 RECEIVE).
-    pub fn recv(&mut self, stream: StreamId) -> Option<Message> {
-        todo!()
-    }
-
-    /// Takes the next message, or part of one, of any stream, in the order they became readable.
-    pub fn recv_any(&mut self) -> Option<Message> {
-        todo!()
-    }
-
-    /// Discards what the stream holds and what comes on it, acknowledging it all the same, until
-    /// the peer resets the stream.
-    pub fn stop(&mut self, stream: StreamId) {
-        todo!()
-    }
-
-    /// Ends outbound streams (RFC 6525): once all that was sent on them is acknowledged, the peer
-    /// is told, and message numbering begins anew. [`Event::OutgoingReset`] tells the outcome.
-    pub fn reset_streams(&mut self, now: Instant, outgoing: &[StreamId]) -> Result<(), ResetError> {
-        todo!()
-    }
-
-    /// Drops the messages of a stream of which nothing was sent yet; each comes back as
-    /// [`Event::SendFailed`].
-    pub fn discard_unsent(&mut self, stream: StreamId) {
-        todo!()
-    }
-
-    /// Priority (smaller first) or weight (larger is more) of an outbound stream, as the scheduler
-    /// has it (RFC 8260 §3).
-    pub fn set_stream_priority(&mut self, stream: StreamId, value: u16) {
-        todo!()
-    }
-
-    /// Begins the graceful end (§9.2): what was queued still arrives, then both sides close.
-    pub fn shutdown(&mut self, now: Instant) {
-        todo!()
-    }
-
-    /// Ends the association at once (§9.1); the peer is sent ABORT with this reason.
-    pub fn abort(&mut self, now: Instant, reason: Bytes) {
-        todo!()
-    }
-
-    /// Sends new data on this path from now on (§11.1.9).
-    pub fn set_primary(&mut self, path: PathId) -> Result<(), PathError> {
-        todo!()
-    }
-
-    /// Changes settings of a path.
-    pub fn configure_path(
-        &mut self,
-        now: Instant,
-        path: PathId,
-        config: PathConfig,
-    ) -> Result<(), PathError> {
-        todo!()
-    }
-
-    /// Sends a HEARTBEAT now (§11.1.12 REQUESTHEARTBEAT).
-    pub fn request_heartbeat(&mut self, now: Instant, path: PathId) -> Result<(), PathError> {
-        todo!()
-    }
-}
-
-impl Association {
-    /// The state (§4).
-    pub fn state(&self) -> AssociationState {
-        todo!()
-    }
-
-    /// The paths.
-    pub fn paths(&self) -> impl Iterator<Item = PathInfo> {
-        std::iter::empty()
-    }
-
-    /// Usable streams, (outbound, inbound): negotiated once established, before that what this
-    /// side asks for.
-    pub fn streams(&self) -> (u16, u16) {
-        todo!()
-    }
-
-    /// Whether messages of several streams can be interleaved (I-DATA was negotiated, RFC 8260).
-    pub fn interleaving(&self) -> bool {
-        todo!()
-    }
-
-    /// Whether streams can be reset (RE-CONFIG was negotiated, RFC 6525).
-    pub fn can_reset_streams(&self) -> bool {
-        todo!()
-    }
-
-    /// Bytes queued or unacknowledged on an outbound stream.
-    pub fn buffered_amount(&self, stream: StreamId) -> usize {
-        todo!()
-    }
-
-    /// The largest message that can be sent.
-    pub fn max_message_size(&self) -> usize {
-        todo!()
-    }
-
-    /// SCTP ports, (local, remote).
-    pub fn ports(&self) -> (u16, u16) {
-        todo!()
-    }
-
-    /// Over, and nothing left to send: it can be dropped once its events are polled.
-    pub fn is_drained(&self) -> bool {
-        todo!()
-    }
-
-    /// Counters.
-    pub fn stats(&self) -> AssociationStats {
-        todo!()
+        if let Some(event) = self.cx.next_event() {
+            return Some(event);
+        }
+        if let Some(failed) = self.cx.queue.poll_failed() {
+            self.cx.stats.messages_abandoned += 1;
+            self.cx.fail([failed]);
+            return self.cx.next_event();
+        }
+        let rx = match &mut self.phase {
+            Phase::Open(tcb) => Some(&mut *tcb.rx),
+            Phase::Closed(rx, _) => rx.as_deref_mut(),
+            Phase::CookieWait(_) => None,
+        };
+        if let Some(stream) = rx.and_then(|rx| rx.poll_readable()) {
+            return Some(Event::Readable(stream));
+        }
+        if let Phase::Open(tcb) = &self.phase
+            && tcb.state.takes_messages()
+        {
+            return self.cx.queue.poll_writable().map(Event::Writable);
+        }
+        None
     }
 }

@@ -125,12 +125,13 @@ impl Endpoint {
     }
 
     /// Begins an association (ASSOCIATE, §11.1.2). `local` lists addresses of this side to tell
-    /// the peer, `peer` the known ones of the peer; INIT ACK may add more.
+    /// the peer (not used before multihoming is), `peer` the known ones of the peer, which INITs
+    /// try in turn.
     pub fn connect(
         &mut self,
-        now: Instant,
+        _now: Instant,
         config: Arc<AssociationConfig>,
-        local: &[IpAddr],
+        _local: &[IpAddr],
         peer: &[SocketAddr],
     ) -> Result<(AssociationHandle, Association), ConnectError> {
         if peer.is_empty() {
@@ -160,7 +161,7 @@ impl Endpoint {
         let handle = self.routes.insert(Route { tag, ports, peers });
         let cookies = Arc::clone(&self.cookies);
         let seed = self.rng.random();
-        let association = Association::connect(now, config, cookies, ports, tag, local, peer, seed);
+        let association = Association::connect(config, cookies, ports, tag, peer, seed);
         Ok((handle, association))
     }
 
@@ -288,9 +289,9 @@ impl Endpoint {
             now,
             config.unwrap_or(pending.config),
             Arc::clone(&self.cookies),
-            pending.cookie,
-            pending.meta,
-            pending.packet,
+            &pending.cookie,
+            &pending.meta,
+            &pending.packet,
             self.rng.random(),
         );
         for (meta, packet) in pending.early {

@@ -1,5 +1,131 @@
 //! Paths: where packets go, and what is known about the way there.
 
-#![allow(dead_code)] // until the association uses it
-
+pub(crate) mod heartbeat;
+mod paths;
 pub(crate) mod rto;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+pub(crate) use self::paths::Paths;
+use self::{heartbeat::Heartbeat, rto::RtoEstimator};
+use crate::{
+    association::{PathInfo, PathState, PathStats},
+    config::AssociationConfig,
+    congestion::{self, Controller},
+    ids::{PathId, SocketId, Tsn},
+    time::Instant,
+};
+
+const IPV4_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
+const UDP_HEADER: usize = 8;
+
+/// One (local, remote) pair (§6.4) with its own time-out, window, error counter and MTU.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) id: PathId,
+    /// The peer's address and its UDP encapsulation port, which may change (RFC 6951 §5.4).
+    pub(crate) remote: SocketAddr,
+    /// This side's address, once a packet from the peer has told it.
+    pub(crate) local_ip: Option<IpAddr>,
+    pub(crate) socket: SocketId,
+    pub(crate) state: PathState,
+    /// Consecutive failures, against `max_retrans` (§8.2).
+    pub(crate) errors: u32,
+    pub(crate) max_retrans: u32,
+    pub(crate) rto: RtoEstimator,
+    pub(crate) congestion: Box<dyn Controller>,
+    /// Largest SCTP packet, a multiple of four.
+    pub(crate) max_packet: usize,
+    pub(crate) heartbeat: Heartbeat,
+    /// While in fast recovery: the highest TSN outstanding when it began (§7.2.4).
+    pub(crate) recovery_exit: Option<Tsn>,
+    /// When something that measures the path was last sent; idle paths are probed, and lose their
+    /// window's credit.
+    pub(crate) last_sent: Option<Instant>,
+    pub(crate) t3_expiries: u64,
+}
+
+impl Path {
+    pub(crate) fn new(
+        id: PathId,
+        remote: SocketAddr,
+        state: PathState,
+        config: &AssociationConfig,
+    ) -> Self {
+        let max_packet = max_packet(remote.ip(), usize::from(config.path_mtu));
+        Self {
+            id,
+            remote,
+            local_ip: None,
+            socket: SocketId::default(),
+            state,
+            errors: 0,
+            max_retrans: config.path_max_retrans,
+            rto: RtoEstimator::new(config),
+            congestion: congestion::new(config.congestion_control, max_packet, remote.is_ipv6()),
+            max_packet,
+            heartbeat: Heartbeat::new(config.heartbeat_interval),
+            recovery_exit: None,
+            last_sent: None,
+            t3_expiries: 0,
+        }
+    }
+
+    /// Notes one failure; true if it makes the path inactive.
+    pub(crate) fn on_error(&mut self) -> bool {
+        self.errors = self.errors.saturating_add(1);
+        //= RFC 9260 §8.2
+        //# When the value in the error counter exceeds the protocol parameter
+        //# 'Path.Max.Retrans' of that destination address, the endpoint SHOULD mark the
+        //# destination transport address as inactive, and a notification SHOULD be sent to the
+        //# upper layer.
+        let fails = self.errors > self.max_retrans && self.state == PathState::Active;
+        if fails {
+            self.state = PathState::Inactive;
+        }
+        fails
+    }
+
+    /// Notes that the peer answered by this path; true if it was not active before.
+    pub(crate) fn on_answer(&mut self) -> bool {
+        self.errors = 0;
+        std::mem::replace(&mut self.state, PathState::Active) != PathState::Active
+    }
+
+    /// The path as users see it.
+    pub(crate) fn info(&self, is_primary: bool, flight: usize) -> PathInfo {
+        PathInfo {
+            id: self.id,
+            remote: self.remote,
+            local_ip: self.local_ip,
+            state: self.state,
+            is_primary,
+            stats: PathStats {
+                srtt: self.rto.srtt().unwrap_or(Duration::ZERO),
+                rto: self.rto.rto(),
+                cwnd: self.congestion.window(),
+                flight,
+                max_packet: self.max_packet,
+                errors: self.errors,
+                heartbeats_sent: self.heartbeat.sent,
+                heartbeats_acked: self.heartbeat.acked,
+                t3_expiries: self.t3_expiries,
+            },
+        }
+    }
+}
+
+/// Largest SCTP packet in an IP packet of `mtu` bytes: chunks are multiples of four bytes, and the
+/// UDP header takes its share (RFC 6951 §5.6).
+fn max_packet(remote: IpAddr, mtu: usize) -> usize {
+    let ip_header = if remote.is_ipv4() {
+        IPV4_HEADER
+    } else {
+        IPV6_HEADER
+    };
+    (mtu - ip_header - UDP_HEADER) & !3
+}

@@ -1,0 +1,300 @@
+//! What users ask of an association (§11.1; RFC 6458), and what they can see of it.
+
+use bytes::Bytes;
+
+use super::{
+    Association, AssociationState, AssociationStats, Event, PathConfig, PathInfo,
+    cx::Fatal,
+    state::{Phase, State},
+    timers::PathTimer,
+};
+use crate::{
+    error::{CloseReason, PathError, ResetError, SendError},
+    ids::{PathId, StreamId},
+    message::{Message, SendInfo},
+    path::Paths,
+    rx::Reassembly,
+    time::Instant,
+    wire::CauseWriter,
+};
+
+/// Bytes of the reason given with an ABORT at most, so that it fits every packet.
+const MAX_ABORT_REASON: usize = 512;
+
+impl Association {
+    /// Queues one message (§11.1.5 SEND). It leaves with the next `poll_transmit`; before the
+    /// association is established, with the COOKIE ECHO.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        data: Bytes,
+        info: SendInfo,
+    ) -> Result<(), SendError> {
+        let outbound = match &mut self.phase {
+            Phase::CookieWait(_) => self.cx.config.outbound_streams,
+            Phase::Open(tcb) if tcb.state.takes_messages() => tcb.agreed.outbound_streams,
+            Phase::Open(_) | Phase::Closed(..) => return Err(SendError::Closing),
+        };
+        if self.cx.shutdown_requested {
+            return Err(SendError::Closing);
+        }
+        if stream.0 >= outbound {
+            return Err(SendError::UnknownStream(stream));
+        }
+        if info
+            .path
+            .is_some_and(|path| path.index() >= self.path_table().map_or(0, Paths::len))
+        {
+            return Err(SendError::UnknownPath);
+        }
+        self.cx.queue.push(now, stream, data, info)
+    }
+
+    /// Takes the next message, or part of one, of a stream (§11.1.6 RECEIVE).
+    pub fn recv(&mut self, stream: StreamId) -> Option<Message> {
+        let message = self.rx()?.recv(stream);
+        self.on_read(message)
+    }
+
+    /// Takes the next message, or part of one, of any stream, in the order they became readable.
+    pub fn recv_any(&mut self) -> Option<Message> {
+        let message = self.rx()?.recv_any();
+        self.on_read(message)
+    }
+
+    fn on_read(&mut self, message: Option<Message>) -> Option<Message> {
+        let message = message?;
+        self.cx.stats.messages_received += u64::from(message.complete);
+        if let Phase::Open(tcb) = &mut self.phase {
+            tcb.update_window();
+        }
+        Some(message)
+    }
+
+    fn rx(&mut self) -> Option<&mut Reassembly> {
+        match &mut self.phase {
+            Phase::CookieWait(_) => None,
+            Phase::Open(tcb) => Some(&mut tcb.rx),
+            Phase::Closed(rx, _) => rx.as_deref_mut(),
+        }
+    }
+
+    /// Discards what the stream holds and what comes on it, acknowledging it all the same, until
+    /// the peer resets the stream.
+    pub fn stop(&mut self, stream: StreamId) {
+        if let Phase::Open(tcb) = &mut self.phase {
+            tcb.rx.stop(stream);
+            tcb.update_window();
+        }
+    }
+
+    /// Ends outbound streams (RFC 6525): once all that was sent on them has left, the peer is
+    /// told, and message numbering begins anew. [`Event::OutgoingReset`] tells the outcome; until
+    /// then the streams take no messages.
+    pub fn reset_streams(&mut self, now: Instant, outgoing: &[StreamId]) -> Result<(), ResetError> {
+        let Phase::Open(tcb) = &mut self.phase else {
+            return Err(ResetError::NotEstablished);
+        };
+        if !tcb.state.takes_messages() || tcb.state != State::Established {
+            return Err(ResetError::NotEstablished);
+        }
+        if !tcb.agreed.capabilities.reconfig() {
+            return Err(ResetError::NotSupported);
+        }
+        if let Some(&stream) = outgoing
+            .iter()
+            .find(|stream| stream.0 >= tcb.agreed.outbound_streams)
+        {
+            return Err(ResetError::UnknownStream(stream));
+        }
+        for &stream in outgoing {
+            self.cx.queue.hold(stream);
+        }
+        tcb.reconfig.want(outgoing);
+        self.conclude(now, Ok(()));
+        Ok(())
+    }
+
+    /// Drops the messages of a stream of which nothing was sent yet; each comes back as
+    /// [`Event::SendFailed`].
+    pub fn discard_unsent(&mut self, stream: StreamId) {
+        self.cx.queue.discard_unsent(stream);
+    }
+
+    /// Priority (smaller first) or weight (larger is more) of an outbound stream, as the scheduler
+    /// has it (RFC 8260 §3).
+    pub fn set_stream_priority(&mut self, stream: StreamId, value: u16) {
+        self.cx.queue.set_priority(stream, value);
+    }
+
+    /// Begins the graceful end (§9.2): what was queued still arrives, then both sides close.
+    pub fn shutdown(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::CookieWait(_) => self.cx.shutdown_requested = true,
+            Phase::Open(tcb) => match tcb.state {
+                State::CookieEchoed { .. } => self.cx.shutdown_requested = true,
+                State::Established => tcb.state = State::ShutdownPending,
+                _ => {}
+            },
+            Phase::Closed(..) => {}
+        }
+        self.conclude(now, Ok(()));
+    }
+
+    /// Ends the association at once (§9.1); the peer is sent ABORT with this reason, of which it
+    /// gets 512 bytes at most.
+    pub fn abort(&mut self, now: Instant, reason: Bytes) {
+        let mut causes = CauseWriter::new();
+        causes.user_initiated_abort(&reason[..reason.len().min(MAX_ABORT_REASON)]);
+        let fatal = Fatal {
+            reason: CloseReason::LocalAbort,
+            abort: Some(causes),
+        };
+        self.conclude(now, Err(fatal));
+    }
+
+    /// Sends new data on this path from now on (§11.1.9).
+    pub fn set_primary(&mut self, path: PathId) -> Result<(), PathError> {
+        let Phase::Open(tcb) = &mut self.phase else {
+            return Err(PathError::UnknownPath);
+        };
+        let state = tcb.paths.lookup(path).ok_or(PathError::UnknownPath)?.state;
+        if state == super::PathState::Unconfirmed {
+            return Err(PathError::Unconfirmed);
+        }
+        if tcb.paths.set_primary(path) {
+            self.cx.event(Event::PrimaryChanged(path));
+        }
+        Ok(())
+    }
+
+    /// Changes settings of a path.
+    pub fn configure_path(
+        &mut self,
+        now: Instant,
+        path: PathId,
+        config: PathConfig,
+    ) -> Result<(), PathError> {
+        let Phase::Open(tcb) = &mut self.phase else {
+            return Err(PathError::UnknownPath);
+        };
+        let found = tcb.paths.lookup(path).ok_or(PathError::UnknownPath)?;
+        if let Some(max_retrans) = config.max_retrans {
+            found.max_retrans = max_retrans;
+        }
+        if let Some(interval) = config.heartbeat_interval {
+            found.heartbeat.interval = interval;
+            match interval {
+                Some(interval) => {
+                    self.cx
+                        .timers
+                        .set_path(PathTimer::Heartbeat, path, now + interval);
+                }
+                None => self.cx.timers.stop_path(PathTimer::Heartbeat, path),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a HEARTBEAT now (§11.1.12 REQUESTHEARTBEAT).
+    pub fn request_heartbeat(&mut self, now: Instant, path: PathId) -> Result<(), PathError> {
+        let _ = now;
+        let Phase::Open(tcb) = &mut self.phase else {
+            return Err(PathError::UnknownPath);
+        };
+        tcb.paths
+            .lookup(path)
+            .ok_or(PathError::UnknownPath)?
+            .heartbeat
+            .due = true;
+        Ok(())
+    }
+}
+
+impl Association {
+    /// The state (§4).
+    pub fn state(&self) -> AssociationState {
+        match &self.phase {
+            Phase::CookieWait(_) => AssociationState::CookieWait,
+            Phase::Open(tcb) => AssociationState::from(&tcb.state),
+            Phase::Closed(..) => AssociationState::Closed,
+        }
+    }
+
+    /// The paths; none once the association is over.
+    pub fn paths(&self) -> impl Iterator<Item = PathInfo> {
+        let paths = self.path_table();
+        let primary = paths.map(Paths::primary);
+        paths.into_iter().flat_map(Paths::iter).map(move |path| {
+            let flight = match &self.phase {
+                Phase::Open(tcb) => tcb.outstanding.flight(path.id),
+                _ => 0,
+            };
+            path.info(Some(path.id) == primary, flight)
+        })
+    }
+
+    fn path_table(&self) -> Option<&Paths> {
+        match &self.phase {
+            Phase::CookieWait(wait) => Some(&wait.paths),
+            Phase::Open(tcb) => Some(&tcb.paths),
+            Phase::Closed(..) => None,
+        }
+    }
+
+    /// Usable streams, (outbound, inbound): negotiated once the peer is known, before that what
+    /// this side asks for.
+    pub fn streams(&self) -> (u16, u16) {
+        match &self.phase {
+            Phase::Open(tcb) => (tcb.agreed.outbound_streams, tcb.agreed.inbound_streams),
+            _ => (
+                self.cx.config.outbound_streams,
+                self.cx.config.max_inbound_streams,
+            ),
+        }
+    }
+
+    /// Whether messages of several streams can be interleaved (I-DATA was negotiated, RFC 8260).
+    pub fn interleaving(&self) -> bool {
+        matches!(&self.phase, Phase::Open(tcb) if tcb.agreed.capabilities.interleaving())
+    }
+
+    /// Whether streams can be reset (RE-CONFIG was negotiated, RFC 6525).
+    pub fn can_reset_streams(&self) -> bool {
+        matches!(&self.phase, Phase::Open(tcb) if tcb.agreed.capabilities.reconfig())
+    }
+
+    /// Bytes queued or unacknowledged on an outbound stream.
+    pub fn buffered_amount(&self, stream: StreamId) -> usize {
+        self.cx.queue.stream_buffered(stream)
+    }
+
+    /// The largest message that can be sent.
+    pub fn max_message_size(&self) -> usize {
+        self.cx.config.send_buffer
+    }
+
+    /// SCTP ports, (local, remote).
+    pub fn ports(&self) -> (u16, u16) {
+        (self.cx.ports.local, self.cx.ports.remote)
+    }
+
+    /// Why the association ended, once it has.
+    pub fn close_reason(&self) -> Option<&CloseReason> {
+        match &self.phase {
+            Phase::Closed(_, reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Over, and nothing left to send: it can be dropped once its events are polled.
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> AssociationStats {
+        self.cx.stats
+    }
+}

@@ -1,0 +1,158 @@
+//! What a handler may touch besides the association's own state.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::{
+    AssociationStats, EndpointEventKind, Event, Ports, outbound::Reply, timers::TimerTable,
+};
+use crate::{
+    association::PathState,
+    config::AssociationConfig,
+    cookie::CookieJar,
+    error::{CloseReason, ErrorCause},
+    ids::PathId,
+    tx::{FailedMessage, SendQueue},
+    wire::CauseWriter,
+};
+
+/// PeerError events kept for a user who does not poll. The peer decides how many there are, so
+/// that further ones are dropped.
+const MAX_PEER_ERRORS: usize = 16;
+/// One-shot replies waiting to be sent; the peer decides how many it provokes, too.
+const MAX_REPLIES: usize = 8;
+
+/// Everything that outlives the phases of an association.
+#[derive(Debug)]
+pub(crate) struct Cx {
+    pub(crate) config: Arc<AssociationConfig>,
+    pub(crate) cookies: Arc<CookieJar>,
+    pub(crate) ports: Ports,
+    /// The verification tag that the peer's packets must carry.
+    pub(crate) local_tag: u32,
+    pub(crate) rng: StdRng,
+    /// Messages may be queued before the peer is known.
+    pub(crate) queue: SendQueue,
+    pub(crate) timers: TimerTable,
+    pub(crate) events: VecDeque<Event>,
+    peer_errors: usize,
+    pub(crate) endpoint_events: VecDeque<EndpointEventKind>,
+    pub(crate) replies: VecDeque<Reply>,
+    /// `shutdown` was called before the association was established.
+    pub(crate) shutdown_requested: bool,
+    pub(crate) stats: AssociationStats,
+}
+
+impl Cx {
+    pub(crate) fn new(
+        config: Arc<AssociationConfig>,
+        cookies: Arc<CookieJar>,
+        ports: Ports,
+        local_tag: u32,
+        seed: [u8; 32],
+    ) -> Self {
+        Self {
+            queue: SendQueue::new(&config),
+            config,
+            cookies,
+            ports,
+            local_tag,
+            rng: StdRng::from_seed(seed),
+            timers: TimerTable::default(),
+            events: VecDeque::new(),
+            peer_errors: 0,
+            endpoint_events: VecDeque::new(),
+            replies: VecDeque::new(),
+            shutdown_requested: false,
+            stats: AssociationStats::default(),
+        }
+    }
+
+    /// A number that is random and not 0, as tags and tie-tags must be (§5.3.1).
+    pub(crate) fn random_tag(&mut self) -> u32 {
+        loop {
+            let tag = self.rng.next_u32();
+            if tag != 0 {
+                return tag;
+            }
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn path_changed(&mut self, path: PathId, state: PathState) {
+        self.event(Event::PathChanged { path, state });
+    }
+
+    /// Tells the user of an error the peer reported.
+    pub(crate) fn peer_error(&mut self, cause: ErrorCause) {
+        if self.peer_errors < MAX_PEER_ERRORS {
+            self.peer_errors += 1;
+            self.event(Event::PeerError(cause));
+        }
+    }
+
+    /// Takes the oldest event.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front();
+        if matches!(event, Some(Event::PeerError(_))) {
+            self.peer_errors -= 1;
+        }
+        event
+    }
+
+    /// Queues a packet that leaves as it is.
+    pub(crate) fn reply(&mut self, reply: Reply) {
+        if self.replies.len() < MAX_REPLIES {
+            self.replies.push_back(reply);
+        }
+    }
+
+    /// Hands queued and unacknowledged messages back to the user.
+    pub(crate) fn fail_all(&mut self) {
+        let failed = self.queue.drain_all();
+        self.fail(failed);
+    }
+
+    /// Hands messages back to the user.
+    pub(crate) fn fail(&mut self, failed: impl IntoIterator<Item = FailedMessage>) {
+        for FailedMessage {
+            stream,
+            context,
+            sent,
+            data,
+        } in failed
+        {
+            self.event(Event::SendFailed {
+                stream,
+                context,
+                sent,
+                data,
+            });
+        }
+    }
+}
+
+/// Why an association must end now: the reason for its user, and what the peer is told.
+#[derive(Debug)]
+pub(crate) struct Fatal {
+    pub(crate) reason: CloseReason,
+    /// Error causes of the ABORT to send; `None` sends nothing.
+    pub(crate) abort: Option<CauseWriter>,
+}
+
+impl Fatal {
+    /// Ends without a word to the peer.
+    pub(crate) fn silent(reason: CloseReason) -> Self {
+        Self {
+            reason,
+            abort: None,
+        }
+    }
+}
+
+/// What the handlers of the state machine return.
+pub(crate) type Handled = Result<(), Fatal>;

@@ -1,0 +1,521 @@
+//! Setting up: INIT, INIT ACK, COOKIE ECHO as the initiator sees them (§5.1), and all of them when
+//! there is an association already (§5.2).
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    Association, EndpointEventKind,
+    cx::{Cx, Fatal, Handled},
+    inbound::peer_abort,
+    outbound::{Reply, transmit},
+    state::{Phase, State},
+    tcb::{Agreement, Tcb},
+    timers::Timer,
+};
+use crate::{
+    association::PathState,
+    capabilities::{Capabilities, InitKind, PeerParams},
+    config::AssociationConfig,
+    cookie::{Freshness, StateCookie},
+    error::CloseReason,
+    ids::{PathId, Tsn},
+    init_ack::InitAck,
+    path::{Path, Paths},
+    time::Instant,
+    transmit::{DatagramMeta, Transmit},
+    tx::Outstanding,
+    wire::{
+        self, CauseWriter, Chunk, CommonHeader, Init, InitFields, PacketWriter, ParamWriter, kind,
+    },
+};
+
+/// Longest extension of the cookie's life asked for after a Stale Cookie error.
+const MAX_PRESERVATIVE: Duration = Duration::from_secs(60);
+
+/// COOKIE-WAIT: INIT sent, or about to be.
+#[derive(Debug)]
+pub(crate) struct CookieWait {
+    pub(super) initial_tsn: Tsn,
+    pub(super) paths: Paths,
+    /// The peer's addresses; each expiry of T1-init tries the next.
+    peers: Vec<SocketAddr>,
+    retransmits: u32,
+    init_due: bool,
+    /// When the only INIT so far was sent: its answer measures the path.
+    sent_once: Option<Instant>,
+    /// What to ask for in a Cookie Preservative parameter.
+    preservative: Option<Duration>,
+    /// How often the peer found a cookie stale.
+    stale: u32,
+    /// DATA that left with a COOKIE ECHO whose cookie was stale: it keeps its TSNs.
+    outstanding: Option<Outstanding>,
+}
+
+impl CookieWait {
+    pub(super) fn new(config: &AssociationConfig, initial_tsn: Tsn, peers: &[SocketAddr]) -> Self {
+        Self {
+            initial_tsn,
+            paths: Paths::new(Path::new(PathId(0), peers[0], PathState::Active, config)),
+            peers: peers.to_vec(),
+            retransmits: 0,
+            init_due: true,
+            sent_once: None,
+            preservative: None,
+            stale: 0,
+            outstanding: None,
+        }
+    }
+
+    pub(super) fn poll_transmit(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        if !std::mem::take(&mut self.init_due) {
+            return None;
+        }
+        let path = self.paths.get(self.paths.primary());
+        //= RFC 9260 §8.5.1
+        //# The sender MUST set the Verification Tag of the packet to 0.
+        let header = cx.ports.header(0);
+        let mut params = ParamWriter::new();
+        Capabilities::offered(&cx.config).write_params(&mut params);
+        if let Some(increment) = self.preservative {
+            params.cookie_preservative(increment);
+        }
+        let fixed = init_fields(cx, self.initial_tsn);
+        let mut packet = PacketWriter::new(buf, path.max_packet, &header);
+        packet.init(kind::INIT, &fixed, &params);
+        let size = packet.finish();
+        cx.timers.set(Timer::T1, now + path.rto.rto());
+        self.sent_once = (self.retransmits == 0).then_some(now);
+        Some(transmit(path, size, size))
+    }
+
+    /// T1-init ran out: INIT goes again, to the peer's next address if it has several.
+    pub(super) fn on_t1(&mut self, cx: &mut Cx) -> Handled {
+        self.retransmits += 1;
+        if self.retransmits > cx.config.max_init_retransmits {
+            return Err(Fatal::silent(CloseReason::HandshakeTimedOut));
+        }
+        let path = self.paths.get_mut(PathId(0));
+        path.rto.on_timeout();
+        path.remote = self.peers[self.retransmits as usize % self.peers.len()];
+        self.init_due = true;
+        self.sent_once = None;
+        Ok(())
+    }
+}
+
+/// The fixed part of INIT, and of an INIT ACK that repeats it (§5.2.1).
+fn init_fields(cx: &Cx, initial_tsn: Tsn) -> InitFields {
+    InitFields {
+        initiate_tag: cx.local_tag,
+        a_rwnd: cx.config.receive_window,
+        outbound_streams: cx.config.outbound_streams,
+        inbound_streams: cx.config.max_inbound_streams,
+        initial_tsn,
+    }
+}
+
+impl Association {
+    pub(super) fn on_packet_in_cookie_wait(
+        &mut self,
+        now: Instant,
+        meta: &DatagramMeta,
+        packet: &Bytes,
+        header: &CommonHeader,
+    ) -> Handled {
+        let Some(Ok(chunk)) = wire::chunks(packet)
+            .next()
+            .map(|raw| raw.and_then(Chunk::parse))
+        else {
+            self.cx.stats.dropped_malformed += 1;
+            return Ok(());
+        };
+        let ours = header.verification_tag == self.cx.local_tag;
+        match chunk {
+            Chunk::InitAck(init_ack) if ours => self.on_init_ack(now, meta, &init_ack),
+            Chunk::Abort {
+                t_bit: false,
+                causes,
+            } if ours => Err(Fatal::silent(peer_abort(&causes))),
+            // The peer is still ending an earlier association (§9.2, §8.5.1 E).
+            Chunk::ShutdownAck => {
+                let tag = header.verification_tag;
+                self.cx
+                    .reply(Reply::shutdown_complete(meta, self.cx.ports, tag, true));
+                Ok(())
+            }
+            _ => {
+                self.cx.stats.dropped_bad_tag += u64::from(!ours);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_init_ack(&mut self, now: Instant, meta: &DatagramMeta, init_ack: &Init<'_>) -> Handled {
+        let Phase::CookieWait(wait) = &mut self.phase else {
+            return Ok(());
+        };
+        let params = match PeerParams::parse(init_ack, InitKind::InitAck) {
+            Ok(params) => params,
+            Err(reject) => {
+                let mut causes = CauseWriter::new();
+                reject.write_cause(&mut causes);
+                let tag = init_ack.initiate_tag;
+                if tag != 0 {
+                    self.cx
+                        .reply(Reply::abort(meta, self.cx.ports, tag, &causes));
+                }
+                return Err(Fatal::silent(CloseReason::PeerMisbehaved(reject.reason())));
+            }
+        };
+        let path = wait.paths.get_mut(PathId(0));
+        if let Some(sent) = wait.sent_once {
+            path.rto.on_measurement_at(now, now - sent);
+        }
+        path.socket = meta.socket;
+        path.local_ip = meta.local_ip;
+        path.remote = meta.remote;
+        let agreed = Agreement {
+            peer_tag: init_ack.initiate_tag,
+            local_initial_tsn: wait.initial_tsn,
+            peer_initial_tsn: init_ack.initial_tsn,
+            outbound_streams: self
+                .cx
+                .config
+                .outbound_streams
+                .min(init_ack.inbound_streams),
+            inbound_streams: self
+                .cx
+                .config
+                .max_inbound_streams
+                .min(init_ack.outbound_streams),
+            peer_a_rwnd: init_ack.a_rwnd,
+            capabilities: Capabilities::offered(&self.cx.config).and(params.capabilities),
+        };
+        let cookie = Bytes::copy_from_slice(params.cookie.unwrap_or_default());
+        let state = State::CookieEchoed {
+            cookie,
+            retransmits: 0,
+            stale: wait.stale,
+        };
+        let Phase::CookieWait(wait) = std::mem::replace(
+            &mut self.phase,
+            Phase::Closed(None, CloseReason::HandshakeTimedOut),
+        ) else {
+            return Ok(());
+        };
+        let mut tcb = Tcb::new(&mut self.cx, state, agreed, wait.paths);
+        if let Some(outstanding) = wait.outstanding {
+            tcb.outstanding = outstanding;
+        }
+        tcb.due.cookie_echo = true;
+        if !params.unrecognized.is_empty() {
+            let unrecognized = params.unrecognized.concat();
+            tcb.due
+                .error(|causes| _ = causes.unrecognized_parameters(&unrecognized));
+        }
+        self.phase = Phase::Open(Box::new(tcb));
+        Ok(())
+    }
+
+    /// An INIT from the peer of this association: it never changes anything here (§5.2.1, §5.2.2).
+    pub(super) fn on_init(&mut self, now: Instant, meta: &DatagramMeta, packet: &Bytes) {
+        let Some(Ok(Chunk::Init(init))) = wire::chunks(packet)
+            .next()
+            .map(|raw| raw.and_then(Chunk::parse))
+        else {
+            self.cx.stats.dropped_malformed += 1;
+            return;
+        };
+        let (paths, local_tag, initial_tsn, tie_tags) = match &mut self.phase {
+            Phase::CookieWait(wait) => (&wait.paths, self.cx.local_tag, wait.initial_tsn, (0, 0)),
+            Phase::Open(tcb) => match tcb.state {
+                //= RFC 9260 §9.2
+                //# If an endpoint is in the SHUTDOWN-ACK-SENT state and receives an INIT chunk
+                //# (e.g., if the SHUTDOWN COMPLETE chunk was lost) with source and destination
+                //# transport addresses (either in the IP addresses or in the INIT chunk) that
+                //# belong to this association, it SHOULD discard the INIT chunk and retransmit the
+                //# SHUTDOWN ACK chunk.
+                State::ShutdownAckSent => {
+                    tcb.due.shutdown_ack = true;
+                    return;
+                }
+                State::CookieEchoed { .. } => (
+                    &tcb.paths,
+                    self.cx.local_tag,
+                    tcb.agreed.local_initial_tsn,
+                    tcb.tie_tags,
+                ),
+                _ => {
+                    //= RFC 9260 §5.2.2
+                    //# And the INIT ACK chunk MUST contain a new Initiate Tag (randomly generated;
+                    //# see Section 5.3.1).
+                    let tag = self.cx.random_tag();
+                    let tsn = Tsn::new(self.cx.random_tag());
+                    (&tcb.paths, tag, tsn, tcb.tie_tags)
+                }
+            },
+            Phase::Closed(..) => return,
+        };
+        let ports = self.cx.ports;
+        // draft-ietf-tsvwg-udp-encaps-cons §4 rule 7: the UDP port of a live association does not
+        // change by an INIT, which anybody at that address can send.
+        let known = paths
+            .by_remote(meta.remote.ip())
+            .map(|id| paths.get(id).remote.port());
+        if let Some(current) = known.filter(|&port| port != meta.remote.port()) {
+            let mut causes = CauseWriter::new();
+            causes.restart_with_new_encapsulation_port(current, meta.remote.port());
+            self.cx
+                .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
+            return;
+        }
+        let params = match PeerParams::parse(&init, InitKind::Init) {
+            Ok(params) => params,
+            Err(reject) => {
+                if init.initiate_tag != 0 {
+                    let mut causes = CauseWriter::new();
+                    reject.write_cause(&mut causes);
+                    self.cx
+                        .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
+                }
+                return;
+            }
+        };
+        let mut bytes = Vec::new();
+        let init_ack = InitAck {
+            cookies: &self.cx.cookies,
+            config: &self.cx.config,
+            local_tag,
+            local_initial_tsn: initial_tsn,
+            tie_tags,
+        };
+        let transmit = init_ack.write(now, meta, ports, &init, &params, &mut bytes);
+        self.cx.reply(Reply { transmit, bytes });
+    }
+
+    /// A COOKIE ECHO for an association that exists (§5.2.4). Its MAC is right: this side made the
+    /// cookie.
+    pub(super) fn on_cookie_echo(
+        &mut self,
+        now: Instant,
+        meta: &DatagramMeta,
+        packet: &Bytes,
+        cookie: StateCookie,
+        freshness: Freshness,
+    ) -> Handled {
+        let local_matches = cookie.local_tag == self.cx.local_tag;
+        let (peer_matches, tied) = match &self.phase {
+            Phase::CookieWait(_) => (false, false),
+            Phase::Open(tcb) => (
+                cookie.peer_tag == tcb.agreed.peer_tag,
+                cookie.tie_tags != (0, 0) && cookie.tie_tags == tcb.tie_tags,
+            ),
+            Phase::Closed(..) => return Ok(()),
+        };
+        if let Freshness::Stale(by) = freshness
+            && !(local_matches && peer_matches)
+        {
+            let mut causes = CauseWriter::new();
+            causes.stale_cookie(by);
+            let tag = cookie.peer_tag;
+            self.cx
+                .reply(Reply::new(meta, self.cx.ports, tag, |packet| {
+                    packet.error(&causes)
+                }));
+            return Ok(());
+        }
+        match action(local_matches, peer_matches, tied, cookie.tie_tags == (0, 0)) {
+            Action::Restart => self.restart(now, meta, packet, &cookie),
+            Action::Collision => self.collide(now, meta, packet, &cookie),
+            Action::Duplicate => {
+                let Phase::Open(tcb) = &mut self.phase else {
+                    return Ok(());
+                };
+                if let State::CookieEchoed { .. } = tcb.state {
+                    tcb.establish(&mut self.cx, now, false);
+                }
+                tcb.due.cookie_ack = true;
+                tcb.on_packet(&mut self.cx, now, meta, packet, 1)
+            }
+            Action::Discard => Ok(()),
+        }
+    }
+
+    /// Action A: the peer lost its state and comes again.
+    fn restart(
+        &mut self,
+        now: Instant,
+        meta: &DatagramMeta,
+        packet: &Bytes,
+        cookie: &StateCookie,
+    ) -> Handled {
+        let Phase::Open(old) = &mut self.phase else {
+            return Ok(());
+        };
+        if old.state == State::ShutdownAckSent {
+            //= RFC 9260 §5.2.4
+            //# If the endpoint is in the SHUTDOWN-ACK-SENT state and recognizes that the peer has
+            //# restarted (Action A), it MUST NOT set up a new association but instead resend the
+            //# SHUTDOWN ACK chunk and send an ERROR chunk with a "Cookie Received While Shutting
+            //# Down" error cause to its peer.
+            old.due.shutdown_ack = true;
+            let mut causes = CauseWriter::new();
+            causes.cookie_while_shutting_down();
+            let tag = cookie.peer_tag;
+            self.cx
+                .reply(Reply::new(meta, self.cx.ports, tag, |packet| {
+                    packet.error(&causes)
+                }));
+            return Ok(());
+        }
+        self.cx.fail_all();
+        self.cx.timers.clear();
+        self.cx.shutdown_requested = false;
+        self.cx.stats.restarts += 1;
+        self.cx.local_tag = cookie.local_tag;
+        self.cx
+            .endpoint_events
+            .push_back(EndpointEventKind::TagChanged {
+                new: cookie.local_tag,
+            });
+        let mut tcb = from_cookie(&mut self.cx, meta, cookie);
+        tcb.establish(&mut self.cx, now, true);
+        tcb.due.cookie_ack = true;
+        self.phase = Phase::Open(Box::new(tcb));
+        let Phase::Open(tcb) = &mut self.phase else {
+            return Ok(());
+        };
+        tcb.on_packet(&mut self.cx, now, meta, packet, 1)
+    }
+
+    /// Action B: both sides called at once; the peer's later tag holds.
+    fn collide(
+        &mut self,
+        now: Instant,
+        meta: &DatagramMeta,
+        packet: &Bytes,
+        cookie: &StateCookie,
+    ) -> Handled {
+        match &mut self.phase {
+            Phase::CookieWait(wait) => {
+                let outstanding = wait.outstanding.take();
+                let mut tcb = from_cookie(&mut self.cx, meta, cookie);
+                if let Some(outstanding) = outstanding {
+                    tcb.outstanding = outstanding;
+                }
+                tcb.establish(&mut self.cx, now, false);
+                self.phase = Phase::Open(Box::new(tcb));
+            }
+            Phase::Open(tcb) => {
+                if let State::CookieEchoed { .. } = tcb.state {
+                    tcb.replace_peer(&mut self.cx, agreement(cookie));
+                    tcb.establish(&mut self.cx, now, false);
+                } else {
+                    tcb.agreed.peer_tag = cookie.peer_tag;
+                }
+            }
+            Phase::Closed(..) => {}
+        }
+        let Phase::Open(tcb) = &mut self.phase else {
+            return Ok(());
+        };
+        tcb.due.cookie_ack = true;
+        tcb.on_packet(&mut self.cx, now, meta, packet, 1)
+    }
+
+    /// Back to COOKIE-WAIT: the peer found the cookie stale (§5.2.6).
+    pub(super) fn retry_stale(&mut self) {
+        if !matches!(&self.phase, Phase::Open(tcb) if tcb.retry_with.is_some()) {
+            return;
+        }
+        let placeholder = Phase::Closed(None, CloseReason::StaleCookie);
+        let Phase::Open(tcb) = std::mem::replace(&mut self.phase, placeholder) else {
+            return;
+        };
+        let peers = tcb.paths.iter().map(|path| path.remote).collect::<Vec<_>>();
+        let mut outstanding = tcb.outstanding;
+        outstanding.t3_expired(tcb.paths.primary());
+        let State::CookieEchoed { stale, .. } = tcb.state else {
+            return;
+        };
+        let mut wait = CookieWait::new(&self.cx.config, tcb.agreed.local_initial_tsn, &peers);
+        wait.paths = tcb.paths;
+        wait.preservative = tcb.retry_with;
+        wait.stale = stale;
+        wait.outstanding = Some(outstanding);
+        self.cx.timers.clear();
+        self.phase = Phase::CookieWait(Box::new(wait));
+    }
+}
+
+impl Tcb {
+    /// The peer found the cookie stale by so many microseconds: ask for a longer life, and for the
+    /// round trip that the first one did not last.
+    pub(super) fn on_stale_cookie(&mut self, cx: &Cx, measure: &[u8]) -> Handled {
+        let State::CookieEchoed { stale, .. } = &mut self.state else {
+            return Ok(());
+        };
+        *stale += 1;
+        if *stale > cx.config.max_init_retransmits {
+            return Err(Fatal::silent(CloseReason::StaleCookie));
+        }
+        let micros = measure
+            .first_chunk()
+            .map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        let rto = self.paths.get(self.paths.primary()).rto.rto();
+        let wanted = Duration::from_micros(micros.into()) + 2 * rto;
+        self.retry_with = Some(wanted.min(MAX_PRESERVATIVE));
+        Ok(())
+    }
+}
+
+/// What the cookie says both sides agreed on.
+fn agreement(cookie: &StateCookie) -> Agreement {
+    Agreement {
+        peer_tag: cookie.peer_tag,
+        local_initial_tsn: cookie.local_initial_tsn,
+        peer_initial_tsn: cookie.peer_initial_tsn,
+        outbound_streams: cookie.outbound_streams,
+        inbound_streams: cookie.inbound_streams,
+        peer_a_rwnd: cookie.peer_a_rwnd,
+        capabilities: cookie.capabilities,
+    }
+}
+
+/// The TCB that a cookie stands for, in ESTABLISHED but for what `establish` does.
+pub(super) fn from_cookie(cx: &mut Cx, meta: &DatagramMeta, cookie: &StateCookie) -> Tcb {
+    let mut path = Path::new(PathId(0), meta.remote, PathState::Active, &cx.config);
+    path.socket = meta.socket;
+    path.local_ip = meta.local_ip;
+    Tcb::new(cx, State::Established, agreement(cookie), Paths::new(path))
+}
+
+/// The actions of Table 12.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// A
+    Restart,
+    /// B
+    Collision,
+    /// D
+    Duplicate,
+    /// C, and every case that the table does not show.
+    Discard,
+}
+
+/// Table 12 of §5.2.4 as a function. `tied`: both tie-tags are those of the association.
+const fn action(local_matches: bool, peer_matches: bool, tied: bool, untied: bool) -> Action {
+    match (local_matches, peer_matches) {
+        (true, true) => Action::Duplicate,
+        (true, false) => Action::Collision,
+        (false, false) if tied && !untied => Action::Restart,
+        (false, _) => Action::Discard,
+    }
+}

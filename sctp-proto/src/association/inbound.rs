@@ -1,0 +1,243 @@
+//! One packet in: tag rules (§8.5), the chunk loop, dispatch.
+
+use bytes::Bytes;
+
+use super::{
+    Association, AssociationEvent, AssociationEventKind,
+    cx::{Cx, Fatal, Handled},
+    outbound::Reply,
+    state::{Phase, State},
+    tcb::Tcb,
+};
+use crate::{
+    error::CloseReason,
+    ids::PathId,
+    time::Instant,
+    transmit::DatagramMeta,
+    wire::{self, Causes, Chunk, CommonHeader, Malformed, RawChunk, kind, on_unknown_chunk},
+};
+
+/// What a chunk means for the rest of its packet.
+enum Next {
+    Continue,
+    Stop,
+}
+
+impl Association {
+    /// Takes what the endpoint has for this association.
+    pub fn handle_event(&mut self, now: Instant, event: AssociationEvent) {
+        let handled = match event.0 {
+            AssociationEventKind::Datagram { meta, packet } => self.on_packet(now, &meta, &packet),
+            AssociationEventKind::Init { meta, packet } => {
+                self.on_init(now, &meta, &packet);
+                Ok(())
+            }
+            AssociationEventKind::CookieEcho {
+                meta,
+                packet,
+                cookie,
+                freshness,
+            } => self.on_cookie_echo(now, &meta, &packet, *cookie, freshness),
+        };
+        self.conclude(now, handled);
+    }
+
+    /// One packet whose checksum is right.
+    pub(crate) fn on_packet(
+        &mut self,
+        now: Instant,
+        meta: &DatagramMeta,
+        packet: &Bytes,
+    ) -> Handled {
+        let Some(header) = CommonHeader::parse(packet) else {
+            self.cx.stats.dropped_malformed += 1;
+            return Ok(());
+        };
+        let Some(Ok(first)) = wire::chunks(packet).next() else {
+            self.cx.stats.dropped_malformed += 1;
+            return Ok(());
+        };
+        match &mut self.phase {
+            Phase::CookieWait(_) => self.on_packet_in_cookie_wait(now, meta, packet, &header),
+            Phase::Open(tcb) => {
+                //= RFC 9260 §9.2
+                //# The sender of the INIT or COOKIE ECHO chunk SHOULD respond to the receipt of a
+                //# SHUTDOWN ACK chunk with a stand-alone SHUTDOWN COMPLETE chunk in an SCTP packet
+                //# with the Verification Tag field of its common header set to the same tag that
+                //# was received in the packet containing the SHUTDOWN ACK chunk.
+                if first.kind == kind::SHUTDOWN_ACK
+                    && matches!(tcb.state, State::CookieEchoed { .. })
+                {
+                    self.cx.reply(Reply::shutdown_complete(
+                        meta,
+                        self.cx.ports,
+                        header.verification_tag,
+                        true,
+                    ));
+                    return Ok(());
+                }
+                if !tag_is_valid(&self.cx, tcb, header.verification_tag, &first) {
+                    self.cx.stats.dropped_bad_tag += 1;
+                    return Ok(());
+                }
+                tcb.on_packet(&mut self.cx, now, meta, packet, 0)
+            }
+            Phase::Closed(..) => Ok(()),
+        }
+    }
+}
+
+/// The tag rules of §8.5 and §8.5.1 for packets that do not begin with INIT or COOKIE ECHO.
+fn tag_is_valid(cx: &Cx, tcb: &Tcb, tag: u32, first: &RawChunk<'_>) -> bool {
+    let reflected = matches!(
+        Chunk::parse(*first),
+        Ok(Chunk::Abort { t_bit: true, .. } | Chunk::ShutdownComplete { t_bit: true })
+    );
+    if reflected {
+        //= RFC 9260 §8.5.1
+        //# The receiver of an ABORT chunk MUST accept the packet if the Verification Tag field of
+        //# the packet matches its own tag and the T bit is not set OR if it is set to its Peer's
+        //# Tag and the T bit is set in the Chunk Flags.
+        tag == tcb.agreed.peer_tag
+    } else {
+        tag == cx.local_tag
+    }
+}
+
+impl Tcb {
+    /// The chunks of a packet whose tag is right, from the `skip`-th on.
+    pub(crate) fn on_packet(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        meta: &DatagramMeta,
+        packet: &Bytes,
+        skip: usize,
+    ) -> Handled {
+        let Some(path) = self.paths.by_remote(meta.remote.ip()) else {
+            cx.stats.dropped_bad_tag += 1;
+            return Ok(());
+        };
+        self.follow_peer(path, meta, packet);
+        cx.stats.packets_received += 1;
+        cx.stats.bytes_received += packet.len() as u64;
+        let mut data = DataSeen::default();
+        for chunk in wire::chunks(packet).skip(skip) {
+            let handled = match chunk.and_then(|raw| Ok((raw, Chunk::parse(raw)?))) {
+                Ok((raw, chunk)) => self.on_chunk(cx, now, path, packet, raw, chunk, &mut data),
+                Err(Malformed(reason)) => {
+                    tracing::debug!(reason, "malformed chunk: rest of the packet dropped");
+                    cx.stats.dropped_malformed += 1;
+                    Ok(Next::Stop)
+                }
+            };
+            if let Next::Stop = handled? {
+                break;
+            }
+        }
+        if data.any {
+            self.sack_path = path;
+            self.on_data_packet(cx, now, data.immediately);
+        }
+        //= RFC 9260 §9.2
+        //# The reception of any packet from its peer (i.e., as the peer sends all of its queued
+        //# DATA chunks) SHOULD clear the endpoint's retransmission count and restart the
+        //# T2-shutdown timer, giving its peer ample opportunity to transmit all of its queued DATA
+        //# chunks that have not yet been sent.
+        if self.state == State::ShutdownSent {
+            self.errors = 0;
+            self.restart_t2(cx, now);
+        }
+        Ok(())
+    }
+
+    /// Notes by which socket, address and UDP port the peer is reached.
+    ///
+    /// Called once checksum and verification tag are right; the port moves only if every chunk
+    /// parses as well, and never by an INIT, which does not come here.
+    fn follow_peer(&mut self, path: PathId, meta: &DatagramMeta, packet: &Bytes) {
+        let path = self.paths.get_mut(path);
+        //= RFC 6951 §5.4
+        //# the encapsulating port MUST be updated
+        if path.remote != meta.remote {
+            let sane =
+                wire::chunks(packet).all(|chunk| chunk.is_ok_and(|raw| Chunk::parse(raw).is_ok()));
+            if !sane {
+                return;
+            }
+            tracing::debug!(from = %path.remote, to = %meta.remote, "peer's UDP port moved");
+            path.remote = meta.remote;
+        }
+        path.socket = meta.socket;
+        if meta.local_ip.is_some() {
+            path.local_ip = meta.local_ip;
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the loop above owns all of these"
+    )]
+    fn on_chunk(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        path: PathId,
+        packet: &Bytes,
+        raw: RawChunk<'_>,
+        chunk: Chunk<'_>,
+        data: &mut DataSeen,
+    ) -> Result<Next, Fatal> {
+        match chunk {
+            Chunk::Data(fields) => self.on_data(cx, packet, fields, false, data)?,
+            Chunk::IData(fields) => self.on_data(cx, packet, fields, true, data)?,
+            Chunk::Sack(sack) => self.on_sack(cx, now, &sack)?,
+            Chunk::Heartbeat(info) => self.on_heartbeat(path, info),
+            Chunk::HeartbeatAck(info) => self.on_heartbeat_ack(cx, now, info),
+            Chunk::Abort { t_bit, causes } => {
+                // With T set the tag was compared with the peer's, if ABORT is the first chunk.
+                if !t_bit || raw.offset == wire::COMMON_HEADER {
+                    return Err(Fatal::silent(peer_abort(&causes)));
+                }
+            }
+            Chunk::Error(causes) => self.on_error(cx, &causes)?,
+            Chunk::CookieAck => self.on_cookie_ack(cx, now),
+            Chunk::Shutdown { cumulative } => self.on_shutdown(cx, now, cumulative)?,
+            Chunk::ShutdownAck => self.on_shutdown_ack(cx, path)?,
+            Chunk::ShutdownComplete { .. } => self.on_shutdown_complete()?,
+            Chunk::ReConfig(reconfig) if self.agreed.capabilities.reconfig() => {
+                self.on_reconfig(cx, &reconfig);
+            }
+            // A COOKIE ECHO that is not the first chunk, or a setup chunk that must be alone: §6.10
+            // forbids such packets. An unexpected INIT ACK is discarded (§5.2.3).
+            Chunk::Init(_) | Chunk::InitAck(_) | Chunk::CookieEcho(_) => return Ok(Next::Stop),
+            Chunk::ForwardTsn(_)
+            | Chunk::IForwardTsn(_)
+            | Chunk::ReConfig(_)
+            | Chunk::Unknown(_) => {
+                let unknown = on_unknown_chunk(raw.kind);
+                if unknown.report() {
+                    self.due
+                        .error(|causes| _ = causes.unrecognized_chunk(raw.raw));
+                }
+                if unknown.stop() {
+                    return Ok(Next::Stop);
+                }
+            }
+        }
+        Ok(Next::Continue)
+    }
+}
+
+/// What the DATA chunks of one packet ask of the SACK.
+#[derive(Debug, Default)]
+pub(crate) struct DataSeen {
+    pub(crate) any: bool,
+    /// Acknowledge at once.
+    pub(crate) immediately: bool,
+}
+
+/// The close reason that an ABORT stands for.
+pub(crate) fn peer_abort(causes: &Causes<'_>) -> CloseReason {
+    CloseReason::PeerAbort(causes.iter().next().map(|cause| cause.to_owned()))
+}

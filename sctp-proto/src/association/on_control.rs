@@ -1,0 +1,215 @@
+//! Control chunks in: HEARTBEAT, ERROR, COOKIE ACK, and the chunks of §9.2.
+
+use super::{
+    Event,
+    cx::{Cx, Fatal, Handled},
+    outbound::Reply,
+    state::State,
+    tcb::Tcb,
+    timers::{PathTimer, Timer},
+};
+use crate::{
+    error::CloseReason,
+    ids::{PathId, Tsn},
+    path::heartbeat,
+    time::Instant,
+    transmit::DatagramMeta,
+    wire::{Causes, cause},
+};
+
+impl Tcb {
+    pub(super) fn on_heartbeat(&mut self, path: PathId, info: &[u8]) {
+        //= RFC 9260 §8.3
+        //# A receiver of a HEARTBEAT chunk MUST respond to a HEARTBEAT chunk with a HEARTBEAT ACK
+        //# chunk after entering the COOKIE-ECHOED state (sender of the INIT chunk) or the
+        //# ESTABLISHED state (receiver of the INIT chunk), up until reaching the SHUTDOWN-SENT
+        //# state (sender of the SHUTDOWN chunk) or the SHUTDOWN-ACK-SENT state (receiver of the
+        //# SHUTDOWN chunk).
+        if !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
+            self.due.heartbeat_ack(path, info);
+        }
+    }
+
+    pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx, now: Instant, info: &[u8]) {
+        let answered = self
+            .paths
+            .iter_mut()
+            .find_map(|path| path.heartbeat.answered(now, info).map(|rtt| (path, rtt)));
+        let Some((path, rtt)) = answered else { return };
+        path.rto.on_measurement_at(now, rtt);
+        let (id, interval) = (path.id, path.heartbeat.interval);
+        if path.on_answer() {
+            let state = path.state;
+            cx.path_changed(id, state);
+        }
+        //= RFC 9260 §8.3
+        //# The receiver of the HEARTBEAT ACK chunk SHOULD also clear the association overall error
+        //# count (as defined in Section 8.1).
+        self.errors = 0;
+        if let Some(interval) = interval {
+            let rto = self.paths.get(id).rto.rto();
+            let at = now + heartbeat::next_in(interval, rto, &mut cx.rng);
+            cx.timers.set_path(PathTimer::Heartbeat, id, at);
+        }
+    }
+
+    pub(super) fn on_error(&mut self, cx: &mut Cx, causes: &Causes<'_>) -> Handled {
+        for raw in causes.iter() {
+            let reported = raw.to_owned();
+            tracing::debug!(cause = reported.name(), "peer reports an error");
+            if raw.code == cause::STALE_COOKIE && matches!(self.state, State::CookieEchoed { .. }) {
+                return self.on_stale_cookie(cx, raw.info);
+            }
+            cx.peer_error(reported);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_cookie_ack(&mut self, cx: &mut Cx, now: Instant) {
+        // COOKIE ACK in any other state is a duplicate: §5.2.5.
+        if let State::CookieEchoed { .. } = self.state {
+            self.establish(cx, now, false);
+        }
+    }
+
+    /// Enters ESTABLISHED.
+    pub(super) fn establish(&mut self, cx: &mut Cx, now: Instant, restarted: bool) {
+        self.state = State::Established;
+        self.due.cookie_echo = false;
+        cx.timers.stop(Timer::T1);
+        cx.event(Event::Established { restarted });
+        // The DATA that left with the COOKIE ECHO is guarded by T1-cookie until now.
+        for path in self.paths.iter_mut() {
+            if self.outstanding.flight(path.id) > 0 {
+                cx.timers
+                    .set_path(PathTimer::T3, path.id, now + path.rto.rto());
+            }
+            if let Some(interval) = path.heartbeat.interval {
+                let at = now + heartbeat::next_in(interval, path.rto.rto(), &mut cx.rng);
+                cx.timers.set_path(PathTimer::Heartbeat, path.id, at);
+            }
+        }
+        if cx.shutdown_requested {
+            self.state = State::ShutdownPending;
+        }
+    }
+
+    pub(super) fn on_shutdown(&mut self, cx: &mut Cx, now: Instant, cumulative: Tsn) -> Handled {
+        if let State::CookieEchoed { .. } = self.state {
+            //= RFC 9260 §9.2
+            //# If a SHUTDOWN chunk is received in the COOKIE-WAIT or COOKIE ECHOED state, the
+            //# SHUTDOWN chunk SHOULD be silently discarded.
+            return Ok(());
+        }
+        if !cumulative.before(self.outstanding.cumulative()) {
+            self.acknowledge(cx, now, cumulative, None)?;
+        }
+        match self.state {
+            State::CookieEchoed { .. } => {}
+            State::Established | State::ShutdownPending => {
+                self.state = State::ShutdownReceived;
+                cx.event(Event::PeerShutdown);
+            }
+            State::ShutdownReceived => {}
+            State::ShutdownSent => {
+                //= RFC 9260 §9.2
+                //# If an endpoint is in the SHUTDOWN-SENT state and receives a SHUTDOWN chunk from
+                //# its peer, the endpoint SHOULD respond immediately with a SHUTDOWN ACK chunk to
+                //# its peer and move into the SHUTDOWN-ACK-SENT state, restarting its T2-shutdown
+                //# timer.
+                cx.event(Event::PeerShutdown);
+                self.enter_shutdown_ack_sent(cx);
+            }
+            State::ShutdownAckSent => self.due.shutdown_ack = true,
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_shutdown_ack(&mut self, cx: &mut Cx, path: PathId) -> Handled {
+        //= RFC 9260 §9.2
+        //# Upon the receipt of the SHUTDOWN ACK chunk, the sender of the SHUTDOWN chunk MUST stop
+        //# the T2-shutdown timer, send a SHUTDOWN COMPLETE chunk to its peer, and remove all record
+        //# of the association.
+        if matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
+            let path = self.paths.get(path);
+            let meta = DatagramMeta {
+                remote: path.remote,
+                socket: path.socket,
+                local_ip: path.local_ip,
+                interface: None,
+                ecn: None,
+            };
+            cx.reply(Reply::shutdown_complete(
+                &meta,
+                cx.ports,
+                self.agreed.peer_tag,
+                false,
+            ));
+            return Err(Fatal::silent(CloseReason::Shutdown));
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_shutdown_complete(&mut self) -> Handled {
+        //= RFC 9260 §8.5.1
+        //# An endpoint MUST ignore the SHUTDOWN COMPLETE chunk if it is not in the
+        //# SHUTDOWN-ACK-SENT state.
+        if self.state == State::ShutdownAckSent {
+            return Err(Fatal::silent(CloseReason::Shutdown));
+        }
+        Ok(())
+    }
+
+    /// The steps of a shutdown that wait for everything to be acknowledged.
+    pub(super) fn advance_shutdown(&mut self, cx: &mut Cx, now: Instant) {
+        if !cx.queue.is_empty() {
+            return;
+        }
+        match self.state {
+            State::ShutdownPending => {
+                self.state = State::ShutdownSent;
+                self.due.shutdown = true;
+                self.discontinue(cx);
+                self.guard_shutdown(cx, now);
+            }
+            State::ShutdownReceived => {
+                self.enter_shutdown_ack_sent(cx);
+                self.guard_shutdown(cx, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn enter_shutdown_ack_sent(&mut self, cx: &mut Cx) {
+        self.state = State::ShutdownAckSent;
+        self.due.shutdown = false;
+        self.due.shutdown_ack = true;
+        self.discontinue(cx);
+    }
+
+    /// Stops what ends with SHUTDOWN: HEARTBEATs (§8.3) and stream resets.
+    fn discontinue(&mut self, cx: &mut Cx) {
+        self.errors = 0;
+        cx.timers.stop(Timer::Reconfig);
+        self.due.reconfig_request = false;
+        for path in self.paths.iter_mut() {
+            path.heartbeat.due = false;
+            path.heartbeat.timed_out();
+            cx.timers.stop_path(PathTimer::Heartbeat, path.id);
+        }
+    }
+
+    fn guard_shutdown(&mut self, cx: &mut Cx, now: Instant) {
+        if !cx.timers.is_set(Timer::T5) {
+            cx.timers.set(Timer::T5, now + cx.config.shutdown_timeout);
+        }
+    }
+
+    /// T2-shutdown runs anew from now, if it runs.
+    pub(super) fn restart_t2(&mut self, cx: &mut Cx, now: Instant) {
+        if cx.timers.is_set(Timer::T2) {
+            let rto = self.paths.get(self.paths.primary()).rto.rto();
+            cx.timers.set(Timer::T2, now + rto);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! DATA and I-DATA in: TSN map, reassembly, acknowledgement (§6.2).
+
+use bytes::Bytes;
+
+use super::{
+    cx::{Cx, Fatal, Handled},
+    inbound::DataSeen,
+    state::State,
+    tcb::Tcb,
+};
+use crate::{
+    error::CloseReason,
+    rx::{RxChunk, RxError, TsnCheck},
+    time::Instant,
+    wire::{CauseWriter, Data},
+};
+
+impl Tcb {
+    /// One DATA or (`interleaved`) I-DATA chunk.
+    pub(super) fn on_data(
+        &mut self,
+        cx: &mut Cx,
+        packet: &Bytes,
+        data: Data,
+        interleaved: bool,
+        seen: &mut DataSeen,
+    ) -> Handled {
+        cx.stats.data_chunks_received += 1;
+        if !self.state.takes_data() {
+            return Ok(());
+        }
+        if interleaved != self.agreed.capabilities.interleaving() {
+            return Err(violation("DATA and I-DATA mixed up"));
+        }
+        //= RFC 9260 §6.2
+        //# If an endpoint receives a DATA chunk with no user data (i.e., the Length field is set to
+        //# 16), it MUST send an ABORT chunk with a "No User Data" error cause.
+        if data.payload.is_empty() {
+            let mut causes = CauseWriter::new();
+            causes.no_user_data(data.tsn);
+            return Err(Fatal {
+                reason: CloseReason::PeerMisbehaved("DATA chunk without user data"),
+                abort: Some(causes),
+            });
+        }
+        seen.any = true;
+        seen.immediately |= data.immediate;
+        match self.tsn_map.check(data.tsn) {
+            TsnCheck::New => {}
+            TsnCheck::Duplicate => {
+                cx.stats.duplicate_chunks += 1;
+                self.tsn_map.duplicate(data.tsn);
+                //= RFC 9260 §6.2
+                //# When a packet arrives with duplicate DATA chunk(s) and with no new DATA
+                //# chunk(s), the endpoint MUST immediately send a SACK chunk with no delay.
+                seen.immediately = true;
+                return Ok(());
+            }
+            TsnCheck::TooFar => {
+                cx.stats.dropped_no_buffer += 1;
+                seen.immediately = true;
+                return Ok(());
+            }
+        }
+        if data.stream.0 >= self.agreed.inbound_streams {
+            //= RFC 9260 §6.5
+            //# If an endpoint receives a DATA chunk with an invalid stream identifier, it SHOULD
+            //# acknowledge the reception of the DATA chunk following the normal procedure,
+            //# immediately send an ERROR chunk with cause set to "Invalid Stream Identifier" (see
+            //# Section 3.3.10), and discard the DATA chunk.
+            self.due
+                .error(|causes| _ = causes.invalid_stream(data.stream));
+        } else if !self.reassemble(cx, packet, &data)? {
+            cx.stats.dropped_no_buffer += 1;
+            seen.immediately = true;
+            return Ok(());
+        }
+        let had_gaps = self.tsn_map.has_gaps();
+        let before = self.tsn_map.cumulative();
+        self.tsn_map.insert(data.tsn);
+        let cumulative = self.tsn_map.cumulative();
+        if cumulative != before {
+            self.rx.on_cumulative(cumulative);
+            self.reconfig_reached(cx, cumulative);
+        }
+        //= RFC 9260 §6.7
+        //# Upon the reception of a new DATA chunk, an endpoint examines the continuity of the TSNs
+        //# received. If the endpoint detects a gap in the received DATA chunk sequence, it SHOULD
+        //# send a SACK chunk with Gap Ack Blocks immediately.
+        seen.immediately |= had_gaps || self.tsn_map.has_gaps();
+        Ok(())
+    }
+
+    /// Keeps a chunk, giving up younger ones if need be; false if there is no room for it.
+    fn reassemble(&mut self, cx: &mut Cx, packet: &Bytes, data: &Data) -> Result<bool, Fatal> {
+        //= RFC 9260 §6.2
+        //# Also, if the new incoming DATA chunk holds a TSN value less than the largest TSN received
+        //# so far, then the receiver SHOULD drop the largest TSN held for reordering and accept the
+        //# new incoming DATA chunk.
+        while !self.rx.has_room(data.stream, data.payload.len()) {
+            let Some(given_up) = self.rx.renege(self.tsn_map.cumulative(), data.tsn) else {
+                return Ok(false);
+            };
+            self.tsn_map.remove(given_up);
+            cx.stats.reneged += 1;
+        }
+        let inserted = self.rx.insert(RxChunk {
+            tsn: data.tsn,
+            stream: data.stream,
+            unordered: data.unordered,
+            begin: data.begin,
+            end: data.end,
+            seq: data.seq,
+            fsn: data.fsn,
+            ppid: data.ppid,
+            payload: packet.slice(data.payload.clone()),
+            buffer: packet.len() as u32,
+            cumulative: data.tsn == self.tsn_map.cumulative().next(),
+        });
+        match inserted {
+            Ok(()) => Ok(true),
+            Err(RxError::NoRoom) => Ok(false),
+            Err(RxError::Violation(how)) => Err(violation(how)),
+        }
+    }
+
+    /// Once per packet that had DATA chunks.
+    pub(super) fn on_data_packet(&mut self, cx: &mut Cx, now: Instant, immediately: bool) {
+        if self.state == State::ShutdownSent {
+            //= RFC 9260 §9.2
+            //# While in the SHUTDOWN-SENT state, the SHUTDOWN chunk sender MUST immediately respond
+            //# to each received packet containing one or more DATA chunks with a SHUTDOWN chunk and
+            //# restart the T2-shutdown timer.
+            self.due.shutdown = true;
+            self.restart_t2(cx, now);
+        }
+        self.sack.on_data_packet(now, immediately);
+    }
+}
+
+/// The peer broke a rule for which §4.2 of RFC 8260 and others ask for an ABORT.
+pub(super) fn violation(how: &'static str) -> Fatal {
+    let mut causes = CauseWriter::new();
+    causes.protocol_violation(how.as_bytes());
+    Fatal {
+        reason: CloseReason::PeerMisbehaved(how),
+        abort: Some(causes),
+    }
+}

@@ -1,0 +1,150 @@
+//! SACK in: what was acknowledged, lost, measured (§6.2.1, §6.3, §7.2).
+
+use super::{
+    Event,
+    cx::{Cx, Handled},
+    on_data::violation,
+    tcb::Tcb,
+    timers::PathTimer,
+};
+use crate::{
+    congestion::AckSample,
+    ids::{PathId, Tsn},
+    time::Instant,
+    tx::SackError,
+    wire::Sack,
+};
+
+impl Tcb {
+    /// A SACK chunk.
+    pub(super) fn on_sack(&mut self, cx: &mut Cx, now: Instant, sack: &Sack<'_>) -> Handled {
+        cx.stats.sacks_received += 1;
+        //= RFC 9260 §6.2.1
+        //# If Cumulative TSN Ack is less than the Cumulative TSN Ack Point, then drop the SACK
+        //# chunk. Since Cumulative TSN Ack is monotonically increasing, a SACK chunk whose
+        //# Cumulative TSN Ack is less than the Cumulative TSN Ack Point indicates an out-of-order
+        //# SACK chunk.
+        if sack.cumulative.before(self.outstanding.cumulative()) {
+            return Ok(());
+        }
+        self.acknowledge(cx, now, sack.cumulative, Some(sack))?;
+        //= RFC 9260 §6.2.1
+        //# Set rwnd equal to the newly received a_rwnd minus the number of bytes still outstanding
+        //# after processing the Cumulative TSN Ack and the Gap Ack Blocks.
+        self.peer_rwnd = (sack.a_rwnd as usize).saturating_sub(self.outstanding.total_flight());
+        self.sack_since_t3 = true;
+        Ok(())
+    }
+
+    /// An acknowledgement up to `cumulative`, by SACK or by SHUTDOWN, and what follows from it.
+    pub(super) fn acknowledge(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        cumulative: Tsn,
+        sack: Option<&Sack<'_>>,
+    ) -> Handled {
+        let mut outcome = std::mem::take(&mut self.outcome);
+        outcome.clear();
+        let in_recovery = self.paths.iter().any(|path| path.recovery_exit.is_some());
+        let was_dry = cx.queue.is_empty();
+        let applied = match sack {
+            Some(sack) => self.outstanding.apply_sack(
+                now,
+                cumulative,
+                sack.gap_blocks(),
+                &mut cx.queue,
+                in_recovery,
+                &mut outcome,
+            ),
+            None => self
+                .outstanding
+                .apply_cumulative(now, cumulative, &mut cx.queue, &mut outcome),
+        };
+        if let Err(SackError::BeyondSent) = applied {
+            self.outcome = outcome;
+            return Err(violation("acknowledged a TSN that was never sent"));
+        }
+        if let Some((path, rtt)) = outcome.rtt {
+            self.paths.get_mut(path).rto.on_measurement_at(now, rtt);
+        }
+        for ack in &outcome.acked {
+            self.errors = 0;
+            self.burst = self.burst.saturating_add(2 * ack.bytes);
+            let path = self.paths.get_mut(ack.path);
+            path.congestion.on_ack(&AckSample {
+                now,
+                acked: ack.bytes,
+                flight_before: ack.flight_before,
+                cumulative_advanced: outcome.cumulative_advanced,
+                cwnd_fully_used: ack.flight_before + path.max_packet > path.congestion.window(),
+                rtt: outcome
+                    .rtt
+                    .filter(|&(sampled, _)| sampled == ack.path)
+                    .map(|(_, rtt)| rtt),
+                delivery_rate: None,
+                in_recovery,
+            });
+            if path.on_answer() {
+                let (id, state) = (path.id, path.state);
+                cx.path_changed(id, state);
+            }
+            self.restart_t3(cx, now, ack.path, ack.includes_earliest);
+        }
+        for path in self.paths.iter_mut() {
+            if path
+                .recovery_exit
+                .is_some_and(|exit| !cumulative.before(exit))
+            {
+                path.recovery_exit = None;
+                path.congestion.on_recovery_exit();
+            }
+        }
+        for &(id, bytes) in &outcome.lost {
+            self.on_loss(cx, now, id, bytes, outcome.highest_outstanding);
+        }
+        cx.stats.messages_acked += u64::from(outcome.messages_acked);
+        self.outcome = outcome;
+        if !was_dry && cx.queue.is_empty() {
+            cx.event(Event::SenderDry);
+        }
+        Ok(())
+    }
+
+    /// Chunks counted as lost by missing reports: one packet of them leaves at once, and the
+    /// window shrinks once per round of losses (§7.2.4).
+    fn on_loss(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        bytes: usize,
+        highest_outstanding: Tsn,
+    ) {
+        let path = self.paths.get_mut(id);
+        if path.recovery_exit.is_some() {
+            return;
+        }
+        path.recovery_exit = Some(highest_outstanding);
+        path.congestion.on_loss(now, bytes);
+        self.fast_retransmit = true;
+        cx.stats.fast_retransmits += 1;
+        //= RFC 9260 §7.2.4
+        //# Restart the T3-rtx timer only if the last SACK chunk acknowledged the lowest outstanding
+        //# TSN number sent to that address or the endpoint is retransmitting the first outstanding
+        //# DATA chunk sent to that address.
+        let at = now + path.rto.rto();
+        cx.timers.set_path(PathTimer::T3, id, at);
+    }
+
+    /// The rules R2 and R3 of §6.3.2 after an acknowledgement of data sent on `path`.
+    fn restart_t3(&mut self, cx: &mut Cx, now: Instant, path: PathId, includes_earliest: bool) {
+        let outstanding = self.outstanding.flight(path) > 0 || self.outstanding.has_lost();
+        if !outstanding {
+            cx.timers.stop_path(PathTimer::T3, path);
+        } else if includes_earliest {
+            let at = now + self.paths.get(path).rto.rto();
+            cx.timers.set_path(PathTimer::T3, path, at);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Timers: one arm each; failure of paths and of the association (§8.1, §8.2).
+
+use super::{
+    Association,
+    cx::{Cx, Fatal, Handled},
+    state::{Phase, State},
+    tcb::Tcb,
+    timers::{Expired, PathTimer, Timer},
+};
+use crate::{error::CloseReason, ids::PathId, path::heartbeat, time::Instant, wire::CauseWriter};
+
+impl Association {
+    /// To be called when the deadline of [`poll_timeout`](Self::poll_timeout) has come. Harmless
+    /// at any other time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(expired) = self.cx.timers.pop(now) {
+            let handled = match &mut self.phase {
+                Phase::CookieWait(wait) => match expired {
+                    Expired::Association(Timer::T1) => wait.on_t1(&mut self.cx),
+                    _ => Ok(()),
+                },
+                Phase::Open(tcb) => tcb.on_timer(&mut self.cx, now, expired),
+                Phase::Closed(..) => Ok(()),
+            };
+            self.conclude(now, handled);
+        }
+        if let Phase::Open(tcb) = &mut self.phase {
+            tcb.sack.expired(now);
+            tcb.discard_stalled(&mut self.cx, now);
+        }
+    }
+}
+
+impl Tcb {
+    fn on_timer(&mut self, cx: &mut Cx, now: Instant, expired: Expired) -> Handled {
+        match expired {
+            Expired::Association(Timer::T1) => self.on_t1_cookie(cx),
+            Expired::Association(Timer::T2) => {
+                match self.state {
+                    State::ShutdownSent => self.due.shutdown = true,
+                    State::ShutdownAckSent => self.due.shutdown_ack = true,
+                    _ => return Ok(()),
+                }
+                self.count_error(cx, self.paths.primary())
+            }
+            Expired::Association(Timer::T5) => {
+                //= RFC 9260 §9.2
+                //# At the expiration of this timer, the sender SHOULD abort the association by
+                //# sending an ABORT chunk.
+                let mut causes = CauseWriter::new();
+                causes.user_initiated_abort(b"shutdown took too long");
+                Err(Fatal {
+                    reason: CloseReason::ShutdownTimedOut,
+                    abort: Some(causes),
+                })
+            }
+            Expired::Association(Timer::Reconfig) => {
+                self.on_reconfig_timeout(now);
+                self.count_error(cx, self.paths.primary())
+            }
+            Expired::Path(PathTimer::T3, path) => self.on_t3(cx, now, path),
+            Expired::Path(PathTimer::Heartbeat, path) => self.on_heartbeat_timer(cx, now, path),
+        }
+    }
+
+    /// T1-cookie: COOKIE ECHO goes again, and with it the DATA that was bundled.
+    fn on_t1_cookie(&mut self, cx: &mut Cx) -> Handled {
+        let State::CookieEchoed { retransmits, .. } = &mut self.state else {
+            return Ok(());
+        };
+        *retransmits += 1;
+        if *retransmits > cx.config.max_init_retransmits {
+            return Err(Fatal::silent(CloseReason::HandshakeTimedOut));
+        }
+        let primary = self.paths.primary();
+        self.paths.get_mut(primary).rto.on_timeout();
+        self.outstanding.t3_expired(primary);
+        self.due.cookie_echo = true;
+        Ok(())
+    }
+
+    /// T3-rtx: everything in flight on the path counts as lost (§6.3.3).
+    fn on_t3(&mut self, cx: &mut Cx, now: Instant, id: PathId) -> Handled {
+        let lost = self.outstanding.t3_expired(id);
+        if lost == 0 && !self.outstanding.has_lost() {
+            // Nothing is on its way: the timer ran because the peer's window is closed.
+            self.zero_window_probe = cx.queue.has_unsent();
+            return Ok(());
+        }
+        self.peer_rwnd = self.peer_rwnd.saturating_add(lost);
+        cx.stats.t3_expiries += 1;
+        // §6.1 A: a peer that answers zero window probes, but has no room yet, is not failing.
+        let probing = self.sack_since_t3 && self.peer_rwnd < self.full_payload(id);
+        self.sack_since_t3 = false;
+        let path = self.paths.get_mut(id);
+        path.t3_expiries += 1;
+        path.recovery_exit = None;
+        tracing::debug!(path = id.index(), lost, rto = ?path.rto.rto(), probing, "T3-rtx");
+        if probing {
+            path.rto.on_timeout();
+            return Ok(());
+        }
+        path.congestion.on_timeout(now);
+        self.count_error(cx, id)
+    }
+
+    /// The HEARTBEAT under way was not answered in time, or the path was idle long enough for one.
+    fn on_heartbeat_timer(&mut self, cx: &mut Cx, now: Instant, id: PathId) -> Handled {
+        let path = self.paths.get_mut(id);
+        let timed_out = path.heartbeat.timed_out();
+        let Some(interval) = path.heartbeat.interval else {
+            return Ok(());
+        };
+        let rto = path.rto.rto();
+        if timed_out {
+            let at = now + heartbeat::next_in(interval, rto, &mut cx.rng);
+            cx.timers.set_path(PathTimer::Heartbeat, id, at);
+            return self.count_error(cx, id);
+        }
+        // Busy paths are measured by their data.
+        let idle_for = path.last_sent.map_or(interval, |sent| now - sent);
+        if idle_for < interval {
+            let at = now + heartbeat::next_in(interval - idle_for, rto, &mut cx.rng);
+            cx.timers.set_path(PathTimer::Heartbeat, id, at);
+        } else {
+            path.heartbeat.due = true;
+        }
+        Ok(())
+    }
+
+    /// One more failure on a path: its time-out doubles, and it or the association may be over.
+    fn count_error(&mut self, cx: &mut Cx, id: PathId) -> Handled {
+        let path = self.paths.get_mut(id);
+        path.rto.on_timeout();
+        if path.on_error() {
+            let state = path.state;
+            cx.path_changed(id, state);
+        }
+        self.errors += 1;
+        //= RFC 9260 §8.1
+        //# If the value of this counter exceeds the limit indicated in the protocol parameter
+        //# 'Association.Max.Retrans', the endpoint SHOULD consider the peer endpoint unreachable
+        //# and SHALL stop transmitting any more data to it (and thus the association enters the
+        //# CLOSED state).
+        if self.errors > cx.config.association_max_retrans {
+            return Err(Fatal::silent(CloseReason::TimedOut));
+        }
+        Ok(())
+    }
+}
+
+/// Used where a stalled stream's data is thrown away.
+impl Tcb {
+    pub(super) fn discard_stalled(&mut self, cx: &mut Cx, now: Instant) {
+        while let Some((stream, bytes)) = self.rx.discard_stalled(now) {
+            cx.stats.stall_discarded_bytes += bytes as u64;
+            cx.event(super::Event::StreamDiscarded(stream));
+            self.update_window();
+        }
+    }
+
+    /// Tells the peer of room that has come about, if it is enough to be worth a SACK.
+    pub(super) fn update_window(&mut self) {
+        if self.rx.window_update_due(self.advertised) {
+            self.sack.request();
+        }
+    }
+}

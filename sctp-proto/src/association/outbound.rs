@@ -1,0 +1,524 @@
+//! Packets out: the only place that builds those of an association.
+//!
+//! Handlers leave behind what is due; `poll_transmit` bundles it (§6.10): control chunks, then the
+//! SACK, then chunks counted as lost, then new data, as the windows allow. A batch holds packets
+//! of one size for one path, so that it can leave in one system call.
+
+use std::num::NonZeroUsize;
+
+use super::{
+    Association, EndpointEventKind, Ports,
+    cx::Cx,
+    state::{Phase, State},
+    tcb::Tcb,
+    timers::{PathTimer, Timer},
+};
+use crate::{
+    ids::{PathId, Tsn},
+    path::Path,
+    time::Instant,
+    transmit::{DatagramMeta, Transmit},
+    tx::MessageKey,
+    wire::{CauseWriter, DataFields, PacketWriter, ReConfigWriter, kind},
+};
+
+/// Gap ack blocks in one SACK at most. More cost the peer time and help no further.
+const MAX_GAP_BLOCKS: usize = 256;
+
+/// A packet that leaves as it is, to wherever the one came from that it answers.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) transmit: Transmit,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Reply {
+    /// A reply to the sender of a packet, written by `write` with this verification tag.
+    pub(crate) fn new(
+        meta: &DatagramMeta,
+        ports: Ports,
+        tag: u32,
+        write: impl FnOnce(&mut PacketWriter<'_>),
+    ) -> Self {
+        let mut bytes = Vec::new();
+        let mut packet = PacketWriter::new(&mut bytes, MAX_REPLY, &ports.header(tag));
+        write(&mut packet);
+        let transmit = Transmit::reply(meta, packet.finish());
+        Self { transmit, bytes }
+    }
+
+    pub(crate) fn shutdown_complete(
+        meta: &DatagramMeta,
+        ports: Ports,
+        tag: u32,
+        reflected: bool,
+    ) -> Self {
+        Self::new(meta, ports, tag, |packet| {
+            packet.shutdown_complete(reflected)
+        })
+    }
+
+    pub(crate) fn abort(meta: &DatagramMeta, ports: Ports, tag: u32, causes: &CauseWriter) -> Self {
+        Self::new(meta, ports, tag, |packet| packet.abort(false, causes))
+    }
+}
+
+/// Largest packet of a reply: it fits every path.
+const MAX_REPLY: usize = 1200;
+
+impl Association {
+    /// Appends up to `max_segments` packets of equal size (the last may be shorter) for one path
+    /// to `buf` (which must be empty); `None` when there is nothing to send now.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        max_segments: NonZeroUsize,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        debug_assert!(buf.is_empty());
+        if let Some(reply) = self.cx.replies.pop_front() {
+            buf.extend_from_slice(&reply.bytes);
+            self.count_sent(1, buf.len());
+            return Some(reply.transmit);
+        }
+        let transmit = match &mut self.phase {
+            Phase::CookieWait(wait) => wait.poll_transmit(&mut self.cx, now, buf),
+            Phase::Open(tcb) => tcb.poll_transmit(&mut self.cx, now, max_segments.get(), buf),
+            Phase::Closed(..) => {
+                if !std::mem::replace(&mut self.drained, true) {
+                    self.cx
+                        .endpoint_events
+                        .push_back(EndpointEventKind::Drained);
+                }
+                None
+            }
+        };
+        if let Some(transmit) = &transmit {
+            let packets = transmit
+                .segment_size
+                .map_or(1, |size| transmit.size.div_ceil(size));
+            self.count_sent(packets, transmit.size);
+        }
+        transmit
+    }
+
+    fn count_sent(&mut self, packets: usize, bytes: usize) {
+        self.cx.stats.packets_sent += packets as u64;
+        self.cx.stats.bytes_sent += bytes as u64;
+    }
+}
+
+impl Tcb {
+    fn poll_transmit(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        max_segments: usize,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        //= RFC 9260 §5.1
+        //# The COOKIE ECHO chunk MAY be bundled with any pending outbound DATA chunks, but it MUST
+        //# be the first chunk in the packet and until the COOKIE ACK chunk is returned the sender
+        //# MUST NOT send any other packets to its peer.
+        let echoing = matches!(self.state, State::CookieEchoed { .. });
+        if echoing && !self.due.cookie_echo {
+            return None;
+        }
+        let max_segments = if echoing { 1 } else { max_segments };
+        // Whoever asks for packets has handed in all that it has received.
+        self.rx.compact();
+        let id = self.next_path();
+        let header = cx.ports.header(self.agreed.peer_tag);
+        let mut segment_size = 0;
+        for segment in 0..max_segments {
+            let limit = if segment == 0 {
+                self.paths.get(id).max_packet
+            } else {
+                segment_size
+            };
+            let start = buf.len();
+            let mut packet = PacketWriter::new(buf, limit, &header);
+            self.write_control(cx, now, id, &mut packet);
+            if id == self.paths.primary() && self.state.sends_data() {
+                self.write_data(cx, now, id, &mut packet);
+            }
+            if packet.is_empty() {
+                drop(packet);
+                buf.truncate(start);
+                break;
+            }
+            let size = packet.finish();
+            if segment == 0 {
+                segment_size = size;
+            }
+            if size < segment_size {
+                break;
+            }
+        }
+        if buf.is_empty() {
+            self.on_nothing_to_send(cx, now);
+            return None;
+        }
+        let path = self.paths.get(id);
+        Some(transmit(path, buf.len(), segment_size))
+    }
+
+    /// The path that something waits for; the primary if there is no preference.
+    fn next_path(&self) -> PathId {
+        if let Some(&(path, _)) = self.due.heartbeat_acks.front() {
+            return path;
+        }
+        if let Some(path) = self.paths.iter().find(|path| path.heartbeat.due) {
+            return path.id;
+        }
+        if self.sack.due() {
+            self.sack_path
+        } else {
+            self.paths.primary()
+        }
+    }
+
+    /// Everything that could be sent was.
+    fn on_nothing_to_send(&mut self, cx: &mut Cx, now: Instant) {
+        let primary = self.paths.primary();
+        let path = self.paths.get(primary);
+        // What acknowledgements allowed beyond Max.Burst was for this opportunity only.
+        self.burst = self
+            .burst
+            .min(cx.config.max_burst as usize * path.max_packet);
+        //= RFC 9260 §6.1
+        //# The sender SHOULD send the first zero window probe after 1 RTO when it detects that the
+        //# receiver has closed its window and SHOULD increase the probe interval exponentially
+        //# afterwards.
+        if cx.queue.has_unsent()
+            && self.state.sends_data()
+            && self.outstanding.is_empty()
+            && !cx.timers.is_path_set(PathTimer::T3, primary)
+        {
+            cx.timers
+                .set_path(PathTimer::T3, primary, now + path.rto.rto());
+        }
+    }
+
+    fn write_control(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+    ) {
+        if self.due.cookie_echo
+            && let State::CookieEchoed { cookie, .. } = &self.state
+        {
+            packet.cookie_echo(cookie);
+            self.due.cookie_echo = false;
+            let at = now + self.paths.get(id).rto.rto();
+            cx.timers.set(Timer::T1, at);
+        }
+        if std::mem::take(&mut self.due.cookie_ack) {
+            packet.cookie_ack();
+        }
+        self.write_heartbeats(cx, now, id, packet);
+        if let Some(causes) = self.due.errors.take() {
+            if packet.remaining() >= PacketWriter::chunk_size(causes.as_bytes().len()) {
+                packet.error(&causes);
+            } else {
+                self.due.errors = Some(causes);
+            }
+        }
+        self.write_reconfig(cx, now, packet);
+        if self.sack.due()
+            || (self.sack.pending() && (!packet.is_empty() || self.data_ready(cx, id)))
+        {
+            self.write_sack(cx, packet);
+        }
+        if std::mem::take(&mut self.due.shutdown) && self.state == State::ShutdownSent {
+            packet.shutdown(self.tsn_map.cumulative());
+            cx.timers.set(Timer::T2, now + self.paths.get(id).rto.rto());
+        }
+        if std::mem::take(&mut self.due.shutdown_ack) && self.state == State::ShutdownAckSent {
+            packet.shutdown_ack();
+            cx.timers.set(Timer::T2, now + self.paths.get(id).rto.rto());
+        }
+    }
+
+    fn write_heartbeats(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+    ) {
+        while let Some((path, info)) = self.due.heartbeat_acks.front() {
+            if *path != id || packet.remaining() < info.len() + 8 {
+                // An answer that fits no packet is none: the peer's path MTU is larger than ours.
+                if *path == id && packet.is_empty() {
+                    self.due.heartbeat_acks.pop_front();
+                }
+                break;
+            }
+            packet.heartbeat(kind::HEARTBEAT_ACK, info);
+            self.due.heartbeat_acks.pop_front();
+        }
+        let path = self.paths.get_mut(id);
+        if path.heartbeat.due {
+            let info = path.heartbeat.send(now, &mut cx.rng);
+            packet.heartbeat(kind::HEARTBEAT, &info);
+            path.last_sent = Some(now);
+            cx.timers
+                .set_path(PathTimer::Heartbeat, id, now + path.rto.rto());
+        }
+    }
+
+    fn write_reconfig(&mut self, cx: &mut Cx, now: Instant, packet: &mut PacketWriter<'_>) {
+        if !self.due.reconfig_responses.is_empty() {
+            let mut params = ReConfigWriter::new();
+            for (seq, result) in self.due.reconfig_responses.drain(..) {
+                params.response(seq, result, None);
+            }
+            packet.reconfig(params.as_bytes());
+        }
+        if !self.due.reconfig_request {
+            return;
+        }
+        let Some(request) = &self.reconfig.request else {
+            return;
+        };
+        let mut params = ReConfigWriter::new();
+        let answered = self.reconfig.expected.wrapping_sub(1);
+        params.outgoing_reset(request.seq, answered, request.last_tsn, &request.streams);
+        if packet.remaining() >= PacketWriter::chunk_size(params.as_bytes().len()) {
+            packet.reconfig(params.as_bytes());
+            self.due.reconfig_request = false;
+            let at = now + self.paths.get(self.paths.primary()).rto.rto();
+            cx.timers.set(Timer::Reconfig, at);
+        }
+    }
+
+    fn write_sack(&mut self, cx: &mut Cx, packet: &mut PacketWriter<'_>) {
+        let empty = PacketWriter::sack_size(0, 0);
+        let Some(room) = packet.remaining().checked_sub(empty) else {
+            return;
+        };
+        let mut gaps = smallvec::SmallVec::new();
+        if self.tsn_map.has_gaps() {
+            self.tsn_map
+                .gap_blocks((room / 4).min(MAX_GAP_BLOCKS), &mut gaps);
+        }
+        let mut duplicates = self.tsn_map.take_duplicates();
+        duplicates.truncate(room / 4 - gaps.len());
+        self.advertised = self.rx.a_rwnd();
+        packet.sack(
+            self.tsn_map.cumulative(),
+            self.advertised,
+            &gaps,
+            &duplicates,
+        );
+        self.sack.sent();
+        cx.stats.sacks_sent += 1;
+    }
+
+    /// Whether `write_data` would write anything.
+    fn data_ready(&self, cx: &Cx, id: PathId) -> bool {
+        if !self.state.sends_data() || id != self.paths.primary() {
+            return false;
+        }
+        if self.outstanding.has_lost() {
+            return self.fast_retransmit || self.window_open(id);
+        }
+        cx.queue.has_unsent() && self.may_send_new(cx, id)
+    }
+
+    /// Rule B of §6.1.
+    fn window_open(&self, id: PathId) -> bool {
+        self.outstanding.flight(id) < self.paths.get(id).congestion.window()
+    }
+
+    /// Rules A, B and D of §6.1, sender's silly window avoidance, and Nagle's algorithm.
+    fn may_send_new(&self, cx: &Cx, id: PathId) -> bool {
+        let flight = self.outstanding.flight(id);
+        if !self.window_open(id) || (self.burst == 0 && flight > 0) {
+            return false;
+        }
+        let full = self.full_payload(id);
+        let unsent = cx.queue.unsent_bytes();
+        if self.peer_rwnd < full && self.peer_rwnd < unsent {
+            return self.zero_window_probe && self.outstanding.is_empty();
+        }
+        cx.config.nodelay || unsent >= full || flight == 0 || !self.state.takes_messages()
+    }
+
+    fn write_data(&mut self, cx: &mut Cx, now: Instant, id: PathId, packet: &mut PacketWriter<'_>) {
+        let sent = self.write_lost(cx, now, id, packet)
+            + if self.outstanding.has_lost() {
+                0
+            } else {
+                self.write_new(cx, now, id, packet)
+            };
+        if sent == 0 {
+            return;
+        }
+        let flight = self.outstanding.flight(id);
+        let path = self.paths.get_mut(id);
+        path.last_sent = Some(now);
+        path.congestion
+            .on_sent(now, sent, flight, !cx.queue.has_unsent());
+        //= RFC 9260 §6.3.2
+        //# Every time a DATA chunk is sent to any address (including a retransmission), if the
+        //# T3-rtx timer of that address is not running, start it running so that it will expire
+        //# after the RTO of that address.
+        if !cx.timers.is_path_set(PathTimer::T3, id)
+            && !matches!(self.state, State::CookieEchoed { .. })
+        {
+            cx.timers.set_path(PathTimer::T3, id, now + path.rto.rto());
+        }
+    }
+
+    /// Chunks counted as lost, oldest first, into what is left of the packet.
+    fn write_lost(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+    ) -> usize {
+        let mut sent = 0;
+        while let Some(lost) = self.outstanding.next_lost() {
+            let allowed = self.fast_retransmit || self.window_open(id);
+            if !allowed || packet.remaining() < self.outstanding.chunk_size(lost.len) {
+                break;
+            }
+            if lost.tsn == self.outstanding.cumulative().next()
+                && !matches!(self.state, State::CookieEchoed { .. })
+            {
+                //= RFC 9260 §6.1
+                //# If the timer for that address is already running, the sender MUST restart the
+                //# timer if the earliest (i.e., lowest TSN) outstanding DATA chunk sent to that
+                //# address is being retransmitted.
+                let at = now + self.paths.get(id).rto.rto();
+                cx.timers.set_path(PathTimer::T3, id, at);
+            }
+            self.outstanding.resent(lost.tsn, now, id);
+            let chunk = ChunkRef {
+                tsn: lost.tsn,
+                key: lost.key,
+                offset: lost.offset,
+                len: lost.len,
+                fsn: lost.fsn,
+                begin: lost.begin,
+                end: lost.end,
+            };
+            self.write_chunk(cx, packet, &chunk, false);
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(lost.len));
+            sent += self.outstanding.chunk_size(lost.len);
+            cx.stats.data_chunks_retransmitted += 1;
+        }
+        if sent > 0 {
+            self.fast_retransmit = false;
+        }
+        sent
+    }
+
+    /// New data into what is left of the packet.
+    fn write_new(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+    ) -> usize {
+        let header = self.data_header();
+        let full = self.full_payload(id);
+        let mut sent = 0;
+        if self.outstanding.flight(id) == 0 {
+            let path = self.paths.get_mut(id);
+            self.burst = cx.config.max_burst as usize * path.max_packet;
+            if let Some(last) = path.last_sent {
+                path.congestion.on_idle(now, now - last, path.rto.rto());
+            }
+        }
+        while cx.queue.has_unsent() && self.may_send_new(cx, id) {
+            let Some(room) = packet.remaining().checked_sub(header + 4) else {
+                break;
+            };
+            let room = (room + 4).min(full);
+            let Some(fragment) = cx.queue.next_fragment(now, room, full) else {
+                break;
+            };
+            let tsn = self.outstanding.push(now, &fragment, id);
+            let size = self.outstanding.chunk_size(fragment.len);
+            self.zero_window_probe = false;
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(fragment.len));
+            self.burst = self.burst.saturating_sub(size);
+            sent += size;
+            let chunk = ChunkRef {
+                tsn,
+                key: fragment.key,
+                offset: fragment.offset,
+                len: fragment.len,
+                fsn: fragment.fsn,
+                begin: fragment.begin,
+                end: fragment.end,
+            };
+            // §6.1: the sender is in SHUTDOWN-PENDING, or this chunk fills the window.
+            let last = !cx.queue.has_unsent();
+            let immediate = (last && !self.state.takes_messages()) || !self.window_open(id);
+            self.write_chunk(cx, packet, &chunk, immediate);
+            cx.stats.data_chunks_sent += 1;
+        }
+        sent
+    }
+
+    fn write_chunk(
+        &self,
+        cx: &Cx,
+        packet: &mut PacketWriter<'_>,
+        chunk: &ChunkRef,
+        immediate: bool,
+    ) {
+        let message = cx.queue.message(chunk.key);
+        let interleaving = self.agreed.capabilities.interleaving();
+        let fields = DataFields {
+            tsn: chunk.tsn,
+            stream: message.stream,
+            seq: message.seq,
+            fsn: chunk.fsn,
+            ppid: message.ppid,
+            unordered: message.unordered,
+            begin: chunk.begin,
+            end: chunk.end,
+            immediate: immediate || (chunk.end && message.sack_immediately),
+        };
+        let payload = cx.queue.payload(chunk.key, chunk.offset, chunk.len);
+        if interleaving {
+            packet.i_data(&fields, payload);
+        } else {
+            packet.data(&fields, payload);
+        }
+    }
+}
+
+/// A chunk's place in its message.
+struct ChunkRef {
+    tsn: Tsn,
+    key: MessageKey,
+    offset: u32,
+    len: u16,
+    fsn: u32,
+    begin: bool,
+    end: bool,
+}
+
+/// The transmit for a batch on a path.
+pub(crate) fn transmit(path: &Path, size: usize, segment_size: usize) -> Transmit {
+    Transmit {
+        path: Some(path.id),
+        destination: path.remote,
+        socket: path.socket,
+        source_ip: path.local_ip,
+        dont_fragment: true,
+        ecn: None,
+        size,
+        segment_size: (segment_size < size).then_some(segment_size),
+    }
+}

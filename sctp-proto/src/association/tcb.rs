@@ -1,0 +1,181 @@
+//! The transmission control block: what exists once the peer is known.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{cx::Cx, on_reconfig::Reconfig, state::State};
+use crate::{
+    capabilities::Capabilities,
+    config::AssociationConfig,
+    ids::{PathId, Tsn},
+    path::Paths,
+    rx::{Reassembly, SackPolicy, TsnMap},
+    tx::{AckOutcome, Outstanding},
+    wire::CauseWriter,
+};
+
+/// HEARTBEATs of the peer waiting to be answered; it decides how many it sends.
+const MAX_HEARTBEAT_ACKS: usize = 8;
+/// Bytes of error causes waiting to be sent, likewise.
+const MAX_ERROR_BYTES: usize = 512;
+
+/// What both sides agreed on in INIT and INIT ACK, from this side's view.
+#[derive(Debug, Clone)]
+pub(crate) struct Agreement {
+    pub(crate) peer_tag: u32,
+    pub(crate) local_initial_tsn: Tsn,
+    pub(crate) peer_initial_tsn: Tsn,
+    pub(crate) outbound_streams: u16,
+    pub(crate) inbound_streams: u16,
+    pub(crate) peer_a_rwnd: u32,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// State shared with the peer, and the mechanisms that keep it.
+#[derive(Debug)]
+pub(crate) struct Tcb {
+    pub(crate) state: State,
+    pub(crate) agreed: Agreement,
+    /// Random numbers by which a cookie is known to be about this association (§5.2.2). Not the
+    /// verification tags themselves, which would then travel to whoever sends an INIT.
+    pub(crate) tie_tags: (u32, u32),
+    pub(crate) paths: Paths,
+    /// Consecutive failures on all paths, against Association.Max.Retrans (§8.1).
+    pub(crate) errors: u32,
+
+    // sending
+    pub(crate) outstanding: Outstanding,
+    /// The peer's receive window less what is in flight (§6.2.1).
+    pub(crate) peer_rwnd: usize,
+    /// Whether a SACK came since T3-rtx last ran out: a peer with a closed window is alive.
+    pub(crate) sack_since_t3: bool,
+    /// Bytes of new data that may leave at the next opportunity (Max.Burst, §6.1 D).
+    pub(crate) burst: usize,
+    /// The next packet of retransmissions ignores the congestion window (§7.2.4 rule 3).
+    pub(crate) fast_retransmit: bool,
+    /// One chunk may leave although the peer's window is closed (§6.1 A).
+    pub(crate) zero_window_probe: bool,
+    /// Reused from SACK to SACK, so that none allocates.
+    pub(crate) outcome: AckOutcome,
+
+    // receiving
+    pub(crate) tsn_map: TsnMap,
+    pub(crate) rx: Box<Reassembly>,
+    pub(crate) sack: SackPolicy,
+    /// The a_rwnd the peer was last told.
+    pub(crate) advertised: u32,
+    /// Where DATA last came from: SACKs go there (§6.4).
+    pub(crate) sack_path: PathId,
+
+    /// The cookie was stale: go back and ask for so much more time (§5.2.6).
+    pub(crate) retry_with: Option<Duration>,
+    pub(crate) due: Due,
+    pub(crate) reconfig: Reconfig,
+}
+
+/// Control chunks to send with the next packets. Handlers set it; `outbound` empties it.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    pub(crate) cookie_echo: bool,
+    pub(crate) cookie_ack: bool,
+    pub(crate) shutdown: bool,
+    pub(crate) shutdown_ack: bool,
+    pub(crate) heartbeat_acks: VecDeque<(PathId, Bytes)>,
+    pub(crate) errors: Option<CauseWriter>,
+    /// Responses to the peer's RE-CONFIG requests: (sequence number, result).
+    pub(crate) reconfig_responses: SmallVec<[(u32, u32); 2]>,
+    pub(crate) reconfig_request: bool,
+}
+
+impl Due {
+    /// Queues the answer to a HEARTBEAT. Beyond a few the peer gets none: it sends them faster
+    /// than they can be answered.
+    pub(crate) fn heartbeat_ack(&mut self, path: PathId, info: &[u8]) {
+        if self.heartbeat_acks.len() < MAX_HEARTBEAT_ACKS {
+            self.heartbeat_acks
+                .push_back((path, Bytes::copy_from_slice(info)));
+        }
+    }
+
+    /// Adds a cause to the ERROR chunk of the next packet, unless that is too large already.
+    pub(crate) fn error(&mut self, add: impl FnOnce(&mut CauseWriter)) {
+        let causes = self.errors.get_or_insert_with(CauseWriter::new);
+        if causes.as_bytes().len() < MAX_ERROR_BYTES {
+            add(causes);
+        }
+    }
+}
+
+impl Tcb {
+    pub(crate) fn new(cx: &mut Cx, state: State, agreed: Agreement, paths: Paths) -> Self {
+        let config = cx.config.clone();
+        let failed = cx
+            .queue
+            .negotiated(agreed.outbound_streams, agreed.capabilities.interleaving());
+        cx.fail(failed);
+        let max_packet = paths.get(paths.primary()).max_packet;
+        Self {
+            state,
+            tie_tags: (cx.random_tag(), cx.random_tag()),
+            errors: 0,
+            outstanding: Outstanding::new(
+                agreed.local_initial_tsn,
+                agreed.capabilities.interleaving(),
+            ),
+            peer_rwnd: agreed.peer_a_rwnd as usize,
+            sack_since_t3: false,
+            burst: config.max_burst as usize * max_packet,
+            fast_retransmit: false,
+            zero_window_probe: false,
+            outcome: AckOutcome::default(),
+            tsn_map: TsnMap::new(agreed.peer_initial_tsn),
+            rx: new_reassembly(&config, &agreed),
+            sack: SackPolicy::new(&config),
+            advertised: config.receive_window,
+            sack_path: paths.primary(),
+            retry_with: None,
+            due: Due::default(),
+            reconfig: Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn),
+            paths,
+            agreed,
+        }
+    }
+
+    /// Begins receiving anew: the peer chose other tags and TSNs before anything was received
+    /// (§5.2.4 action B).
+    pub(crate) fn replace_peer(&mut self, cx: &mut Cx, agreed: Agreement) {
+        self.tsn_map = TsnMap::new(agreed.peer_initial_tsn);
+        self.rx = new_reassembly(&cx.config, &agreed);
+        self.reconfig = Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn);
+        self.peer_rwnd = agreed.peer_a_rwnd as usize;
+        let failed = cx
+            .queue
+            .negotiated(agreed.outbound_streams, agreed.capabilities.interleaving());
+        cx.fail(failed);
+        self.agreed = agreed;
+    }
+
+    /// Bytes of a DATA or I-DATA chunk besides the payload.
+    pub(crate) fn data_header(&self) -> usize {
+        if self.agreed.capabilities.interleaving() {
+            crate::wire::I_DATA_HEADER
+        } else {
+            crate::wire::DATA_HEADER
+        }
+    }
+
+    /// Largest payload of a chunk on a path: the most that fits a packet of its own (§6.9).
+    pub(crate) fn full_payload(&self, path: PathId) -> usize {
+        self.paths.get(path).max_packet - crate::wire::COMMON_HEADER - self.data_header()
+    }
+}
+
+fn new_reassembly(config: &AssociationConfig, agreed: &Agreement) -> Box<Reassembly> {
+    Box::new(Reassembly::new(
+        config,
+        agreed.inbound_streams,
+        agreed.capabilities.interleaving(),
+    ))
+}

@@ -1,0 +1,107 @@
+//! HEARTBEATs of one path: probing it while it is idle (§8.3).
+
+use std::time::Duration;
+
+use rand::{Rng, rngs::StdRng};
+
+use crate::time::Instant;
+
+/// Bytes of Heartbeat Information: a 64-bit nonce (§5.4), which also tells the path.
+pub(crate) const INFO_LEN: usize = 8;
+
+/// What is under way and what is due on one path.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    /// HB.interval; `None` sends none on an idle path.
+    pub(crate) interval: Option<Duration>,
+    /// To be sent with the next packet on this path.
+    pub(crate) due: bool,
+    /// Sent and not answered yet.
+    outstanding: Option<(u64, Instant)>,
+    pub(crate) sent: u64,
+    pub(crate) acked: u64,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(interval: Option<Duration>) -> Self {
+        Self {
+            interval,
+            due: false,
+            outstanding: None,
+            sent: 0,
+            acked: 0,
+        }
+    }
+
+    /// The Heartbeat Information to send now. A later one replaces an earlier: only the answer to
+    /// the last counts.
+    pub(crate) fn send(&mut self, now: Instant, rng: &mut StdRng) -> [u8; INFO_LEN] {
+        let nonce = rng.next_u64();
+        self.outstanding = Some((nonce, now));
+        self.due = false;
+        self.sent += 1;
+        nonce.to_be_bytes()
+    }
+
+    /// The round-trip time, if `info` is what was sent last and is unanswered.
+    pub(crate) fn answered(&mut self, now: Instant, info: &[u8]) -> Option<Duration> {
+        let (nonce, sent) = self.outstanding?;
+        if info != nonce.to_be_bytes() {
+            return None;
+        }
+        self.outstanding = None;
+        self.acked += 1;
+        Some(now - sent)
+    }
+
+    /// Gives up the one under way; true if there was one.
+    pub(crate) fn timed_out(&mut self) -> bool {
+        self.outstanding.take().is_some()
+    }
+}
+
+/// Time to the next HEARTBEAT of an idle path.
+pub(crate) fn next_in(interval: Duration, rto: Duration, rng: &mut StdRng) -> Duration {
+    //= RFC 9260 §8.3
+    //# On an idle destination address that is allowed to heartbeat, it is RECOMMENDED that a
+    //# HEARTBEAT chunk is sent once per RTO of that destination address plus the protocol
+    //# parameter 'HB.interval', with jittering of +/- 50% of the RTO value and exponential
+    //# backoff of the RTO if the previous HEARTBEAT chunk is unanswered.
+    let rto_nanos = u64::try_from(rto.as_nanos()).unwrap_or(u64::MAX);
+    let jitter = rng.next_u64() % rto_nanos.max(1);
+    interval + rto / 2 + Duration::from_nanos(jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn only_the_last_nonce_is_an_answer_and_only_once() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut heartbeat = Heartbeat::new(None);
+        let first = heartbeat.send(Instant::from_nanos(5), &mut rng);
+        let second = heartbeat.send(Instant::from_nanos(10), &mut rng);
+        let now = Instant::from_nanos(30);
+        assert_eq!(heartbeat.answered(now, &first), None);
+        assert_eq!(heartbeat.answered(now, &second[..7]), None);
+        assert_eq!(
+            heartbeat.answered(now, &second),
+            Some(Duration::from_nanos(20))
+        );
+        assert_eq!(heartbeat.answered(now, &second), None);
+        assert!(!heartbeat.timed_out());
+    }
+
+    #[test]
+    fn jitter_stays_within_half_an_rto() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let (interval, rto) = (Duration::from_secs(15), Duration::from_secs(1));
+        for _ in 0..1000 {
+            let next = next_in(interval, rto, &mut rng);
+            assert!(next >= interval + rto / 2 && next <= interval + rto * 3 / 2);
+        }
+    }
+}
