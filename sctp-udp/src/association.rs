@@ -2,7 +2,8 @@
 
 use std::{
     net::SocketAddr,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -10,10 +11,12 @@ use sctp_proto::{
     AssociationState, AssociationStats, CloseReason, Message, PathConfig, PathError, PathId,
     PathInfo, SendInfo, StreamId,
 };
+use tokio::{sync::Notify, task::coop};
 
 use crate::{
     ConnectError, Notifications, RecvError, RecvStream, ResetError, SendError, SendStream,
     StreamClaimed,
+    state::{Shared, State},
 };
 
 /// Handle to an association; clones share it.
@@ -21,7 +24,47 @@ use crate::{
 /// When the last handle is dropped (clones, [`SendStream`]s and [`RecvStream`]s all count),
 /// SHUTDOWN begins: what was queued still arrives. Only [`abort`](Self::abort) aborts.
 #[derive(Debug, Clone)]
-pub struct Association {}
+pub struct Association(Arc<Owner>);
+
+/// What all handles of an association hold, and its task does not.
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let now = self.shared.clock.now();
+        self.shared
+            .with(|state, wakes| state.start_shutdown(now, wakes));
+    }
+}
+
+impl Association {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self(Arc::new(Owner { shared }))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// Waits until `ready` yields something; asks again whenever `notify` is notified.
+    async fn wait_for<T>(
+        &self,
+        notify: &Notify,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> T {
+        loop {
+            // Made before the look, so that nothing that happens after it is missed.
+            let notified = notify.notified();
+            if let Some(result) = self.shared().with(|state, _| ready(state)) {
+                return result;
+            }
+            notified.await;
+        }
+    }
+}
 
 /// Messages on any stream (one-to-one style, RFC 6458 §4).
 impl Association {
@@ -33,41 +76,96 @@ impl Association {
         data: Bytes,
         info: SendInfo,
     ) -> Result<(), SendError> {
-        todo!()
+        coop::consume_budget().await;
+        let mut data = data;
+        loop {
+            let notified = self.shared().writable.notified();
+            match self.try_send(stream, data, info.clone()) {
+                Err(SendError::Blocked(back)) => data = back,
+                result => return result,
+            }
+            notified.await;
+        }
     }
 
     /// Queues one message if there is room now.
     pub fn try_send(&self, stream: StreamId, data: Bytes, info: SendInfo) -> Result<(), SendError> {
-        todo!()
+        let now = self.shared().clock.now();
+        self.shared()
+            .with(|state, wakes| state.send(now, stream, data, info, wakes))
     }
 
-    /// The next message, or part of one, on any stream without handles, in the order they became
-    /// readable. `None` once the peer has shut down and all is read. Cancel-safe.
+    /// The next message, or part of one, on any stream without handles, the streams in turn.
+    /// `None` once the peer has shut down and all is read. Cancel-safe.
     ///
     /// Both this and [`accept_stream`](Self::accept_stream) draw on the same unclaimed streams:
-    /// each message is seen by whichever asks first. Use one or the other.
+    /// this takes one message and leaves the stream unclaimed, that claims the stream with all it
+    /// holds, and each message goes to whichever asks first. Use one or the other.
     pub async fn recv(&self) -> Result<Option<Message>, RecvError> {
-        todo!()
+        coop::consume_budget().await;
+        loop {
+            let notified = self.shared().readable.notified();
+            if let Some(result) = self.try_recv() {
+                return result;
+            }
+            notified.await;
+        }
     }
 
-    /// As [`recv`](Self::recv). The task that polled last is woken.
+    /// As [`recv`](Self::recv). Of several tasks the one that polled last is woken.
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, RecvError>> {
-        todo!()
+        let coop = ready!(coop::poll_proceed(cx));
+        let found = self.shared().with(|state, wakes| {
+            let found = recv(state.next_unclaimed(wakes), state);
+            if found.is_none() {
+                state.recv_waker = Some(cx.waker().clone());
+            }
+            found
+        });
+        match found {
+            Some(result) => {
+                coop.made_progress();
+                Poll::Ready(result)
+            }
+            None => Poll::Pending,
+        }
     }
 
-    /// Waits until everything sent is acknowledged (SCTP_SENDER_DRY_EVENT).
+    fn try_recv(&self) -> Option<Result<Option<Message>, RecvError>> {
+        self.shared()
+            .with(|state, wakes| recv(state.next_unclaimed(wakes), state))
+    }
+
+    /// Waits until everything sent is acknowledged (SCTP_SENDER_DRY_EVENT), or given up as
+    /// [`Reliability`](crate::Reliability) allows.
     pub async fn flushed(&self) -> Result<(), SendError> {
-        todo!()
+        self.wait_for(&self.shared().changed, |state| match &state.closed {
+            _ if state.dry => Some(Ok(())),
+            Some(CloseReason::Shutdown) => Some(Ok(())),
+            Some(reason) => Some(Err(SendError::Closed(reason.clone()))),
+            None => None,
+        })
+        .await
     }
 
     /// Bytes queued or unacknowledged on an outbound stream.
     pub fn buffered_amount(&self, stream: StreamId) -> usize {
-        todo!()
+        self.shared().lock().proto.buffered_amount(stream)
     }
 
     /// The largest message that can be sent, bytes.
     pub fn max_message_size(&self) -> usize {
-        todo!()
+        self.shared().lock().proto.max_message_size()
+    }
+}
+
+/// What was found to read, or why nothing ever will be.
+fn recv<T>(found: Option<T>, state: &State) -> Option<Result<Option<T>, RecvError>> {
+    match found {
+        Some(found) => Some(Ok(Some(found))),
+        None => state
+            .end_of_receiving()
+            .map(|end| end.map(|()| None).map_err(RecvError::Closed)),
     }
 }
 
@@ -76,35 +174,68 @@ impl Association {
     /// Claims a stream in both directions: its messages go to these handles instead of
     /// [`recv`](Self::recv). The stream number may be one that only one direction has.
     pub fn stream(&self, id: StreamId) -> Result<(SendStream, RecvStream), StreamClaimed> {
-        todo!()
+        let incarnation = self
+            .shared()
+            .with(|state, _| state.claim(id).then_some(state.incarnation))
+            .ok_or(StreamClaimed(id))?;
+        Ok(self.handles(id, incarnation))
     }
 
     /// Claims the next unclaimed stream with a message waiting: the "new request" signal of a
     /// server. `None` once the peer has shut down and every message has been claimed. Cancel-safe.
     pub async fn accept_stream(&self) -> Result<Option<(SendStream, RecvStream)>, RecvError> {
-        todo!()
+        loop {
+            let notified = self.shared().readable.notified();
+            let found = self.shared().with(|state, wakes| {
+                let claimed = state.claim_ready(wakes);
+                recv(claimed.map(|id| (id, state.incarnation)), state)
+            });
+            if let Some(result) = found {
+                return Ok(result?.map(|(id, incarnation)| self.handles(id, incarnation)));
+            }
+            notified.await;
+        }
+    }
+
+    fn handles(&self, id: StreamId, incarnation: u32) -> (SendStream, RecvStream) {
+        (
+            SendStream::new(self.clone(), id, incarnation),
+            RecvStream::new(self.clone(), id, incarnation),
+        )
     }
 
     /// Resets outbound streams (RFC 6525), once what was sent on them is acknowledged, and waits
-    /// for the peer's answer. Dropping the future does not stop the reset.
+    /// for the peer's answer. Once polled, dropping the future does not stop the reset.
     pub async fn reset_streams(&self, outgoing: &[StreamId]) -> Result<(), ResetError> {
-        todo!()
+        let now = self.shared().clock.now();
+        let incarnation = self.shared().with(|state, wakes| {
+            state
+                .start_reset(now, outgoing, wakes)
+                .map(|()| state.incarnation)
+        })?;
+        self.wait_for(&self.shared().changed, |state| {
+            if state.incarnation != incarnation {
+                return Some(Err(ResetError::Restarted));
+            }
+            state.reset_outcome(outgoing)
+        })
+        .await
     }
 
     /// Usable streams, (outbound, inbound): negotiated once established, before that what this
     /// side asks for.
     pub fn streams(&self) -> (u16, u16) {
-        todo!()
+        self.shared().lock().proto.streams()
     }
 
     /// Whether messages of several streams can be interleaved (I-DATA, RFC 8260).
     pub fn interleaving(&self) -> bool {
-        todo!()
+        self.shared().lock().proto.interleaving()
     }
 
     /// Whether streams can be reset (RE-CONFIG, RFC 6525).
     pub fn can_reset_streams(&self) -> bool {
-        todo!()
+        self.shared().lock().proto.can_reset_streams()
     }
 }
 
@@ -112,54 +243,68 @@ impl Association {
 impl Association {
     /// A number that no other association of this endpoint has, ever.
     pub fn id(&self) -> u64 {
-        todo!()
+        self.shared().id
     }
 
     /// Waits until the association is established, or the attempt has failed.
     pub async fn established(&self) -> Result<(), ConnectError> {
-        todo!()
+        self.wait_for(&self.shared().changed, |state| match &state.closed {
+            _ if state.established => Some(Ok(())),
+            Some(reason) => Some(Err(ConnectError::Failed(reason.clone()))),
+            None => None,
+        })
+        .await
     }
 
     /// Begins the graceful end and waits for it: what was queued still arrives, then both sides
-    /// close. Dropping the future does not stop the shutdown.
+    /// close. Once polled, dropping the future does not stop the shutdown.
     pub async fn shutdown(&self) -> CloseReason {
-        todo!()
+        self.start_shutdown();
+        self.closed().await
     }
 
     /// Begins the graceful end without waiting.
     pub fn start_shutdown(&self) {
-        todo!()
+        let now = self.shared().clock.now();
+        self.shared()
+            .with(|state, wakes| state.start_shutdown(now, wakes));
     }
 
     /// Ends the association at once; the peer is sent ABORT with this reason (RFC 9260 §3.3.10.12).
     pub fn abort(&self, reason: Bytes) {
-        todo!()
+        let now = self.shared().clock.now();
+        self.shared()
+            .with(|state, wakes| state.abort(now, reason, wakes));
     }
 
     /// Waits until the association is over.
     pub async fn closed(&self) -> CloseReason {
-        todo!()
+        self.wait_for(&self.shared().changed, |state| state.closed.clone())
+            .await
     }
 
     /// Waits until either side has begun to shut the association down, or it is over: no message
     /// can be sent any more.
     pub async fn closing(&self) {
-        todo!()
+        self.wait_for(&self.shared().changed, |state| {
+            state.is_closing().then_some(())
+        })
+        .await;
     }
 
     /// The state (RFC 9260 §4).
     pub fn state(&self) -> AssociationState {
-        todo!()
+        self.shared().lock().proto.state()
     }
 
     /// Counters.
     pub fn stats(&self) -> AssociationStats {
-        todo!()
+        self.shared().lock().proto.stats()
     }
 
     /// What happens to the association from now on: paths, failed messages, errors of the peer.
     pub fn notifications(&self) -> Notifications {
-        todo!()
+        Notifications::new(self.shared().lock().subscribe())
     }
 }
 
@@ -167,36 +312,48 @@ impl Association {
 impl Association {
     /// SCTP ports, (local, remote).
     pub fn ports(&self) -> (u16, u16) {
-        todo!()
+        self.shared().lock().proto.ports()
     }
 
-    /// Address and UDP port of the primary path.
+    /// Address and UDP port of the primary path; before and after there is one, where the
+    /// association was set up with.
     pub fn peer_addr(&self) -> SocketAddr {
-        todo!()
+        let state = self.shared().lock();
+        let primary = state.proto.paths().find(|path| path.is_primary);
+        primary.map_or(self.shared().remote, |path| path.remote)
     }
 
     /// Addresses and UDP ports of the peer, one per path.
     pub fn peer_addrs(&self) -> Vec<SocketAddr> {
-        todo!()
+        let state = self.shared().lock();
+        state.proto.paths().map(|path| path.remote).collect()
     }
 
     /// The paths as they stand.
     pub fn paths(&self) -> Vec<PathInfo> {
-        todo!()
+        self.shared().lock().proto.paths().collect()
     }
 
     /// Sends new data on this path from now on.
     pub fn set_primary(&self, path: PathId) -> Result<(), PathError> {
-        todo!()
+        self.shared().with(|state, _| state.proto.set_primary(path))
     }
 
     /// Changes settings of a path.
     pub fn configure_path(&self, path: PathId, config: PathConfig) -> Result<(), PathError> {
-        todo!()
+        let now = self.shared().clock.now();
+        self.shared().with(|state, wakes| {
+            state.wake_driver(wakes);
+            state.proto.configure_path(now, path, config)
+        })
     }
 
     /// Sends a HEARTBEAT now.
     pub fn request_heartbeat(&self, path: PathId) -> Result<(), PathError> {
-        todo!()
+        let now = self.shared().clock.now();
+        self.shared().with(|state, wakes| {
+            state.wake_driver(wakes);
+            state.proto.request_heartbeat(now, path)
+        })
     }
 }

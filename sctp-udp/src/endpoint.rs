@@ -1,17 +1,211 @@
 //! The endpoint: sockets, and the associations on them.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, UNIX_EPOCH},
+};
 
-use sctp_proto::{AssociationConfig, EndpointConfig, EndpointStats, ServerConfig};
+use bytes::Bytes;
+use rand::{TryRng, rngs::SysRng};
+use rustc_hash::FxHashMap;
+use sctp_proto::{
+    AssociationConfig, AssociationHandle, ConfigError, EndpointConfig, EndpointEvent,
+    EndpointStats, ServerConfig,
+};
+use tokio::{runtime::Handle, sync::Notify};
 
-use crate::{Association, ConnectError, DatagramSocket, Incoming};
+use crate::{
+    Association, ConnectError, DatagramSocket, Incoming, UdpSocket,
+    association_driver::AssociationDriver,
+    clock::Clock,
+    endpoint_driver::EndpointDriver,
+    net::Net,
+    sockets::{SocketCounters, SocketStats, Sockets},
+    state::{Shared, lock},
+};
+
+/// How often a free port is looked for that every address of a `bind` has.
+const PORT_ATTEMPTS: usize = 16;
+
+/// What the handles and the tasks of an endpoint share.
+#[derive(Debug)]
+pub(crate) struct EndpointShared {
+    pub(crate) clock: Clock,
+    state: Mutex<EndpointState>,
+    /// A peer waits for `accept`, or none ever will again.
+    pub(crate) incoming: Notify,
+    /// The last association is over.
+    idle: Notify,
+    local_addrs: Vec<SocketAddr>,
+    counters: Arc<SocketCounters>,
+    runtime: Handle,
+}
+
+#[derive(Debug)]
+pub(crate) struct EndpointState {
+    pub(crate) proto: sctp_proto::Endpoint,
+    pub(crate) associations: FxHashMap<AssociationHandle, Arc<Shared>>,
+    /// Bounded by [`ServerConfig::max_pending`], which the protocol enforces.
+    pub(crate) incoming: VecDeque<sctp_proto::Incoming>,
+    /// Gone once the endpoint's task has ended: handles that are still held keep no socket open.
+    net: Option<Arc<Net>>,
+    closed: bool,
+    next_id: u64,
+}
+
+impl EndpointShared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, EndpointState> {
+        lock(&self.state)
+    }
+
+    /// Takes in what an association has for the endpoint; forgets it once it is drained.
+    pub(crate) fn settle(&self, shared: &Arc<Shared>, events: Vec<EndpointEvent>, drained: bool) {
+        let mut answers = Vec::new();
+        let mut idle = None;
+        {
+            let mut state = self.lock();
+            for event in events {
+                answers.extend(state.proto.handle_event(shared.handle, event));
+            }
+            // The handle may be another association's already.
+            let known = state.associations.get(&shared.handle);
+            if drained && known.is_some_and(|known| Arc::ptr_eq(known, shared)) {
+                state.associations.remove(&shared.handle);
+                if state.associations.is_empty() {
+                    idle = state.net.clone();
+                }
+            }
+        }
+        shared.with(|state, wakes| {
+            let now = self.clock.now();
+            for answer in answers {
+                state.proto.handle_event(now, answer);
+                state.wake_driver(wakes);
+            }
+            if drained {
+                state.take_events(wakes);
+                state.finish();
+                state.wake_driver(wakes);
+            }
+        });
+        if let Some(net) = idle {
+            self.idle.notify_waiters();
+            net.wake();
+        }
+    }
+
+    /// Whether the endpoint's task has nothing left to do, ever.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.closed && state.associations.is_empty()
+    }
+
+    /// The endpoint's task is gone, because all is over or because its runtime ended.
+    pub(crate) fn driver_ended(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.net = None;
+        drop(state);
+        self.incoming.notify_waiters();
+        self.idle.notify_waiters();
+    }
+
+    /// Registers a new association and starts its task. Under the endpoint's lock, so that no
+    /// datagram is routed to it before.
+    fn start(
+        self: &Arc<Self>,
+        state: &mut EndpointState,
+        net: Arc<Net>,
+        remote: SocketAddr,
+        (handle, proto): (AssociationHandle, sctp_proto::Association),
+    ) -> Association {
+        state.next_id += 1;
+        let id = state.next_id;
+        let shared = Arc::new(Shared::new(id, handle, remote, self.clock, proto));
+        state.associations.insert(handle, Arc::clone(&shared));
+        let driver = AssociationDriver::new(Arc::clone(&shared), Arc::clone(self), net);
+        self.runtime.spawn(driver);
+        Association::new(shared)
+    }
+
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        incoming: sctp_proto::Incoming,
+        config: Option<Arc<AssociationConfig>>,
+    ) -> Result<Association, crate::AcceptError> {
+        use crate::AcceptError as E;
+        if let Some(Err(error)) = config.as_ref().map(|config| config.validate()) {
+            self.refuse(incoming);
+            return Err(error.into());
+        }
+        let now = self.clock.now();
+        let remote = incoming.remote();
+        let mut state = self.lock();
+        let net = match &state.net {
+            Some(net) if !state.closed => Arc::clone(net),
+            _ => {
+                drop(state);
+                self.refuse(incoming);
+                return Err(E::EndpointClosed);
+            }
+        };
+        match state.proto.accept(now, incoming, config) {
+            Ok(started) => Ok(self.start(&mut state, net, remote, started)),
+            Err(sctp_proto::AcceptError::TooManyAssociations) => Err(E::TooManyAssociations),
+            Err(_) => Err(E::Gone),
+        }
+    }
+
+    pub(crate) fn refuse(&self, incoming: sctp_proto::Incoming) {
+        let mut reply = Vec::new();
+        let (transmit, net) = {
+            let mut state = self.lock();
+            (state.proto.refuse(incoming, &mut reply), state.net.clone())
+        };
+        if let Some(net) = net {
+            net.sockets.send_reply(&transmit, &reply);
+        }
+    }
+
+    /// Stops accepting, for good.
+    fn stop(&self) {
+        let (waiting, net) = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.proto.set_server_config(None);
+            (std::mem::take(&mut state.incoming), state.net.clone())
+        };
+        for incoming in waiting {
+            self.refuse(incoming);
+        }
+        self.incoming.notify_waiters();
+        if let Some(net) = net {
+            net.wake();
+        }
+    }
+}
 
 /// UDP sockets (RFC 6951) shared by any number of associations. Cheap to clone.
 ///
 /// When the last clone is dropped the endpoint stops accepting and refuses who waits; its
 /// associations go on, and the sockets are closed with the last of them.
 #[derive(Debug, Clone)]
-pub struct Endpoint {}
+pub struct Endpoint(Arc<Owner>);
+
+/// What all clones of an [`Endpoint`] hold, and nobody else.
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<EndpointShared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
 
 impl Endpoint {
     /// Binds one socket per address; a wildcard address serves every local address of its family,
@@ -25,7 +219,8 @@ impl Endpoint {
         server: Option<ServerConfig>,
         local: &[SocketAddr],
     ) -> io::Result<Self> {
-        todo!()
+        runtime()?;
+        Self::from_sockets(config, server, bind_sockets(local)?)
     }
 
     /// An endpoint on any sockets: real, simulated, encrypted.
@@ -34,7 +229,63 @@ impl Endpoint {
         server: Option<ServerConfig>,
         sockets: Vec<Arc<dyn DatagramSocket>>,
     ) -> io::Result<Self> {
-        todo!()
+        let mut seed = [0; 32];
+        SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "cookies of several machines are compared"
+        )]
+        let unix_time = std::time::SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        let mut config = config;
+        config.unix_time_at_epoch(unix_time);
+        Self::with_seed(config, server, sockets, seed)
+    }
+
+    /// As [`from_sockets`](Self::from_sockets), but all randomness comes from `seed`, and Unix time
+    /// is what `config` says: for simulations that can be replayed. A seed that others know, or
+    /// that is used twice, makes tags and cookies forgeable.
+    pub fn with_seed(
+        config: EndpointConfig,
+        server: Option<ServerConfig>,
+        sockets: Vec<Arc<dyn DatagramSocket>>,
+        seed: [u8; 32],
+    ) -> io::Result<Self> {
+        config.validate().map_err(invalid)?;
+        if let Some(server) = &server {
+            server.validate().map_err(invalid)?;
+        }
+        if sockets.is_empty() || sockets.len() > usize::from(u16::MAX) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an endpoint needs at least one socket, and at most 65535",
+            ));
+        }
+        let runtime = runtime()?;
+        let counters = Arc::<SocketCounters>::default();
+        let sockets = Sockets::new(sockets, Arc::clone(&counters))?;
+        let local_addrs = sockets.addresses().collect();
+        let net = Arc::new(Net::new(sockets));
+        let proto = sctp_proto::Endpoint::new(Arc::new(config), server.map(Arc::new), seed);
+        let shared = Arc::new(EndpointShared {
+            clock: Clock::start(),
+            state: Mutex::new(EndpointState {
+                proto,
+                associations: FxHashMap::default(),
+                incoming: VecDeque::new(),
+                net: Some(Arc::clone(&net)),
+                closed: false,
+                next_id: 0,
+            }),
+            incoming: Notify::new(),
+            idle: Notify::new(),
+            local_addrs,
+            counters,
+            runtime: runtime.clone(),
+        });
+        runtime.spawn(EndpointDriver::new(Arc::clone(&shared), net));
+        Ok(Self(Arc::new(Owner { shared })))
     }
 
     /// Sets an association up with the peer that has these addresses, and waits until it is
@@ -44,7 +295,19 @@ impl Endpoint {
         peer: &[SocketAddr],
         config: Arc<AssociationConfig>,
     ) -> Result<Association, ConnectError> {
-        todo!()
+        struct AbortOnDrop(Option<Association>);
+        impl Drop for AbortOnDrop {
+            fn drop(&mut self) {
+                if let Some(association) = &self.0 {
+                    association.abort(Bytes::new());
+                }
+            }
+        }
+        let association = self.connect_early(peer, config)?;
+        let mut guard = AbortOnDrop(Some(association.clone()));
+        let result = association.established().await;
+        guard.0 = None;
+        result.map(|()| association)
     }
 
     /// As [`connect`](Self::connect), without waiting: messages sent before the association is
@@ -55,38 +318,141 @@ impl Endpoint {
         peer: &[SocketAddr],
         config: Arc<AssociationConfig>,
     ) -> Result<Association, ConnectError> {
-        todo!()
+        config.validate()?;
+        let shared = &self.0.shared;
+        let now = shared.clock.now();
+        let local = shared.announced();
+        let mut state = shared.lock();
+        let net = match &state.net {
+            Some(net) if !state.closed => Arc::clone(net),
+            _ => return Err(ConnectError::EndpointClosed),
+        };
+        let remote = *peer.first().ok_or(ConnectError::NoAddress)?;
+        if let Some(address) = peer.iter().find(|a| !net.sockets.serves(**a)) {
+            return Err(ConnectError::NoSocket(*address));
+        }
+        let started = state.proto.connect(now, config, &local, peer)?;
+        Ok(shared.start(&mut state, net, remote, started))
     }
 
     /// The next peer that completed its side of the handshake; `None` once the endpoint is closed.
     /// Cancel-safe.
     pub async fn accept(&self) -> Option<Incoming> {
-        todo!()
+        let shared = &self.0.shared;
+        loop {
+            let notified = shared.incoming.notified();
+            {
+                let mut state = shared.lock();
+                if let Some(incoming) = state.incoming.pop_front() {
+                    return Some(Incoming::new(incoming, Arc::clone(shared)));
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            notified.await;
+        }
     }
 
     /// Addresses and UDP port of the sockets.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        todo!()
+        self.0.shared.local_addrs.clone()
     }
 
-    /// Starts, changes or (with `None`) stops accepting. Associations that exist go on.
-    pub fn set_server_config(&self, server: Option<ServerConfig>) -> io::Result<()> {
-        todo!()
+    /// Starts, changes or (with `None`) stops accepting. Associations that exist go on. Has no
+    /// effect on a closed endpoint.
+    pub fn set_server_config(&self, server: Option<ServerConfig>) -> Result<(), ConfigError> {
+        if let Some(server) = &server {
+            server.validate()?;
+        }
+        let mut state = self.0.shared.lock();
+        if !state.closed {
+            state.proto.set_server_config(server.map(Arc::new));
+        }
+        Ok(())
     }
 
     /// Associations held, peers waiting for `accept` included.
     pub fn associations(&self) -> usize {
-        todo!()
+        self.0.shared.lock().proto.associations()
     }
 
     /// Counters of packets that reached no association.
     pub fn stats(&self) -> EndpointStats {
-        todo!()
+        self.0.shared.lock().proto.stats()
+    }
+
+    /// Counters of the sockets.
+    pub fn socket_stats(&self) -> SocketStats {
+        self.0.shared.counters.snapshot()
     }
 
     /// Stops accepting, refuses who waits, shuts every association down and waits until all are
-    /// over. Dropping the future does not stop this.
+    /// over. Once polled, dropping the future does not stop this. The sockets are closed when it
+    /// is done.
     pub async fn close(&self) {
-        todo!()
+        let shared = &self.0.shared;
+        shared.stop();
+        let associations: Vec<_> = shared.lock().associations.values().cloned().collect();
+        let now = shared.clock.now();
+        for association in associations {
+            association.with(|state, wakes| state.start_shutdown(now, wakes));
+        }
+        loop {
+            let idle = shared.idle.notified();
+            if shared.lock().net.is_none() {
+                return;
+            }
+            idle.await;
+        }
     }
+}
+
+impl EndpointShared {
+    /// Addresses to tell a peer besides the one it sees: those bound by name, if several are.
+    fn announced(&self) -> Vec<IpAddr> {
+        let named = self.local_addrs.iter().map(SocketAddr::ip);
+        let named: Vec<_> = named.filter(|ip| !ip.is_unspecified()).collect();
+        if named.len() > 1 { named } else { Vec::new() }
+    }
+}
+
+fn runtime() -> io::Result<Handle> {
+    Handle::try_current().map_err(io::Error::other)
+}
+
+fn invalid(error: ConfigError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
+/// Binds all addresses. Those with port 0 get the port of the first of them, which may be taken
+/// for another address: then all is tried again with another.
+fn bind_sockets(local: &[SocketAddr]) -> io::Result<Vec<Arc<dyn DatagramSocket>>> {
+    let choose = local.len() > 1 && local.iter().any(|address| address.port() == 0);
+    let mut attempts = if choose { PORT_ATTEMPTS } else { 1 };
+    loop {
+        attempts -= 1;
+        match try_bind(local) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
+            result => return result,
+        }
+    }
+}
+
+fn try_bind(local: &[SocketAddr]) -> io::Result<Vec<Arc<dyn DatagramSocket>>> {
+    let mut port = None;
+    let mut sockets = Vec::<Arc<dyn DatagramSocket>>::new();
+    for address in local {
+        let mut address = *address;
+        let free = address.port() == 0;
+        if let Some(port) = port.filter(|_| free) {
+            address.set_port(port);
+        }
+        let socket = UdpSocket::bind(address)?;
+        if free {
+            port = Some(socket.local_addr()?.port());
+        }
+        sockets.push(Arc::new(socket));
+    }
+    Ok(sockets)
 }

@@ -25,17 +25,22 @@
 //! # }
 //! ```
 
-#![allow(unused_variables, clippy::todo, dead_code)] // skeleton
-
 mod association;
+mod association_driver;
+mod clock;
 mod endpoint;
+mod endpoint_driver;
 mod error;
 mod incoming;
 mod io;
+mod net;
 mod notifications;
 mod recv_stream;
 mod send_stream;
 mod socket;
+mod sockets;
+mod state;
+mod udp_socket;
 
 pub use association::Association;
 pub use endpoint::Endpoint;
@@ -45,7 +50,9 @@ pub use io::{StreamReader, StreamWriter};
 pub use notifications::{Notification, Notifications};
 pub use recv_stream::RecvStream;
 pub use send_stream::SendStream;
-pub use socket::{Batch, DatagramSocket, Received, UdpSocket};
+pub use socket::{Batch, DatagramSocket, Received};
+pub use sockets::SocketStats;
+pub use udp_socket::UdpSocket;
 
 pub use sctp_proto::{
     AssociationConfig, AssociationState, AssociationStats, CloseReason, ConfigError,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use sctp_proto::{ErrorCause, PathId, PathState, StreamId};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Something that happened to an association.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,9 @@ pub enum Notification {
         /// The message.
         data: Bytes,
     },
-    /// The peer reset an inbound stream (RFC 6525). `RecvStream` shows it as its end.
-    IncomingReset(StreamId),
+    /// The peer reset these inbound streams, all if none is named (RFC 6525). A `RecvStream` shows
+    /// it as its end.
+    IncomingReset(Vec<StreamId>),
     /// The stream holds more than its share of the receive window unread; see
     /// [`stall_timeout`](crate::AssociationConfig::stall_timeout).
     StreamStalled(StreamId),
@@ -48,11 +50,19 @@ pub enum Notification {
 /// Notifications of one association since the call of
 /// [`notifications`](crate::Association::notifications). The newest 256 are kept.
 #[derive(Debug)]
-pub struct Notifications {}
+pub struct Notifications(Receiver<Notification>);
 
 impl Notifications {
+    pub(crate) fn new(receiver: Receiver<Notification>) -> Self {
+        Self(receiver)
+    }
+
     /// The next one; `None` once the association is over. Cancel-safe.
     pub async fn next(&mut self) -> Option<Notification> {
-        todo!()
+        match self.0.recv().await {
+            Ok(notification) => Some(notification),
+            Err(RecvError::Lagged(count)) => Some(Notification::Lagged(count)),
+            Err(RecvError::Closed) => None,
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The sockets below: the trait, and the real thing on `quinn-udp`.
+//! What the driver asks of a socket. Real sockets are in `udp_socket`; simulated and encrypted ones
+//! implement the same trait.
 
 use std::{
     fmt,
@@ -74,44 +75,5 @@ pub trait DatagramSocket: fmt::Debug + Send + Sync + 'static {
     /// Whether datagrams may be fragmented on the way although `dont_fragment` asks otherwise.
     fn may_fragment(&self) -> bool {
         false
-    }
-}
-
-/// A UDP socket of the operating system.
-#[derive(Debug)]
-pub struct UdpSocket {}
-
-impl UdpSocket {
-    /// Binds a socket; an IPv6 one serves IPv6 only. Must be called within a tokio runtime.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        todo!()
-    }
-
-    /// Takes over a socket that is bound already.
-    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
-        todo!()
-    }
-}
-
-impl DatagramSocket for UdpSocket {
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        buffers: &mut [IoSliceMut<'_>],
-        received: &mut [Received],
-    ) -> Poll<io::Result<usize>> {
-        todo!()
-    }
-
-    fn try_send(&self, batch: &Batch<'_>) -> io::Result<()> {
-        todo!()
-    }
-
-    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        todo!()
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        todo!()
     }
 }

@@ -1,0 +1,324 @@
+//! The streams of an association as the driver sees them: who holds which half, what is there to
+//! read, and where one life of a stream ends and the next begins.
+
+use std::{collections::VecDeque, task::Waker};
+
+use sctp_proto::{CloseReason, Message, StreamId, Tsn};
+
+use super::{State, Wakes};
+
+/// Ends of one inbound stream that nobody has read yet; with more, the stream counts as stalled.
+const MAX_ENDS: usize = 16;
+
+/// Bytes read after which the protocol is asked whether the peer should be told of the room.
+const READ_QUANTUM: usize = 4096;
+
+/// What the next read of a stream finds.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Message(Message),
+    /// The peer reset the stream after what was read before.
+    End,
+    Empty,
+}
+
+/// An outgoing stream reset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// None under way; the last one, if any, was performed.
+    #[default]
+    None,
+    Pending,
+    Denied,
+}
+
+/// One stream number, both directions. Kept only while it has something to say.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) send_claimed: bool,
+    pub(crate) recv_claimed: bool,
+    /// The protocol said there is something to read, and has not come back empty-handed since.
+    pub(super) readable: bool,
+    /// Listed in `State::ready`.
+    queued: bool,
+    /// Taken from the protocol but not read: it lies beyond an end, or made sure that the stream
+    /// is not empty.
+    pub(super) held: Option<Message>,
+    /// The last message read is not complete.
+    partial: bool,
+    /// Last TSNs before the resets by the peer whose end nobody has read yet, oldest first.
+    ends: VecDeque<Tsn>,
+    /// Its data was discarded: see [`RecvError::Stalled`](crate::RecvError::Stalled).
+    pub(crate) stalled: bool,
+    /// The protocol said `Blocked` and not `Writable` since.
+    pub(crate) blocked: bool,
+    pub(crate) reset: Reset,
+    pub(crate) recv_waker: Option<Waker>,
+    pub(crate) send_waker: Option<Waker>,
+}
+
+impl Stream {
+    fn is_claimed(&self) -> bool {
+        self.send_claimed || self.recv_claimed
+    }
+
+    fn may_have_message(&self) -> bool {
+        self.readable || self.held.is_some()
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.is_claimed()
+            && !self.may_have_message()
+            && !self.queued
+            && !self.stalled
+            && !self.blocked
+            && self.ends.is_empty()
+            && self.reset == Reset::None
+    }
+}
+
+/// Receiving.
+impl State {
+    /// What reading a stream yields now, whoever reads it.
+    pub(crate) fn next(&mut self, id: StreamId, wakes: &mut Wakes) -> Next {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Next::Empty;
+        };
+        let message = stream.held.take().or_else(|| {
+            let message = stream.readable.then(|| self.proto.recv(id)).flatten();
+            stream.readable &= message.is_some();
+            message
+        });
+        let next = match (message, stream.ends.front()) {
+            (Some(message), Some(last)) if last.before(message.tsn) => {
+                stream.held = Some(message);
+                stream.ends.pop_front();
+                stream.partial = false;
+                Next::End
+            }
+            (Some(message), _) => {
+                stream.partial = !message.complete;
+                self.unreported += message.data.len();
+                Next::Message(message)
+            }
+            (None, Some(_)) => {
+                stream.ends.pop_front();
+                stream.partial = false;
+                Next::End
+            }
+            (None, None) => Next::Empty,
+        };
+        if matches!(next, Next::End) {
+            stream.stalled = false;
+        }
+        // The peer learns of the room by the next SACK, or by a window update that only the
+        // protocol can tell to be due. Asking after every small message would be a wake each.
+        if self.unreported >= READ_QUANTUM || (self.unreported > 0 && matches!(next, Next::Empty)) {
+            self.unreported = 0;
+            self.wake_driver(wakes);
+        }
+        next
+    }
+
+    /// The next message of any unclaimed stream, the streams in turn.
+    pub(crate) fn next_unclaimed(&mut self, wakes: &mut Wakes) -> Option<Message> {
+        while let Some(id) = self.pop_ready() {
+            loop {
+                match self.next(id, wakes) {
+                    Next::Message(message) => {
+                        self.requeue(id);
+                        return Some(message);
+                    }
+                    Next::End => {}
+                    Next::Empty => {
+                        self.prune(id);
+                        break;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Claims the next unclaimed stream that has a message.
+    pub(crate) fn claim_ready(&mut self, wakes: &mut Wakes) -> Option<StreamId> {
+        while let Some(id) = self.pop_ready() {
+            loop {
+                match self.next(id, wakes) {
+                    Next::Message(message) => {
+                        let stream = self.streams.entry(id).or_default();
+                        stream.held = Some(message);
+                        stream.partial = false;
+                        stream.send_claimed = true;
+                        stream.recv_claimed = true;
+                        return Some(id);
+                    }
+                    Next::End => {}
+                    Next::Empty => {
+                        self.prune(id);
+                        break;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn pop_ready(&mut self) -> Option<StreamId> {
+        while let Some(id) = self.ready.pop_front() {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.queued = false;
+                if !stream.is_claimed() {
+                    return Some(id);
+                }
+            }
+        }
+        None
+    }
+
+    fn requeue(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.is_claimed()
+            && !stream.queued
+            && stream.may_have_message()
+        {
+            stream.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Lists an unclaimed stream with a message for `recv` and `accept_stream`.
+    pub(super) fn offer(&mut self, id: StreamId, wakes: &mut Wakes) {
+        self.requeue(id);
+        if !self.ready.is_empty() {
+            wakes.add(&mut self.recv_waker);
+            wakes.readable = true;
+        }
+    }
+
+    /// Once nothing is left to read: whether nothing ever will be, and why.
+    pub(crate) fn end_of_receiving(&self) -> Option<Result<(), CloseReason>> {
+        match &self.closed {
+            _ if self.peer_shutdown => Some(Ok(())),
+            Some(CloseReason::Shutdown) => Some(Ok(())),
+            Some(reason) => Some(Err(reason.clone())),
+            None => None,
+        }
+    }
+}
+
+/// Claims, and their end.
+impl State {
+    /// The peer reset the stream: what it sent up to `last_tsn` is the end of one life.
+    pub(super) fn peer_reset(&mut self, id: StreamId, last_tsn: Tsn, wakes: &mut Wakes) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.recv_claimed || stream.may_have_message() {
+            if stream.ends.len() < MAX_ENDS {
+                stream.ends.push_back(last_tsn);
+            } else if !stream.stalled {
+                stream.stalled = true;
+                stream.held = None;
+                self.proto.stop(id);
+            }
+            wakes.add(&mut stream.recv_waker);
+        } else {
+            stream.stalled = false;
+            self.prune(id);
+        }
+    }
+
+    /// Claims both directions; false if either is claimed, or no direction has such a stream.
+    pub(crate) fn claim(&mut self, id: StreamId) -> bool {
+        let (outbound, inbound) = self.proto.streams();
+        if id.0 >= outbound.max(inbound) {
+            return false;
+        }
+        let stream = self.streams.entry(id).or_default();
+        if stream.is_claimed() {
+            return false;
+        }
+        stream.send_claimed = true;
+        stream.recv_claimed = true;
+        true
+    }
+
+    /// The stream of a handle, unless the handle is of an earlier incarnation.
+    pub(crate) fn claimed(&mut self, id: StreamId, incarnation: u32) -> Option<&mut Stream> {
+        if incarnation != self.incarnation {
+            return None;
+        }
+        self.streams.get_mut(&id)
+    }
+
+    pub(crate) fn drop_send(&mut self, id: StreamId, incarnation: u32, wakes: &mut Wakes) {
+        if let Some(stream) = self.claimed(id, incarnation) {
+            stream.send_claimed = false;
+            stream.send_waker = None;
+            self.offer(id, wakes);
+            self.prune(id);
+        }
+    }
+
+    /// Gives the receiving half up. Unless its `ended` was read, what belongs to it is discarded.
+    pub(crate) fn drop_recv(
+        &mut self,
+        id: StreamId,
+        incarnation: u32,
+        ended: bool,
+        wakes: &mut Wakes,
+    ) {
+        let Some(stream) = self.claimed(id, incarnation) else {
+            return;
+        };
+        stream.recv_claimed = false;
+        stream.recv_waker = None;
+        if !ended {
+            if stream.ends.is_empty() {
+                stream.held = None;
+                stream.readable = false;
+                stream.partial = false;
+                if self.closed.is_none() {
+                    self.proto.stop(id);
+                    self.wake_driver(wakes);
+                }
+            } else {
+                stream.stalled = false;
+                while !matches!(self.next(id, wakes), Next::End | Next::Empty) {}
+            }
+        }
+        self.offer(id, wakes);
+        self.prune(id);
+    }
+
+    /// Gives both halves up without discarding; false, and nothing happens, if something is unread.
+    pub(crate) fn release(&mut self, id: StreamId, incarnation: u32, wakes: &mut Wakes) -> bool {
+        if incarnation != self.incarnation {
+            return true;
+        }
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return true;
+        };
+        if stream.held.is_none() && stream.readable {
+            stream.held = self.proto.recv(id);
+            stream.readable = stream.held.is_some();
+        }
+        if stream.held.is_some() || stream.partial || !stream.ends.is_empty() {
+            return false;
+        }
+        stream.send_claimed = false;
+        stream.recv_claimed = false;
+        stream.recv_waker = None;
+        stream.send_waker = None;
+        self.offer(id, wakes);
+        self.prune(id);
+        true
+    }
+
+    pub(super) fn prune(&mut self, id: StreamId) {
+        if self.streams.get(&id).is_some_and(Stream::is_idle) {
+            self.streams.remove(&id);
+        }
+    }
+}
