@@ -134,6 +134,9 @@ pub(crate) enum InitReject<'a> {
     /// Initiate Tag 0. There is no tag to answer an INIT with; an INIT ACK is answered with an
     /// ABORT that reflects its own tag (§3.3.3).
     ZeroTag,
+    /// A receive window below 1500. Unlike the others, it must not change the state of an
+    /// association, not even when it is in an INIT ACK (§3.3.3).
+    SmallWindow,
     /// A fixed field has a value that it must not have.
     InvalidField(&'static str),
     /// A Host Name Address parameter; here is all of it.
@@ -149,6 +152,7 @@ impl InitReject<'_> {
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::ZeroTag => "initiate tag 0",
+            Self::SmallWindow => "a_rwnd below 1500",
             Self::InvalidField(field) => field,
             Self::HostName(_) => "host name address",
             Self::NoCookie => "INIT ACK without a state cookie",
@@ -159,7 +163,9 @@ impl InitReject<'_> {
     /// Adds the error cause (§3.3.10) that an ABORT in answer carries.
     pub(crate) fn write_cause(self, causes: &mut CauseWriter) {
         match self {
-            Self::ZeroTag | Self::InvalidField(_) => causes.invalid_mandatory_parameter(),
+            Self::ZeroTag | Self::SmallWindow | Self::InvalidField(_) => {
+                causes.invalid_mandatory_parameter()
+            }
             Self::HostName(tlv) if tlv.len() <= MAX_HOST_NAME => causes.unresolvable_address(tlv),
             Self::HostName(_) => causes.unresolvable_address(&[]),
             Self::NoCookie => causes.missing_mandatory_parameters(&[param::STATE_COOKIE]),
@@ -280,7 +286,7 @@ fn check_fixed<'a>(init: &Init<'_>) -> Result<(), InitReject<'a>> {
     //# the Verification Tag, and MUST NOT change the state of any
     //# existing association.
     if init.a_rwnd < MIN_A_RWND {
-        return Err(InitReject::InvalidField("a_rwnd below 1500"));
+        return Err(InitReject::SmallWindow);
     }
     //= RFC 9260 §3.3.2
     //# A receiver of an INIT chunk with the OS value set to 0 MUST

@@ -52,7 +52,8 @@ pub(crate) enum AssociationEventKind {
     /// A packet for this association, its checksum verified: it has the association's
     /// verification tag, or it is one of those that §8.5.1 excepts and comes from its peer.
     Datagram { meta: DatagramMeta, packet: Bytes },
-    /// An INIT from the peer of this association, alone in its packet.
+    /// A packet that is one INIT and nothing else, with tag 0, from an address of this peer
+    /// (§5.2.1, §5.2.2). Its parameters are not checked yet, its source may be forged.
     Init { meta: DatagramMeta, packet: Bytes },
     /// A packet that begins with a COOKIE ECHO from the peer of this association, its cookie's MAC
     /// verified and its addresses and ports compared.

@@ -104,7 +104,7 @@ fn fixed_fields_are_checked() {
                 a_rwnd: MIN_A_RWND - 1,
                 ..FIXED
             },
-            InitReject::InvalidField("a_rwnd below 1500"),
+            InitReject::SmallWindow,
         ),
         (
             InitFields {

@@ -16,11 +16,11 @@ use crate::{
     capabilities::{InitKind, InitReject, PeerParams},
     config::AssociationConfig,
     cookie::{CookieContext, Freshness, StateCookie},
-    ids::{AssociationHandle, Tsn},
+    ids::{AssociationHandle, Ports, Tsn},
     init_ack::InitAck,
     time::Instant,
     transmit::DatagramMeta,
-    wire::{CauseWriter, Chunk, Init, chunks},
+    wire::{CauseWriter, Chunk, Init, ParamWriter, chunks},
 };
 
 /// Bytes of packets kept for one waiting peer, what each costs to keep included.
@@ -102,7 +102,7 @@ impl Endpoint {
             return None;
         };
         let remote = inbound.meta.remote.ip();
-        if let Some(handle) = self.association_of([remote], inbound) {
+        if let Some(handle) = self.association_of(remote, inbound.ports) {
             return Some(init_event(handle, inbound));
         }
         //= RFC 9260 §8.4
@@ -126,9 +126,12 @@ impl Endpoint {
         //# established) if the use of any of the valid address parameters
         //# contained within the chunk would identify an existing TCB.
         if let Ok(peer) = &peer
-            && let Some(handle) = self.association_of(peer.addresses.iter().copied(), inbound)
+            && peer
+                .addresses
+                .iter()
+                .any(|ip| self.association_of(*ip, inbound.ports).is_some())
         {
-            return Some(init_event(handle, inbound));
+            return self.refuse_new_address(now, inbound, init.initiate_tag, buf);
         }
         let Some(config) = self.listening(inbound) else {
             self.stats.out_of_the_blue += 1;
@@ -187,20 +190,13 @@ impl Endpoint {
         };
         let remote = inbound.meta.remote.ip();
         let here = self.routes.by_peer(remote, inbound.ports);
-        let waiting = here.filter(|handle| self.pending.contains_key(handle));
-        let existing = if waiting.is_none() {
-            let addresses = cookie.peer_addresses.iter().copied();
-            self.association_of([remote].into_iter().chain(addresses), &inbound)
-        } else {
-            None
-        };
         // A tag that was given away in an INIT ACK is not reserved; once in 2^32 it is taken.
         let tag_owner = self.routes.by_tag(cookie.local_tag);
-        if tag_owner.is_some() && tag_owner != waiting.or(existing) {
+        if tag_owner.is_some() && tag_owner != here {
             self.stats.cookies_rejected += 1;
             return None;
         }
-        if let Some(handle) = existing {
+        if let Some(handle) = self.association_of(remote, inbound.ports) {
             let kind = AssociationEventKind::CookieEcho {
                 meta: inbound.meta,
                 packet: inbound.packet,
@@ -226,7 +222,7 @@ impl Endpoint {
                 packet.error(&causes);
             });
         }
-        if let Some(handle) = waiting {
+        if let Some(handle) = here {
             // The peer gave up and began anew: it keeps its place.
             let pending = self.pending.get_mut(&handle)?;
             if cookie.created > pending.cookie.created {
@@ -325,16 +321,37 @@ impl Endpoint {
         self.routes.remove(handle);
     }
 
-    /// The association, not a waiting peer, that one of these addresses has with these ports.
-    fn association_of(
-        &self,
-        addresses: impl IntoIterator<Item = IpAddr>,
+    /// Answers an INIT that lists an address of an existing association, but comes from another
+    /// one: a restart that adds addresses, or somebody who wants to take the association over. The
+    /// association need not know.
+    fn refuse_new_address(
+        &mut self,
+        now: Instant,
         inbound: &Inbound,
-    ) -> Option<AssociationHandle> {
-        addresses
-            .into_iter()
-            .filter_map(|ip| self.routes.by_peer(ip, inbound.ports))
-            .find(|handle| !self.pending.contains_key(handle))
+        tag: u32,
+        buf: &mut Vec<u8>,
+    ) -> Option<DatagramEvent> {
+        self.stats.out_of_the_blue += 1;
+        //= RFC 9260 §5.2.2
+        //# If
+        //# new addresses are added to the association, the endpoint MUST respond
+        //# with an ABORT chunk, copying the 'Initiate Tag' of the unexpected
+        //# INIT chunk into the 'Verification Tag' of the outbound packet
+        //# carrying the ABORT chunk.
+        let mut added = ParamWriter::new();
+        match inbound.meta.remote.ip() {
+            IpAddr::V4(ip) => added.ipv4_address(ip),
+            IpAddr::V6(ip) => added.ipv6_address(ip),
+        };
+        let mut causes = CauseWriter::new();
+        causes.restart_with_new_addresses(added.as_bytes());
+        self.send_abort(now, inbound, tag, &causes, buf)
+    }
+
+    /// The association, not a waiting peer, that this address has with these ports.
+    fn association_of(&self, ip: IpAddr, ports: Ports) -> Option<AssociationHandle> {
+        let handle = self.routes.by_peer(ip, ports)?;
+        (!self.pending.contains_key(&handle)).then_some(handle)
     }
 
     /// What to accept associations with, if the packet is for the port that is listened on.

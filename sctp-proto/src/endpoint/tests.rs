@@ -342,14 +342,33 @@ fn init_of_an_associated_peer_goes_to_the_association() {
     let (to, kind) = to_association(server.receive_from("192.0.2.7:1", &init()));
     assert_eq!(to, handle);
     assert!(matches!(kind, AssociationEventKind::Init { .. }));
+}
 
+#[test]
+fn an_address_cannot_join_an_association_by_init() {
+    let mut server = Server::new();
     let mut listed = ParamWriter::new();
     listed.ipv4_address([192, 0, 2, 7].into());
     let packet = packet(0, |p| p.init(kind::INIT, &INIT, &listed));
-    let (to, _) = to_association(server.receive_from("203.0.113.1:1", &packet));
-    assert_eq!(to, handle);
+    let stranger = "203.0.113.1:1";
 
-    server.handshake("203.0.113.1:1");
+    // A cookie from before there was an association must not lead to it either.
+    server.receive_from(stranger, &packet);
+    let Chunk::InitAck(ack) = server.replied().1 else {
+        panic!("no INIT ACK");
+    };
+    let tag = ack.initiate_tag;
+    let cookie = ack.params.iter().map(Result::unwrap).find(|p| p.kind == 7);
+    let echo = echo(tag, cookie.unwrap().value);
+    server.associate(77);
+    let event = server.receive_from(stranger, &echo);
+    assert!(matches!(event, Some(DatagramEvent::New(_))), "{event:?}");
+
+    let other = "203.0.113.2:1";
+    server.receive_from(other, &packet);
+    let code = Some(cause::RESTART_WITH_NEW_ADDRESSES);
+    assert_eq!(server.replied_abort(), (CLIENT_TAG, false, code));
+    server.handshake(other);
 }
 
 // ── COOKIE ECHO ──
