@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     association::PathState,
-    capabilities::{Capabilities, InitKind, PeerParams},
+    capabilities::{Capabilities, InitKind, InitReject, PeerParams},
     config::AssociationConfig,
     cookie::{Freshness, StateCookie},
     error::CloseReason,
@@ -171,6 +171,15 @@ impl Association {
                     self.cx
                         .reply(Reply::abort(meta, self.cx.ports, tag, &causes));
                 }
+                //= RFC 9260 §3.3.3
+                //# A receiver of an INIT ACK chunk with the a_rwnd value set to a
+                //# value smaller than 1500 MUST discard the packet, SHOULD send a
+                //# packet in response containing an ABORT chunk and using the
+                //# Initiate Tag as the Verification Tag, and MUST NOT change the
+                //# state of any existing association.
+                if reject == InitReject::SmallWindow {
+                    return Ok(());
+                }
                 return Err(Fatal::silent(CloseReason::PeerMisbehaved(reject.reason())));
             }
         };
@@ -216,7 +225,7 @@ impl Association {
         }
         tcb.due.cookie_echo = true;
         if !params.unrecognized.is_empty() {
-            let unrecognized = params.unrecognized.concat();
+            let unrecognized = params.unrecognized_tlvs();
             tcb.due
                 .error(|causes| _ = causes.unrecognized_parameters(&unrecognized));
         }
@@ -264,18 +273,6 @@ impl Association {
             Phase::Closed(..) => return,
         };
         let ports = self.cx.ports;
-        // draft-ietf-tsvwg-udp-encaps-cons §4 rule 7: the UDP port of a live association does not
-        // change by an INIT, which anybody at that address can send.
-        let known = paths
-            .by_remote(meta.remote.ip())
-            .map(|id| paths.get(id).remote.port());
-        if let Some(current) = known.filter(|&port| port != meta.remote.port()) {
-            let mut causes = CauseWriter::new();
-            causes.restart_with_new_encapsulation_port(current, meta.remote.port());
-            self.cx
-                .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
-            return;
-        }
         let params = match PeerParams::parse(&init, InitKind::Init) {
             Ok(params) => params,
             Err(reject) => {
@@ -288,6 +285,18 @@ impl Association {
                 return;
             }
         };
+        // draft-ietf-tsvwg-udp-encaps-cons §4 rule 7: the UDP port of a live association does not
+        // change by an INIT, which anybody at that address can send.
+        let known = paths
+            .by_remote(meta.remote.ip())
+            .map(|id| paths.get(id).remote.port());
+        if let Some(current) = known.filter(|&port| port != meta.remote.port()) {
+            let mut causes = CauseWriter::new();
+            causes.restart_with_new_encapsulation_port(current, meta.remote.port());
+            self.cx
+                .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
+            return;
+        }
         let mut bytes = Vec::new();
         let init_ack = InitAck {
             cookies: &self.cx.cookies,
