@@ -1,4 +1,4 @@
-//! The endpoint against hand-made packets. Peers that it connects to are routes without a state
+//! The endpoint against hand-made packets. Most associations here are routes without a state
 //! machine behind them: what is tested is where packets go.
 
 use std::time::Duration;
@@ -605,6 +605,23 @@ fn a_full_endpoint_says_so() {
 }
 
 #[test]
+fn an_accepted_peer_has_what_came_while_it_waited() {
+    let mut server = Server::new();
+    let (tag, _, incoming) = server.waiting(CLIENT);
+    server.receive_from(CLIENT, &data(tag, 3));
+    server.endpoint.set_server_config(None);
+    let accepted = server.endpoint.accept(server.now, incoming, None);
+    let (handle, mut association) = accepted.unwrap();
+    assert_eq!(association.ports(), (PORTS.local, PORTS.remote));
+    let message = association.recv(crate::StreamId(0)).unwrap();
+    assert_eq!(message.data.into_bytes(), [0xDA; 3][..]);
+
+    let (to, _) = to_association(server.receive_from(CLIENT, &data(tag, 3)));
+    assert_eq!(to, handle);
+    assert_eq!(server.endpoint.associations(), 1);
+}
+
+#[test]
 fn a_refused_peer_is_aborted() {
     let mut server = Server::new();
     let (_, _, incoming) = server.waiting(CLIENT);
@@ -785,6 +802,29 @@ fn impossible_addresses_cannot_be_connected_to() {
         let expected = ConnectError::InvalidAddress(address.parse().unwrap());
         assert_eq!(connect(&[CLIENT, address]), expected);
     }
+}
+
+#[test]
+fn connecting_makes_a_route() {
+    let mut server = Server::new();
+    let mut config = AssociationConfig::default();
+    config.remote_port(PORTS.remote);
+    let (config, peer) = (Arc::new(config), meta(CLIENT).remote);
+    let mut connect = || {
+        let connected = server
+            .endpoint
+            .connect(NOW, Arc::clone(&config), &[], &[peer]);
+        connected.unwrap()
+    };
+    let ((a, first), (b, second)) = (connect(), connect());
+    assert_ne!(a, b);
+    assert_ne!(first.ports(), second.ports());
+    let (local, remote) = first.ports();
+    assert!(local >= 49_152);
+    let crossing = packet_between(Ports { local, remote }, 0, |p| {
+        p.init(kind::INIT, &INIT, &ParamWriter::new());
+    });
+    assert_eq!(to_association(server.receive_from(CLIENT, &crossing)).0, a);
 }
 
 #[test]
