@@ -204,14 +204,7 @@ impl Association {
         let Fatal { reason, abort } = fatal;
         tracing::debug!(%reason, "association closed");
         if let (Some(causes), Phase::Open(tcb)) = (abort, &self.phase) {
-            let path = tcb.paths.get(tcb.paths.primary());
-            let meta = DatagramMeta {
-                remote: path.remote,
-                socket: path.socket,
-                local_ip: path.local_ip,
-                interface: None,
-                ecn: None,
-            };
+            let meta = tcb.paths.get(tcb.paths.primary()).meta();
             let tag = tcb.agreed.peer_tag;
             self.cx.replies.clear();
             self.cx

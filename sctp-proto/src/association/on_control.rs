@@ -13,7 +13,6 @@ use crate::{
     ids::{PathId, Tsn},
     path::heartbeat,
     time::Instant,
-    transmit::DatagramMeta,
     wire::{Causes, cause},
 };
 
@@ -131,14 +130,7 @@ impl Tcb {
         //# the T2-shutdown timer, send a SHUTDOWN COMPLETE chunk to its peer, and remove all record
         //# of the association.
         if matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
-            let path = self.paths.get(path);
-            let meta = DatagramMeta {
-                remote: path.remote,
-                socket: path.socket,
-                local_ip: path.local_ip,
-                interface: None,
-                ecn: None,
-            };
+            let meta = self.paths.get(path).meta();
             cx.reply(Reply::shutdown_complete(
                 &meta,
                 cx.ports,

@@ -143,7 +143,6 @@ impl Tcb {
                 self.write_data(cx, now, id, &mut packet);
             }
             if packet.is_empty() {
-                drop(packet);
                 buf.truncate(start);
                 break;
             }

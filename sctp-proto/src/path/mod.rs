@@ -17,6 +17,7 @@ use crate::{
     congestion::{self, Controller},
     ids::{PathId, SocketId, Tsn},
     time::Instant,
+    transmit::DatagramMeta,
 };
 
 const IPV4_HEADER: usize = 20;
@@ -94,6 +95,17 @@ impl Path {
     pub(crate) fn on_answer(&mut self) -> bool {
         self.errors = 0;
         std::mem::replace(&mut self.state, PathState::Active) != PathState::Active
+    }
+
+    /// As if a packet had just come by this path: where a reply to the peer goes.
+    pub(crate) fn meta(&self) -> DatagramMeta {
+        DatagramMeta {
+            remote: self.remote,
+            socket: self.socket,
+            local_ip: self.local_ip,
+            interface: None,
+            ecn: None,
+        }
     }
 
     /// The path as users see it.
