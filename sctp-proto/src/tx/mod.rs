@@ -21,6 +21,8 @@ mod recovery;
 mod sack;
 mod scheduler;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     message::{FailedMessage, Fragment, Message, MessageKey},

@@ -226,3 +226,6 @@ impl Outstanding {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

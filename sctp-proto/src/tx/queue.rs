@@ -469,3 +469,6 @@ impl SendQueue {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests;

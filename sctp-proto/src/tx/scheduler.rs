@@ -205,3 +205,6 @@ impl Scheduler {
         stream.served = stream.served.saturating_add(cost);
     }
 }
+
+#[cfg(test)]
+mod tests;
