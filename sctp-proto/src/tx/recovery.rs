@@ -129,7 +129,7 @@ impl Outstanding {
             let Some(gap) = self.gaps.get(next_gap) else {
                 break;
             };
-            index = gap.1.max(hole_end);
+            index = gap.1;
             next_gap += 1;
         }
         self.countable = countable.unwrap_or(end.max(self.countable));

@@ -204,7 +204,7 @@ impl Outstanding {
                 //# chunk with TSN less than or equal to r was retransmitted since the DATA chunk
                 //# with TSN r was sent first.
                 let unambiguous = self.last_resent.is_none_or(|at| record.sent_at > at);
-                self.newly_acked(now, &record, true, unambiguous, outcome);
+                self.newly_acked(now, &record, None, unambiguous, outcome);
             }
             outcome.messages_acked += u32::from(queue.acked(record.key, record.len));
         }
@@ -226,10 +226,9 @@ impl Outstanding {
         difference(&claimed, &gaps, |start, end| {
             for index in start..end {
                 let record = self.records[index as usize];
-                let earliest = self.is_earliest(index, record.path);
                 // What a gap block newly covers has just arrived, whatever was sent again before
                 // it: that rule of §6.3.1 is about what a filled gap acknowledges.
-                self.newly_acked(now, &record, earliest, true, outcome);
+                self.newly_acked(now, &record, Some(index), true, outcome);
                 self.records[index as usize].state = State::GapAcked;
                 if record.transmits == 1 {
                     newest = newest.max(Some(record.sent_at));
@@ -261,25 +260,24 @@ impl Outstanding {
     }
 
     /// Accounts for a record, in whatever state it was, that is acknowledged for the first time.
+    /// `index` is where it is, `None` if it was in front. Only the first record of a path in a
+    /// SACK can be the earliest there: they come in order.
     fn newly_acked(
         &mut self,
         now: Instant,
         record: &Record,
-        earliest: bool,
+        index: Option<u32>,
         unambiguous: bool,
         outcome: &mut AckOutcome,
     ) {
         let bytes = self.chunk_size(record.len);
-        match outcome.acked.iter_mut().find(|ack| ack.path == record.path) {
-            Some(ack) => {
-                ack.bytes += bytes;
-                ack.includes_earliest |= earliest;
-            }
+        match (outcome.acked.iter_mut()).find(|ack| ack.path == record.path) {
+            Some(ack) => ack.bytes += bytes,
             None => outcome.acked.push(PathAck {
                 path: record.path,
                 bytes,
                 flight_before: self.flight(record.path),
-                includes_earliest: earliest,
+                includes_earliest: index.is_none_or(|index| self.is_earliest(index, record.path)),
             }),
         }
         if record.state == State::Lost {

@@ -128,7 +128,7 @@ impl Model {
                         .acked
                         .entry(path)
                         .or_insert((0, flights[usize::from(path)], false));
-                // A lost chunk in front of the gaps counts as the earliest only by the first.
+                // Of those in gaps only the first on its path can be the earliest.
                 ack.2 |= earliest && (n < front || ack.0 == 0);
                 ack.0 += size(chunk.len);
                 self.chunks.get_mut(&n).unwrap().state = State::GapAcked;

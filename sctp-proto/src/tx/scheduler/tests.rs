@@ -119,6 +119,18 @@ fn round_robin_per_packet_keeps_streams_apart() {
     assert!(!queue.has_unsent());
 }
 
+/// However little room the next packet has, for what is bundled with it.
+#[test]
+fn getting_nothing_closes_the_packet() {
+    let mut queue = queue(SchedulerKind::RoundRobinPerPacket, false);
+    send(&mut queue, 0, 60);
+    send(&mut queue, 1, 20);
+    let mut next = |room| queue.next_fragment(Instant::EPOCH, room, FULL);
+    assert_eq!(next(90).map(|fragment| fragment.len), Some(60));
+    assert_eq!(next(24), None);
+    assert_eq!(next(24).map(|fragment| fragment.len), Some(20));
+}
+
 #[test]
 fn round_robin_per_packet_interrupts_messages_with_i_data_only() {
     for (interleaving, expected) in [(false, [0, 0, 0, 1, 1]), (true, [0, 1, 0, 1, 0])] {
