@@ -4,15 +4,24 @@
 //! A target is a name: of a function here, a file in `fuzz_targets`, a folder in `corpus`.
 
 mod input;
+mod outstanding;
 mod packet;
 mod params;
+mod tsn_map;
 
 pub use input::Input;
+pub use outstanding::outstanding;
 pub use packet::packet;
 pub use params::params;
+pub use tsn_map::tsn_map;
 
 /// A target: takes any bytes, panics on a bug.
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 2] = [("packet", packet), ("params", params)];
+pub const TARGETS: [(&str, Target); 4] = [
+    ("outstanding", outstanding),
+    ("packet", packet),
+    ("params", params),
+    ("tsn_map", tsn_map),
+];

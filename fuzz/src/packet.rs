@@ -190,6 +190,21 @@ fn describe(chunk: &Chunk<'_>, packet: &[u8]) -> String {
         Chunk::Abort { t_bit, causes } => format!("{t_bit} {:?}", rewrite(causes)),
         Chunk::Error(causes) => format!("{:?}", rewrite(causes)),
         Chunk::ReConfig(reconfig) => format!("{:?}", rewrite_reconfig(reconfig)),
+        // Their reserved bits are ignored.
+        Chunk::ForwardTsn(forward) => {
+            format!(
+                "{:?} {:?}",
+                forward.new_cumulative,
+                forward.skipped().collect::<Vec<_>>()
+            )
+        }
+        Chunk::IForwardTsn(forward) => {
+            format!(
+                "I {:?} {:?}",
+                forward.new_cumulative,
+                forward.skipped().collect::<Vec<_>>()
+            )
+        }
         Chunk::Unknown(raw) => format!("{} {} {:?}", raw.kind, raw.flags, raw.value),
         chunk => format!("{chunk:?}"),
     }
