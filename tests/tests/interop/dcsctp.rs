@@ -51,9 +51,7 @@ impl Dcsctp {
                 SocketEvent::OnAborted(ErrorKind::PeerReported, _) => {
                     self.ended = Some(Ended::Aborted)
                 }
-                SocketEvent::OnAborted(kind, text) | SocketEvent::OnError(kind, text) => {
-                    panic!("dcsctp: {kind:?} {text}")
-                }
+                SocketEvent::OnAborted(kind, text) => panic!("dcsctp: {kind:?} {text}"),
                 SocketEvent::OnIncomingStreamReset(streams) => {
                     self.resets.extend(streams.iter().map(|stream| stream.0));
                 }

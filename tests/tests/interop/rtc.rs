@@ -95,6 +95,10 @@ impl Rtc {
 }
 
 impl Peer for Rtc {
+    /// Version 0.21.1 puts its own cumulative TSN ack point where the peer's belongs, so that its
+    /// SHUTDOWN may acknowledge what was never sent, and does not close after SHUTDOWN COMPLETE.
+    const CAN_SHUT_DOWN: bool = false;
+
     fn connect(&mut self, now: Instant) {
         let remote: SocketAddr = "10.0.0.1:9899".parse().expect("an address");
         let config = ClientConfig::new(Self::transport());
