@@ -1,0 +1,510 @@
+//! Acknowledgements, losses and what mends them (§6.2, §6.3, §7.2.4).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sctp_proto::{AssociationState, CloseReason, SendInfo, StreamId};
+use sctp_tests::{
+    build::data,
+    codec::{Sack, cause, kind},
+    net::{Gilbert, Link, Verdict},
+    pair::{
+        Pair,
+        Side::{Client, Server},
+    },
+    peer::Peer,
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A host that has received TSNs 1 to 20 and acknowledged them all.
+fn warmed_up() -> Peer {
+    let mut peer = Peer::connected();
+    for tsn in 1..=20 {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).be());
+        peer.host_recv(1).expect("a message");
+    }
+    peer.advance(Duration::from_secs(1));
+    assert_eq!(last_sack(&mut peer).cumulative, 20);
+    peer
+}
+
+fn last_sack(peer: &mut Peer) -> Sack {
+    let sacks = peer.find_all(kind::SACK);
+    sacks.last().expect("a SACK").as_sack()
+}
+
+#[test]
+fn a_sack_may_wait_for_a_second_packet_but_not_for_long() {
+    let mut peer = warmed_up();
+    peer.send(data(1).tsn(21).seq(20).be());
+    peer.expect_nothing();
+    assert!(peer.advance_to_packet() <= 40 * MS);
+    assert_eq!(last_sack(&mut peer).cumulative, 21);
+    for tsn in (22..40).step_by(2) {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).be());
+        peer.expect_nothing();
+        peer.send(data(1).tsn(tsn + 1).seq(tsn).be());
+        assert_eq!(last_sack(&mut peer).cumulative, tsn + 1);
+    }
+}
+
+#[test]
+fn a_gap_a_duplicate_and_the_i_bit_are_acknowledged_at_once() {
+    let mut peer = warmed_up();
+    peer.send(data(1).tsn(23).seq(22).be());
+    let sack = last_sack(&mut peer);
+    assert_eq!((sack.cumulative, sack.gaps), (20, vec![(3, 3)]));
+    peer.send(data(1).tsn(25).seq(24).be());
+    let sack = last_sack(&mut peer);
+    assert_eq!(sack.gaps, [(3, 3), (5, 5)]);
+    peer.send(data(1).tsn(23).seq(22).be());
+    let sack = last_sack(&mut peer);
+    assert_eq!(sack.duplicates, [23]);
+    peer.send(data(1).tsn(5).seq(4).be());
+    let sack = last_sack(&mut peer);
+    assert_eq!(sack.duplicates, [5], "each duplicate is reported once");
+    for tsn in [21, 22, 24] {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).be());
+    }
+    peer.advance(MS * 100);
+    let sack = last_sack(&mut peer);
+    assert_eq!((sack.cumulative, sack.gaps.len()), (25, 0));
+    peer.send(data(1).tsn(26).seq(25).immediate().be());
+    assert_eq!(last_sack(&mut peer).cumulative, 26);
+}
+
+#[test]
+fn the_i_bit_is_sent_when_asked_for() {
+    let mut peer = Peer::connected();
+    let info = SendInfo::default().sack_immediately(true);
+    peer.host_send_with(1, vec![0; 3000], info);
+    let chunks = peer.find_all(kind::DATA);
+    let bits: Vec<_> = chunks.iter().map(|c| c.as_data().immediate).collect();
+    let (last, before) = bits.split_last().unwrap();
+    assert!(last, "on the last fragment");
+    assert!(before.iter().all(|bit| !bit), "{bits:?}");
+}
+
+#[test]
+fn a_sack_rides_with_data() {
+    let mut peer = warmed_up();
+    peer.send(data(1).tsn(21).seq(20).be());
+    peer.expect_nothing();
+    peer.host_send(1, "answer");
+    let chunks = peer.expect_packet(&[kind::SACK, kind::DATA]);
+    assert_eq!(chunks[0].as_sack().cumulative, 21);
+    peer.advance(MS * 39);
+    peer.expect_nothing();
+}
+
+#[test]
+fn the_window_shrinks_with_what_is_unread_and_grows_with_what_is_read() {
+    let mut peer = Peer::connected_with(|c| {
+        c.receive_window(20_000);
+    });
+    let fill = vec![0; 1000];
+    let mut windows = vec![20_000];
+    for tsn in 1..=8 {
+        peer.send(
+            data(1)
+                .tsn(tsn)
+                .seq(tsn - 1)
+                .immediate()
+                .payload(&fill)
+                .be(),
+        );
+        windows.push(last_sack(&mut peer).a_rwnd);
+    }
+    assert!(windows.is_sorted_by(|a, b| a > b), "{windows:?}");
+    assert!(windows[8] <= 12_000);
+    while peer.host_recv(1).is_some() {}
+    peer.send(data(1).tsn(9).seq(8).immediate().be());
+    assert!(last_sack(&mut peer).a_rwnd > 19_000);
+}
+
+#[test]
+fn data_beyond_the_window_is_not_kept() {
+    let mut peer = Peer::connected_with(|c| {
+        c.receive_window(20_000);
+    });
+    for tsn in 1..=100 {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).payload(vec![0; 1000]).be());
+    }
+    peer.advance(Duration::from_secs(1));
+    let held = last_sack(&mut peer).cumulative;
+    assert!((10..=20).contains(&held), "{held}");
+    assert!(peer.association().stats().dropped_no_buffer >= 80);
+    assert_eq!(peer.state(), AssociationState::Established);
+    // Reading makes room, and the peer is told (§6.2).
+    for _ in 0..held {
+        peer.host_recv(1).expect("a message");
+    }
+    assert!(last_sack(&mut peer).a_rwnd > 15_000);
+    peer.send(data(1).tsn(held + 1).seq(held).immediate().be());
+    assert_eq!(last_sack(&mut peer).cumulative, held + 1);
+}
+
+#[test]
+fn what_fills_a_gap_displaces_what_came_too_early() {
+    let mut peer = Peer::connected_with(|c| {
+        c.receive_window(10_000);
+    });
+    let fill = vec![0; 1000];
+    for tsn in 2..=12 {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).payload(&fill).be());
+    }
+    peer.receive_all();
+    peer.send(data(1).tsn(1).seq(0).payload(&fill).be());
+    assert!(peer.host_recv(1).is_some(), "TSN 1 was taken");
+    // Whatever was given up for it is sent again, and all arrives.
+    let mut received = 1;
+    for tsn in 2..=12 {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).payload(&fill).be());
+        while peer.host_recv(1).is_some() {
+            received += 1;
+        }
+    }
+    assert_eq!(received, 12);
+}
+
+/// Sends four packets' worth, so that four DATA chunks are outstanding, each in its packet.
+fn four_outstanding(peer: &mut Peer) {
+    let now = peer.now;
+    for _ in 0..4 {
+        let message = Bytes::from(vec![0; 1000]);
+        let association = peer.association();
+        association
+            .send(now, StreamId(1), message, SendInfo::default())
+            .unwrap();
+    }
+    peer.collect();
+    assert_eq!(peer.find_all(kind::DATA).len(), 4);
+}
+
+fn retransmitted(peer: &mut Peer) -> Vec<u32> {
+    let first = peer.host_tsn;
+    let chunks = peer.find_all(kind::DATA);
+    let offset = |c: &sctp_tests::codec::Chunk| c.as_data().tsn.wrapping_sub(first);
+    chunks.iter().map(offset).collect()
+}
+
+#[test]
+fn three_missing_reports_resend_at_once_and_only_once() {
+    let mut peer = Peer::connected();
+    four_outstanding(&mut peer);
+    for highest in 2..=4 {
+        assert_eq!(retransmitted(&mut peer), [], "too early");
+        let sack = peer.sack(0).gap(2, highest);
+        peer.send(sack);
+    }
+    assert_eq!(retransmitted(&mut peer), [0]);
+    assert_eq!(peer.association().stats().fast_retransmits, 1);
+    // More reports do not send it once more: that is left to T3-rtx.
+    for n in 5..=8 {
+        peer.host_send(1, "one more");
+        peer.receive_all();
+        let sack = peer.sack(0).gap(2, n);
+        peer.send(sack);
+        assert_eq!(retransmitted(&mut peer), []);
+    }
+    peer.advance(Duration::from_secs(2));
+    assert_eq!(retransmitted(&mut peer)[0], 0);
+}
+
+#[test]
+fn repeated_reports_of_the_same_are_no_new_reports() {
+    // §7.2.4: only TSNs newly acknowledged count (highest TSN newly acknowledged).
+    let mut peer = Peer::connected();
+    four_outstanding(&mut peer);
+    for _ in 0..10 {
+        let sack = peer.sack(0).gap(3, 3);
+        peer.send(sack);
+    }
+    assert_eq!(retransmitted(&mut peer), []);
+    // TSN 1 (offset 1) acknowledged now: the highest newly acknowledged is below offset 2.
+    let sack = peer.sack(0).gap(2, 3);
+    peer.send(sack);
+    assert_eq!(retransmitted(&mut peer), []);
+}
+
+#[test]
+fn a_lost_last_packet_waits_for_t3_which_doubles() {
+    let mut peer = Peer::connected_with(|c| {
+        c.association_max_retrans(5).path_max_retrans(5);
+    });
+    peer.host_send(1, "lonely");
+    peer.receive_all();
+    let mut waits = Vec::new();
+    loop {
+        peer.advance(MS);
+        if peer.closed().is_some() {
+            break;
+        }
+        let begin = peer.now;
+        while peer.find(kind::DATA).is_none() && peer.closed().is_none() {
+            peer.advance(MS * 10);
+        }
+        if peer.closed().is_some() {
+            break;
+        }
+        waits.push((peer.now - begin).as_millis());
+    }
+    assert_eq!(waits.len(), 5, "{waits:?}");
+    for pair in waits.windows(2) {
+        let ratio = pair[1] as f64 / pair[0] as f64;
+        assert!((1.9..2.1).contains(&ratio), "{waits:?}");
+    }
+    assert_eq!(peer.closed(), Some(CloseReason::TimedOut));
+}
+
+#[test]
+fn t3_sends_one_packet_and_the_rest_as_acknowledgements_come() {
+    let mut peer = Peer::connected();
+    four_outstanding(&mut peer);
+    peer.advance_to_packet();
+    assert_eq!(retransmitted(&mut peer), [0], "one packet (§6.3.3 E3)");
+    let sack = peer.sack(1);
+    peer.send(sack);
+    let next = retransmitted(&mut peer);
+    assert_eq!(next.first(), Some(&1));
+    // A SACK for the rest ends it.
+    let sack = peer.sack(4);
+    peer.send(sack);
+    peer.advance(Duration::from_secs(60));
+    peer.expect_nothing();
+}
+
+#[test]
+fn a_shrunk_round_trip_time_shrinks_the_time_out() {
+    let mut peer = Peer::connected();
+    // §6.3.1: RTO.Min is 400 ms here, the round trip nothing.
+    for i in 0..20 {
+        peer.host_send(1, "ping");
+        peer.advance(MS);
+        let sack = peer.sack(i + 1);
+        peer.send(sack);
+    }
+    peer.receive_all();
+    peer.host_send(1, "lost");
+    peer.receive_all();
+    let wait = peer.advance_to_packet();
+    assert!((400 * MS..450 * MS).contains(&wait), "{wait:?}");
+}
+
+#[test]
+fn a_retransmitted_chunk_does_not_measure_the_round_trip() {
+    // Karn's rule (§6.3.1 C5): 900 ms after the first transmission, just after the second.
+    let mut peer = Peer::connected();
+    peer.host_send(1, "twice");
+    peer.receive_all();
+    peer.advance_to_packet();
+    peer.receive_all();
+    let sack = peer.sack(1);
+    peer.send(sack);
+    let path = peer.association().paths().next().unwrap();
+    assert!(path.stats.srtt < 10 * MS, "{:?}", path.stats);
+}
+
+#[test]
+fn a_closed_window_is_probed_with_one_chunk_for_ever() {
+    let mut peer = Peer::connected_with(|c| {
+        c.association_max_retrans(4)
+            .path_max_retrans(4)
+            .rto_max(Duration::from_secs(2));
+    });
+    peer.host_send(1, "fills the window");
+    peer.receive_all();
+    let closed = peer.sack(1).a_rwnd(0);
+    peer.send(closed.clone());
+    for _ in 0..5 {
+        peer.host_send(1, vec![0; 500]);
+    }
+    assert_eq!(retransmitted(&mut peer), [1], "one chunk (§6.1 A)");
+    for _ in 0..30 {
+        peer.advance_to_packet();
+        assert_eq!(retransmitted(&mut peer), [1]);
+        // The peer lives, and its window is closed: this is no failure of it.
+        peer.send(closed.clone());
+        assert_eq!(peer.state(), AssociationState::Established);
+    }
+    let open = peer.sack(2);
+    peer.send(open);
+    assert_eq!(retransmitted(&mut peer), [2, 3, 4, 5]);
+}
+
+#[test]
+fn no_more_is_sent_than_the_peers_window_takes() {
+    let mut peer = Peer::client();
+    let small = sctp_tests::build::init(sctp_tests::peer::TAG).a_rwnd(3000);
+    peer.connect(small);
+    let now = peer.now;
+    for _ in 0..10 {
+        let message = Bytes::from(vec![0; 1000]);
+        let association = peer.association();
+        association
+            .send(now, StreamId(1), message, SendInfo::default())
+            .unwrap();
+    }
+    peer.collect();
+    let sent = retransmitted(&mut peer).len();
+    assert!(
+        (2..=3).contains(&sent),
+        "{sent} chunks of 1000 bytes into 3000"
+    );
+}
+
+#[test]
+fn reneged_chunks_are_sent_again() {
+    let mut peer = Peer::connected();
+    four_outstanding(&mut peer);
+    let sack = peer.sack(1).gap(2, 3);
+    peer.send(sack);
+    // The receiver dropped what it had acknowledged by the gap block (§6.2.1 iv).
+    let sack = peer.sack(1);
+    peer.send(sack);
+    let mut again = retransmitted(&mut peer);
+    peer.advance(Duration::from_secs(5));
+    again.extend(retransmitted(&mut peer));
+    assert!(again.contains(&1));
+    let sack = peer.sack(2);
+    peer.send(sack);
+    again.extend(retransmitted(&mut peer));
+    assert!(again.contains(&2) || again.contains(&3), "{again:?}");
+}
+
+#[test]
+fn an_older_sack_takes_nothing_back() {
+    let mut peer = Peer::connected();
+    four_outstanding(&mut peer);
+    let newer = peer.sack(4);
+    peer.send(newer);
+    let older = peer.sack(2).a_rwnd(0);
+    peer.send(older);
+    peer.host_send(1, "goes on");
+    assert_eq!(retransmitted(&mut peer), [4]);
+    assert_eq!(peer.state(), AssociationState::Established);
+}
+
+#[test]
+fn a_sack_for_what_was_never_sent_is_a_violation() {
+    let mut peer = Peer::connected();
+    peer.host_send(1, "one");
+    peer.receive_all();
+    let sack = peer.sack(2);
+    peer.send(sack);
+    peer.expect_abort(cause::PROTOCOL_VIOLATION);
+    assert!(matches!(
+        peer.closed(),
+        Some(CloseReason::PeerMisbehaved(_))
+    ));
+}
+
+#[test]
+fn one_lost_packet_among_many_costs_one_round_trip() {
+    let mut pair = Pair::connected();
+    // The window is open.
+    pair.send(Client, 1, vec![0; 200_000]);
+    pair.drive();
+    pair.recv(Server, 1).unwrap();
+    let before = pair.stats(Client);
+    let begin = pair.now;
+    let mut count = 0;
+    pair.script_from(Client, move |_, _| {
+        count += 1;
+        if count == 10 {
+            Verdict::Drop
+        } else {
+            Verdict::Pass
+        }
+    });
+    pair.send(Client, 1, vec![1; 60_000]);
+    pair.drive_until(|pair| pair.recv(Server, 1).is_some());
+    assert!(pair.now - begin < 150 * MS, "{:?}", pair.now - begin);
+    let after = pair.stats(Client);
+    assert_eq!(
+        after.data_chunks_retransmitted - before.data_chunks_retransmitted,
+        1
+    );
+    assert_eq!(after.t3_expiries, before.t3_expiries);
+}
+
+#[test]
+fn bad_networks_only_make_it_slower() {
+    let ms = Duration::from_millis;
+    let bad = |change: fn(&mut Link)| {
+        let mut link = Link::default();
+        change(&mut link);
+        link
+    };
+    let networks = [
+        bad(|link| link.loss = 0.2),
+        bad(|link| {
+            link.burst = Some(Gilbert {
+                enter: 0.02,
+                leave: 0.3,
+            })
+        }),
+        bad(|link| link.reorder = 0.5),
+        bad(|link| link.duplicate = 0.5),
+        bad(|link| link.corrupt = 0.2),
+        bad(|link| link.jitter = Duration::from_millis(200)),
+        bad(|link| {
+            link.rate = Some(100_000);
+            link.queue = 10_000;
+        }),
+        bad(|link| link.delay = Duration::from_millis(800)),
+    ];
+    for (index, link) in networks.into_iter().enumerate() {
+        for interleaving in [false, true] {
+            let mut pair = Pair::builder()
+                .seed(index as u64)
+                .link(link.clone())
+                .both(|c| {
+                    c.interleaving(interleaving)
+                        .rto_max(ms(5000))
+                        .max_init_retransmits(30);
+                })
+                .build();
+            pair.connect();
+            let message: Bytes = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
+            pair.send(Client, 1, message.clone());
+            pair.send(Server, 1, message.clone());
+            pair.drive();
+            assert_eq!(
+                pair.recv(Server, 1),
+                Some(message.clone()),
+                "network {index}"
+            );
+            assert_eq!(pair.recv(Client, 1), Some(message), "network {index}");
+        }
+    }
+}
+
+#[test]
+fn an_outage_shorter_than_the_association_lives_is_survived() {
+    let mut pair = Pair::connected();
+    pair.net.links(|link| link.down = true);
+    pair.send(Client, 1, "through the dark");
+    pair.drive_for(Duration::from_secs(20));
+    assert!(pair.established());
+    pair.net.links(|link| link.down = false);
+    pair.drive();
+    assert_eq!(pair.recv(Server, 1).unwrap(), "through the dark");
+}
+
+#[test]
+fn an_endless_outage_ends_the_association_and_gives_the_messages_back() {
+    let mut pair = Pair::connected();
+    pair.net.links(|link| link.down = true);
+    pair.send_with(Client, 1, "into the dark", SendInfo::default().context(4));
+    pair.drive();
+    assert_eq!(pair.closed(Client), Some(CloseReason::TimedOut));
+    let events = pair.events(Client);
+    let failed = events.iter().any(|event| {
+        matches!(event, sctp_proto::Event::SendFailed { context: 4, sent: true, data, .. }
+            if data == "into the dark")
+    });
+    assert!(failed, "{events:?}");
+    assert_eq!(pair.client.endpoint.associations(), 0);
+}
