@@ -9,6 +9,7 @@
 pub mod build;
 pub mod codec;
 pub mod host;
+pub mod load;
 pub mod net;
 pub mod pair;
 pub mod peer;

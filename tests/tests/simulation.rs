@@ -1,0 +1,283 @@
+//! Many short runs, each a function of its seed: random networks, random messages, random ends,
+//! and every byte compared.
+//!
+//! `SCTP_SIM_SEEDS` sets how many runs there are, `SCTP_SIM_FIRST` the seed of the first, so that
+//! a failing one can be had alone: `SCTP_SIM_FIRST=17 SCTP_SIM_SEEDS=1 cargo test ...`.
+
+use std::{
+    env,
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Duration,
+};
+
+use sctp_proto::{CloseReason, SchedulerKind};
+use sctp_tests::{
+    load::{Flow, Item},
+    net::{Gilbert, Link},
+    pair::{
+        Pair,
+        Side::{self, Client, Server},
+    },
+    rng::Rng,
+};
+
+fn setting(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+fn every_seed(run: impl Fn(u64)) {
+    let first = setting("SCTP_SIM_FIRST", 0);
+    for seed in first..first + setting("SCTP_SIM_SEEDS", 150) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
+            eprintln!("seed {seed} failed");
+            resume_unwind(panic);
+        }
+    }
+}
+
+fn random_link(rng: &mut Rng) -> Link {
+    let share = |rng: &mut Rng, odds, most: usize| {
+        if rng.chance(odds) {
+            rng.below(most + 1) as f64 / 100.0
+        } else {
+            0.0
+        }
+    };
+    let ms = |rng: &mut Rng, most: usize| Duration::from_millis(rng.below(most + 1) as u64);
+    Link {
+        delay: ms(rng, 100),
+        jitter: ms(rng, 30),
+        rate: rng
+            .chance(0.3)
+            .then(|| rng.between(30_000, 3_000_000) as u64),
+        queue: rng.between(10_000, 100_000),
+        loss: share(rng, 0.7, 10),
+        burst: rng.chance(0.2).then_some(Gilbert {
+            enter: 0.01,
+            leave: 0.4,
+        }),
+        reorder: share(rng, 0.6, 30),
+        hold: ms(rng, 50),
+        duplicate: share(rng, 0.5, 10),
+        corrupt: share(rng, 0.3, 5),
+        ..Link::default()
+    }
+}
+
+fn random_items(rng: &mut Rng, streams: u16) -> Vec<Item> {
+    let count = rng.between(0, 60);
+    let item = |_| Item {
+        stream: rng.below(usize::from(streams)) as u16,
+        size: match rng.below(10) {
+            0 => rng.between(10_000, 150_000),
+            1..4 => rng.between(1000, 4000),
+            _ => rng.between(8, 300),
+        },
+        unordered: rng.chance(0.2),
+    };
+    (0..count).map(item).collect()
+}
+
+fn random_pair(rng: &mut Rng, seed: u64) -> (Pair, u16) {
+    let streams = rng.between(1, 20) as u16;
+    let interleaving = rng.chance(0.5);
+    let schedulers = [
+        SchedulerKind::FirstComeFirstServed,
+        SchedulerKind::RoundRobin,
+        SchedulerKind::RoundRobinPerPacket,
+        SchedulerKind::Priority,
+        SchedulerKind::FairBandwidth,
+        SchedulerKind::WeightedFairQueueing,
+    ];
+    let scheduler = schedulers[rng.below(schedulers.len())];
+    let window = rng.between(16 * 1024, 512 * 1024) as u32;
+    let mtu = [576, 1280, 1500][rng.below(3)];
+    let nodelay = rng.chance(0.7);
+    let sack_delay = Duration::from_millis(rng.below(200) as u64);
+    let mut pair = Pair::builder()
+        .seed(seed)
+        .link(random_link(rng))
+        .both(|c| {
+            c.outbound_streams(streams)
+                .interleaving(interleaving)
+                .scheduler(scheduler)
+                .receive_window(window)
+                .path_mtu(mtu)
+                .nodelay(nodelay)
+                .sack_delay(sack_delay)
+                .rto_max(Duration::from_secs(3))
+                .association_max_retrans(40)
+                .path_max_retrans(40)
+                .max_init_retransmits(40);
+        })
+        .build();
+    let batch = rng.between(1, 20);
+    pair.client.max_segments = NonZeroUsize::new(batch).expect("at least one");
+    pair.server.max_segments = NonZeroUsize::new(rng.between(1, 20)).expect("at least one");
+    (pair, streams)
+}
+
+/// Steps until `done`, moving the load.
+fn work(pair: &mut Pair, flows: &mut [Flow], mut done: impl FnMut(&mut Pair, &[Flow]) -> bool) {
+    loop {
+        for flow in flows.iter_mut() {
+            flow.drain(pair);
+        }
+        for flow in flows.iter_mut() {
+            flow.pump(pair);
+        }
+        if done(pair, flows) {
+            return;
+        }
+        assert!(pair.step(), "all is quiet, and it is not done: {flows:?}");
+    }
+}
+
+fn assert_over(pair: &mut Pair, side: Side) {
+    assert!(pair.conn(side).association.is_drained(), "{side:?}");
+    assert_eq!(pair.host(side).endpoint.associations(), 0, "{side:?}");
+}
+
+#[test]
+fn every_message_arrives_once_in_order_and_whole() {
+    every_seed(|seed| {
+        let mut rng = Rng::new(seed ^ 0x5eed);
+        let (mut pair, streams) = random_pair(&mut rng, seed);
+        let mut flows = [
+            Flow::new(Client, random_items(&mut rng, streams)),
+            Flow::new(Server, random_items(&mut rng, streams)),
+        ];
+        pair.start();
+        // What the client sends first may leave with the COOKIE ECHO.
+        if rng.chance(0.5) {
+            flows[0].pump(&mut pair);
+        }
+        pair.drive_until(Pair::established);
+        work(&mut pair, &mut flows, |_, flows| {
+            flows.iter().all(|flow| flow.left() == 0)
+        });
+        // The end, by either side or by both, at once or after a while.
+        let first = if rng.chance(0.5) { Client } else { Server };
+        pair.drive_for(Duration::from_millis(rng.below(100) as u64));
+        pair.shutdown(first);
+        if rng.chance(0.3) {
+            pair.shutdown(first.peer());
+        }
+        pair.drive();
+        assert_over(&mut pair, Client);
+        assert_over(&mut pair, Server);
+        // The last packet of a shutdown may be lost, and the answer out of the blue with it.
+        let reason = pair.closed(first).expect("it is over");
+        assert!(
+            matches!(reason, CloseReason::Shutdown | CloseReason::TimedOut),
+            "{reason:?}"
+        );
+        // Nothing came on top.
+        for flow in &mut flows {
+            flow.drain(&mut pair);
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_at_any_moment_delivers_what_was_queued() {
+    every_seed(|seed| {
+        let mut rng = Rng::new(seed ^ 0xc105e);
+        let (mut pair, streams) = random_pair(&mut rng, seed);
+        let mut flow = Flow::new(Client, random_items(&mut rng, streams));
+        pair.start();
+        pair.drive_until(Pair::established);
+        let mut flows = [flow];
+        work(&mut pair, &mut flows, |_, flows| flows[0].all_queued());
+        [flow] = flows;
+        let side = if rng.chance(0.5) { Client } else { Server };
+        pair.shutdown(side);
+        while pair.step() {
+            flow.drain(&mut pair);
+        }
+        flow.drain(&mut pair);
+        assert_eq!(flow.left(), 0);
+        assert_over(&mut pair, Client);
+        assert_over(&mut pair, Server);
+    });
+}
+
+#[test]
+fn an_abort_at_any_moment_leaves_nothing() {
+    every_seed(|seed| {
+        let mut rng = Rng::new(seed ^ 0xab047);
+        let (mut pair, streams) = random_pair(&mut rng, seed);
+        pair.start();
+        let mut flows = [
+            Flow::new(Client, random_items(&mut rng, streams)),
+            Flow::new(Server, random_items(&mut rng, streams)),
+        ];
+        for _ in 0..rng.below(300) {
+            flows[0].pump(&mut pair);
+            if !pair.server.conns.is_empty() {
+                flows[1].pump(&mut pair);
+            }
+            if !pair.step() {
+                break;
+            }
+            flows[0].drain(&mut pair);
+            flows[1].drain(&mut pair);
+        }
+        let side = match pair.server.conns.is_empty() {
+            false if rng.chance(0.5) => Server,
+            _ => Client,
+        };
+        pair.abort(side, "enough");
+        // A lost ABORT leaves the other side to find out by itself: it has to say something.
+        pair.flush();
+        let other = side.peer();
+        if !pair.host(other).conns.is_empty() && pair.closed(other).is_none() {
+            let now = pair.now;
+            let association = &mut pair.conn(other).association;
+            association.shutdown(now);
+        }
+        pair.drive();
+        for side in [Client, Server] {
+            assert_eq!(pair.host(side).endpoint.associations(), 0, "{side:?}");
+        }
+    });
+}
+
+#[test]
+fn a_large_file_and_many_small_ones_over_one_association() {
+    // The soak binary does the same with a gigabyte.
+    let mut pair = Pair::builder()
+        .link(Link {
+            loss: 0.01,
+            reorder: 0.01,
+            duplicate: 0.01,
+            ..Link::default()
+        })
+        .untraced()
+        .steps(10_000_000)
+        .build();
+    pair.connect();
+    let megabytes = setting("SCTP_SIM_MEGABYTES", 4) as usize;
+    let piece = 64 * 1024;
+    let mut items = vec![
+        Item {
+            stream: 0,
+            size: piece,
+            unordered: false,
+        };
+        megabytes * 1024 * 1024 / piece
+    ];
+    for number in 0..1000 {
+        items.push(Item {
+            stream: 1 + number % 1000,
+            size: 100 + usize::from(number % 1900),
+            unordered: false,
+        });
+    }
+    let mut flows = [Flow::new(Client, items)];
+    work(&mut pair, &mut flows, |_, flows| flows[0].left() == 0);
+    pair.shutdown(Client);
+    pair.drive();
+    assert_eq!(pair.closed(Client), Some(CloseReason::Shutdown));
+}
