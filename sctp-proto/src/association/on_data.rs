@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::{
     cx::{Cx, Fatal, Handled},
     inbound::DataSeen,
+    outbound::MAX_GAP_BLOCKS,
     state::State,
-    tcb::Tcb,
+    tcb::{MAX_OWED_SACKS, Tcb},
 };
 use crate::{
     error::CloseReason,
-    rx::{RxChunk, RxError, TsnCheck},
+    rx::{GapBlocks, RxChunk, RxError, TsnCheck},
     time::Instant,
     wire::{CauseWriter, Data},
 };
@@ -134,7 +135,21 @@ impl Tcb {
             self.due.shutdown = true;
             self.restart_t2(cx, now);
         }
-        self.sack.on_data_packet(now, immediately);
+        if self.sack.on_data_packet(now, immediately) && self.owed_sacks.len() < MAX_OWED_SACKS {
+            self.owed_sacks
+                .push((self.tsn_map.cumulative(), self.gap_blocks(MAX_GAP_BLOCKS)));
+        }
+    }
+}
+
+impl Tcb {
+    /// The first `max` gap ack blocks.
+    pub(super) fn gap_blocks(&self, max: usize) -> GapBlocks {
+        let mut gaps = GapBlocks::new();
+        if self.tsn_map.has_gaps() {
+            self.tsn_map.gap_blocks(max, &mut gaps);
+        }
+        gaps
     }
 }
 

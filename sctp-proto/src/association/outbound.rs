@@ -19,11 +19,11 @@ use crate::{
     time::Instant,
     transmit::{DatagramMeta, Transmit},
     tx::MessageKey,
-    wire::{CauseWriter, DataFields, PacketWriter, ReConfigWriter, kind},
+    wire::{COMMON_HEADER, CauseWriter, DataFields, PacketWriter, ReConfigWriter, kind},
 };
 
 /// Gap ack blocks in one SACK at most. More cost the peer time and help no further.
-const MAX_GAP_BLOCKS: usize = 256;
+pub(super) const MAX_GAP_BLOCKS: usize = 256;
 
 /// A packet that leaves as it is, to wherever the one came from that it answers.
 #[derive(Debug)]
@@ -127,6 +127,11 @@ impl Tcb {
         let max_segments = if echoing { 1 } else { max_segments };
         // Whoever asks for packets has handed in all that it has received.
         self.rx.compact();
+        if !self.due.cookie_ack
+            && let Some(transmit) = self.poll_owed_sacks(cx, max_segments, buf)
+        {
+            return Some(transmit);
+        }
         let id = self.next_path();
         let header = cx.ports.header(self.agreed.peer_tag);
         let mut segment_size = 0;
@@ -299,11 +304,7 @@ impl Tcb {
         let Some(room) = packet.remaining().checked_sub(empty) else {
             return;
         };
-        let mut gaps = smallvec::SmallVec::new();
-        if self.tsn_map.has_gaps() {
-            self.tsn_map
-                .gap_blocks((room / 4).min(MAX_GAP_BLOCKS), &mut gaps);
-        }
+        let gaps = self.gap_blocks((room / 4).min(MAX_GAP_BLOCKS));
         let mut duplicates = self.tsn_map.take_duplicates();
         duplicates.truncate(room / 4 - gaps.len());
         self.advertised = self.rx.a_rwnd();
@@ -314,7 +315,42 @@ impl Tcb {
             &duplicates,
         );
         self.sack.sent();
+        self.owed_sacks.clear();
         cx.stats.sacks_sent += 1;
+    }
+
+    /// The SACKs owed besides the last, which is written with the newest state: a batch of bare
+    /// SACK packets.
+    fn poll_owed_sacks(
+        &mut self,
+        cx: &mut Cx,
+        max_segments: usize,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let owed = self.owed_sacks.len().checked_sub(1)?;
+        let header = cx.ports.header(self.agreed.peer_tag);
+        let path = self.paths.get(self.sack_path);
+        let a_rwnd = self.rx.a_rwnd();
+        let mut segment_size = 0;
+        let mut written = 0;
+        for (cumulative, gaps) in self.owed_sacks[..owed].iter().take(max_segments) {
+            let room = path.max_packet - COMMON_HEADER - PacketWriter::sack_size(0, 0);
+            let gaps = &gaps[..gaps.len().min(room / 4)];
+            let size = COMMON_HEADER + PacketWriter::sack_size(gaps.len(), 0);
+            if written > 0 && size != segment_size {
+                break;
+            }
+            let mut packet = PacketWriter::new(buf, path.max_packet, &header);
+            packet.sack(*cumulative, a_rwnd, gaps, &[]);
+            segment_size = packet.finish();
+            written += 1;
+        }
+        if written == 0 {
+            return None;
+        }
+        self.owed_sacks.drain(..written);
+        cx.stats.sacks_sent += written as u64;
+        Some(transmit(path, buf.len(), segment_size))
     }
 
     /// Whether `write_data` would write anything.
@@ -431,7 +467,9 @@ impl Tcb {
         let mut sent = 0;
         if self.outstanding.flight(id) == 0 {
             let path = self.paths.get_mut(id);
-            self.burst = cx.config.max_burst as usize * path.max_packet;
+            self.burst = self
+                .burst
+                .max(cx.config.max_burst as usize * path.max_packet);
             if let Some(last) = path.last_sent {
                 path.congestion.on_idle(now, now - last, path.rto.rto());
             }

@@ -11,13 +11,15 @@ use crate::{
     config::AssociationConfig,
     ids::{PathId, Tsn},
     path::Paths,
-    rx::{Reassembly, SackPolicy, TsnMap},
+    rx::{GapBlocks, Reassembly, SackPolicy, TsnMap},
     tx::{AckOutcome, Outstanding},
     wire::CauseWriter,
 };
 
 /// HEARTBEATs of the peer waiting to be answered; it decides how many it sends.
 const MAX_HEARTBEAT_ACKS: usize = 8;
+/// SACKs owed for one batch of packets; a larger one is acknowledged more thinly.
+pub(super) const MAX_OWED_SACKS: usize = 32;
 /// Bytes of error causes waiting to be sent, likewise.
 const MAX_ERROR_BYTES: usize = 512;
 
@@ -64,6 +66,10 @@ pub(crate) struct Tcb {
     pub(crate) tsn_map: TsnMap,
     pub(crate) rx: Box<Reassembly>,
     pub(crate) sack: SackPolicy,
+    /// What the SACKs that became due since the last one left have to say: (cumulative TSN, gaps).
+    /// A batch of packets owes the peer as many SACKs as if they had come one by one: its window
+    /// grows by one PMTU per SACK (§7.2.1), and it counts missing reports (§7.2.4).
+    pub(crate) owed_sacks: Vec<(Tsn, GapBlocks)>,
     /// The a_rwnd the peer was last told.
     pub(crate) advertised: u32,
     /// Where DATA last came from: SACKs go there (§6.4).
@@ -133,6 +139,7 @@ impl Tcb {
             tsn_map: TsnMap::new(agreed.peer_initial_tsn),
             rx: new_reassembly(&config, &agreed),
             sack: SackPolicy::new(&config),
+            owed_sacks: Vec::new(),
             advertised: config.receive_window,
             sack_path: paths.primary(),
             retry_with: None,

@@ -9,7 +9,7 @@ use crate::{config::AssociationConfig, time::Instant};
 pub(crate) struct SackPolicy {
     frequency: u32,
     delay: Duration,
-    /// Packets with DATA since the last SACK.
+    /// Packets with DATA since a SACK was sent or became due.
     packets: u32,
     /// When the delayed SACK is due; none if nothing waits, or if it is due anyway.
     deadline: Option<Instant>,
@@ -31,19 +31,23 @@ impl SackPolicy {
     }
 
     /// To be called once per packet that had DATA. `immediately`: it left or filled a gap, had
-    /// only duplicates, had the I bit, or was dropped for lack of room.
+    /// only duplicates, had the I bit, or was dropped for lack of room. True if this packet makes a
+    /// SACK due, even if one is due already: packets come in batches, and the peer counts SACKs.
     //= RFC 9260 §6.2
     //# Specifically, an acknowledgement
     //# SHOULD be generated for at least every second packet (not every
     //# second DATA chunk) received and SHOULD be generated within 200 ms of
     //# the arrival of any unacknowledged DATA chunk.
-    pub(crate) fn on_data_packet(&mut self, now: Instant, immediately: bool) {
+    pub(crate) fn on_data_packet(&mut self, now: Instant, immediately: bool) -> bool {
         self.packets = self.packets.saturating_add(1);
-        if immediately || self.packets >= self.frequency {
+        let due = immediately || self.packets >= self.frequency;
+        if due {
+            self.packets = 0;
             self.request();
         } else if !self.due && self.deadline.is_none() {
             self.deadline = Some(now + self.delay);
         }
+        due
     }
 
     /// A SACK is due at once for another reason, such as a window update.
@@ -100,8 +104,13 @@ mod tests {
         assert!(!policy.pending());
         policy.on_data_packet(Instant::EPOCH, false);
         assert!(policy.pending() && !policy.due());
-        policy.on_data_packet(Instant::EPOCH, false);
+        assert!(policy.on_data_packet(Instant::EPOCH, false));
         assert!(policy.due());
+        assert!(!policy.on_data_packet(Instant::EPOCH, false));
+        assert!(
+            policy.on_data_packet(Instant::EPOCH, false),
+            "a second one in the same batch"
+        );
         assert_eq!(policy.deadline(), None);
         policy.sent();
         assert!(!policy.pending());
