@@ -86,8 +86,7 @@ pub(super) struct MessageSlab(Slab<Message>);
 
 impl MessageSlab {
     pub(super) fn insert(&mut self, message: Message) -> MessageKey {
-        // Every message holds a byte of the send buffer and some hundred of memory: 2^32 of them
-        // are out of reach.
+        // Every message holds a byte of the send buffer, which has less than 2^31.
         MessageKey(self.0.insert(message) as u32)
     }
 

@@ -66,8 +66,11 @@ impl SendQueue {
             interleaving: false,
             buffered: 0,
             unsent: 0,
-            // Offsets within a message have 32 bits.
-            buffer_limit: config.send_buffer.min(u32::MAX as usize),
+            //= RFC 9260 §6.1
+            //# The data sender MUST NOT use a TSN that is more than 2^31 - 1 above the beginning TSN
+            //# of the current send window.
+            // Every TSN in the window carries at least one byte of the buffer.
+            buffer_limit: config.send_buffer.min(i32::MAX as usize),
             stream_limit: config.stream_send_buffer,
             full_until: None,
             ready: VecDeque::new(),
