@@ -4,8 +4,6 @@
 //! chunks as they lie in a packet, header and padding included (§7.2), as
 //! [`Outstanding::flight`](crate::tx::Outstanding::flight) has them.
 
-#![allow(dead_code)] // until the association uses it
-
 mod rfc9260;
 
 use std::{fmt::Debug, time::Duration};
@@ -13,6 +11,7 @@ use std::{fmt::Debug, time::Duration};
 use crate::{config::CongestionControl, time::Instant};
 
 /// What one SACK says about one path.
+#[allow(dead_code)] // rate-based controllers read what RFC 9260's does not
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AckSample {
     pub(crate) now: Instant,
@@ -36,6 +35,7 @@ pub(crate) struct AckSample {
 ///
 /// Order of calls for one SACK: `on_ack`, then `on_recovery_exit` if it ends fast recovery, then
 /// `on_loss` if it begins it (§7.2.4: growth is applied before reduction).
+#[allow(dead_code)] // pacing is for rate-based controllers
 pub(crate) trait Controller: Send + Debug {
     /// A packet with `bytes` of DATA chunks left; `flight` counts them already. `app_limited` if
     /// the sender had no more to send although the window had room.

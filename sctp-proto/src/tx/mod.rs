@@ -10,9 +10,12 @@
 //! key. Neither knows packets, timers or events. A message is let go when its last TSN is
 //! acknowledged cumulatively: gap blocks are advisory (§7.1), the peer may renege on them.
 
-#![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
+// The whole surface is there for tests and fuzz targets, whether or not the association uses it.
+#![cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 #![cfg_attr(feature = "internals", allow(missing_docs))]
-#![allow(dead_code, unused_imports)] // until the association uses it
 
 mod message;
 mod outstanding;
