@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use smallvec::SmallVec;
+
 use super::{
     reassembly::RxChunk,
     store::{Chunk, Id, List, Store},
@@ -243,6 +245,14 @@ impl Runs {
         chunk
     }
 
+    /// The unordered messages of a stream that are here as a whole.
+    pub(super) fn complete_unordered(&self, stream: StreamId) -> SmallVec<[Key; 4]> {
+        let runs = self.map.range(Key::whole_stream(stream));
+        runs.filter(|(_, run)| run.unordered && run.is_complete())
+            .map(|(&key, _)| key)
+            .collect()
+    }
+
     /// Drops all that a stream has here; returns the cost that it had.
     pub(super) fn drop_stream(&mut self, stream: StreamId, store: &mut Store) -> usize {
         let mut freed = 0;
@@ -272,5 +282,12 @@ impl Runs {
             .and_then(|next| self.map.range(next..=key.at(u32::MAX)).next())
             .or_else(|| self.map.range(key.at(0)..=key).next())?;
         before32(key.number, first.number).then_some((first, run))
+    }
+}
+
+#[cfg(test)]
+impl Runs {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Run)> {
+        self.map.iter()
     }
 }

@@ -13,8 +13,8 @@
 //! 1. Beyond the cumulative TSN, and not deliverable. It is given up for any chunk with a lower
 //!    TSN ([`Reassembly::renege`]), so it never keeps out the chunk that the cumulative TSN waits
 //!    for.
-//! 2. Of a complete message whose turn it is: the user can read it, at once, or once the message
-//!    before it that is being delivered in parts has ended.
+//! 2. Of a message that the user can read, at once. Nothing is made readable behind a message of
+//!    its stream that is being delivered in parts: it stays with the chunks of case 1 or 3.
 //! 3. At or below the cumulative TSN, of an incomplete message, or of one that waits for an earlier
 //!    one of its stream. A sender works on one message per stream at a time, in the order of the
 //!    stream (with DATA, on one message in all: §6.9; with I-DATA: RFC 8260 §2.2.2). So at most one
@@ -23,8 +23,7 @@
 //!    therefore offered for partial delivery, on as many streams as there are such messages:
 //!    this is case 2 again.
 //! 4. Anything else: fragments of a peer that does not keep these rules, or that has stopped
-//!    sending in the middle of a message, and what the user does not read. Case 2 ends here as
-//!    well if the user reads nothing.
+//!    sending in the middle of a message; and case 2, if the user does not read.
 //!
 //! For case 4 there are two clocks (`stall`). A stream that holds more than its share, while half
 //! of the window is in use, is discarded when it was not read for the stall time-out. And when

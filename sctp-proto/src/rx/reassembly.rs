@@ -1,17 +1,16 @@
 //! DATA and I-DATA chunks to messages, within one receive window.
 
-use std::{
-    collections::{BTreeMap, hash_map::Entry},
-    mem::take,
-};
+mod window;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::{
-    fragments::{Key, Runs},
-    stall::{Expired, Stalls, Usage},
-    store::{CHUNK_OVERHEAD, List, Store, cost},
+    fragments::{Key, Run, Runs},
+    stall::Stalls,
+    store::{Id, List, Store, cost},
     stream::{Partial, Readiness, Stream},
 };
 use crate::{
@@ -19,7 +18,6 @@ use crate::{
     ids::{Ppid, StreamId, Tsn},
     message::{Message, MessageData},
     serial::before32,
-    time::Instant,
 };
 
 /// One chunk with user data, its TSN known to be new.
@@ -55,6 +53,9 @@ pub(crate) enum RxError {
     Violation(&'static str),
 }
 
+/// Parts of a byte: fine enough that rounding does not show in the average of tiny payloads.
+const UNIT: u64 = 1024;
+
 /// Holds what cannot be delivered yet, or was not read yet.
 ///
 /// Every method is O(log chunks) for each chunk that it takes or gives, and a message in order that
@@ -62,7 +63,7 @@ pub(crate) enum RxError {
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     window: usize,
-    /// Room that a full packet needs; the window is closed rather than opened by less.
+    /// Room that a full packet needs, or an eighth of a window of only a few.
     packet: usize,
     inbound_streams: u16,
     interleaving: bool,
@@ -73,8 +74,8 @@ pub(crate) struct Reassembly {
     /// SSN or MID.
     waiting: BTreeMap<(StreamId, u32), Key>,
     readiness: Readiness,
-    /// Sixteen times the usual payload of a chunk: a moving average.
-    payload_x16: usize,
+    /// Usual payload of a chunk, in [`UNIT`]s: a moving average over some sixteen chunks.
+    usual_payload: u64,
     /// The window is short: incomplete messages are delivered in parts.
     pressure: bool,
     /// A chunk was refused, and nothing was freed since.
@@ -92,7 +93,7 @@ impl Reassembly {
         let window = config.receive_window as usize;
         Self {
             window,
-            packet: usize::from(config.path_mtu).min(window / 2),
+            packet: usize::from(config.path_mtu).min(window / 8),
             inbound_streams,
             interleaving,
             streams: FxHashMap::default(),
@@ -100,7 +101,7 @@ impl Reassembly {
             runs: Runs::new(interleaving),
             waiting: BTreeMap::new(),
             readiness: Readiness::default(),
-            payload_x16: 16 * usize::from(config.path_mtu),
+            usual_payload: UNIT * u64::from(config.path_mtu),
             pressure: false,
             refused: false,
             stalls: Stalls::new(config.stall_timeout, window),
@@ -113,14 +114,19 @@ impl Reassembly {
         stream.0 < self.inbound_streams
     }
 
-    /// Whether a chunk with this much user data fits. If not, what is incomplete is offered for
-    /// partial delivery from now on; the caller may `renege` and ask again.
+    /// Whether a chunk with this much user data is taken: it fits, and the window has not been
+    /// closed for more than a packet. If not,
+    /// what is incomplete is offered for partial delivery from now on; the caller may `renege` and
+    /// ask again.
     ///
-    /// Whatever its size, one chunk fits when nothing is held: the largest that an honest peer
+    /// Whatever its size, one chunk is taken when nothing is held: the largest that an honest peer
     /// sends may exceed a small window.
+    //= RFC 9260 §6.2
+    //# When the receiver's advertised window is 0, the receiver MUST drop any new incoming DATA
+    //# chunk with a TSN larger than the largest TSN received so far.
     pub(crate) fn has_room(&mut self, stream: StreamId, payload: usize) -> bool {
-        let held = self.store.held();
-        if held == 0 || held + cost(payload) <= self.window {
+        let free = self.free();
+        if (free >= self.packet && free >= cost(payload)) || self.held() == 0 {
             return true;
         }
         if !self.is_valid(stream) || self.is_discarding(stream) {
@@ -135,10 +141,6 @@ impl Reassembly {
     }
 
     /// Takes a chunk whose TSN is new. On an error nothing changes.
-    //= RFC 9260 §6.2
-    //# When the receiver's advertised window is 0, the receiver MUST drop
-    //# any new incoming DATA chunk with a TSN larger than the largest TSN
-    //# received so far.
     pub(crate) fn insert(&mut self, chunk: RxChunk) -> Result<(), RxError> {
         let id = chunk.stream;
         if !self.has_room(id, chunk.payload.len()) {
@@ -174,7 +176,7 @@ impl Reassembly {
             return Ok(());
         };
         let node = self.store.insert(chunk, key);
-        if begin && end && (unordered || seq == stream.next) {
+        if begin && end && !stream.is_locked() && (unordered || seq == stream.next) {
             stream.ready = self.store.join(stream.ready, List::one(node));
             self.readiness.announce(id, stream);
             if !unordered {
@@ -215,9 +217,8 @@ impl Reassembly {
     ///
     /// [`TsnMap`]: super::TsnMap
     //= RFC 9260 §6.2
-    //# Also, if the new incoming DATA chunk holds a TSN
-    //# value less than the largest TSN received so far, then the receiver
-    //# SHOULD drop the largest TSN held for reordering and accept the new
+    //# Also, if the new incoming DATA chunk holds a TSN value less than the largest TSN received so
+    //# far, then the receiver SHOULD drop the largest TSN held for reordering and accept the new
     //# incoming DATA chunk.
     pub(crate) fn renege(&mut self, cumulative: Tsn, than: Tsn) -> Option<Tsn> {
         let id = self.store.highest_above(cumulative)?;
@@ -266,8 +267,8 @@ impl Reassembly {
         let message = match stream.partial {
             Partial::Begun(key) => self.recv_part(id, key),
             _ if !stream.ready.is_empty() => self.recv_ready(id),
-            Partial::Offered(key) => self.recv_part(id, key),
-            Partial::None => None,
+            Partial::Offered(key) if self.pressure => self.recv_part(id, key),
+            Partial::Offered(_) | Partial::None => None,
         };
         if message.is_some() {
             self.stalls.read(id);
@@ -287,8 +288,12 @@ impl Reassembly {
             let Some(message) = self.recv(id) else {
                 continue;
             };
+            let more = self
+                .streams
+                .get(&id)
+                .is_some_and(|stream| self.is_readable(stream));
             if let Some(stream) = self.streams.get_mut(&id) {
-                if is_readable(stream, &self.runs, &self.store) {
+                if more {
                     self.readiness.announce(id, stream);
                 } else {
                     Readiness::exhausted(stream);
@@ -352,199 +357,6 @@ impl Reassembly {
     }
 }
 
-/// The window.
-impl Reassembly {
-    /// Bytes that count against the window.
-    pub(crate) fn held(&self) -> usize {
-        self.store.held()
-    }
-
-    /// The window to advertise. The peer counts payload only, so it is told how much payload fits,
-    /// given the usual size of its chunks, and need not overrun for the overhead.
-    //= RFC 9260 §6.2
-    //# The receiver MUST also
-    //# have an algorithm for advertising its receive window to avoid
-    //# receiver silly window syndrome (SWS), as described in [RFC1122].
-    pub(crate) fn a_rwnd(&self) -> u32 {
-        let free = self.free();
-        if free < self.packet {
-            return 0;
-        }
-        let payload =
-            free as u64 * self.payload_x16 as u64 / (self.payload_x16 + 16 * CHUNK_OVERHEAD) as u64;
-        u32::try_from(payload.max(self.packet as u64)).unwrap_or(u32::MAX)
-    }
-
-    /// Whether so much was read since `last_advertised` was sent that the peer should be told: a
-    /// quarter of the window, or two packets' worth for a peer that could send less than that.
-    //= RFC 9260 §6.2
-    //# The receiver MUST avoid
-    //# sending a large number of window updates -- in particular, large
-    //# bursts of them.
-    pub(crate) fn window_update_due(&self, last_advertised: u32) -> bool {
-        let (last, current) = (last_advertised as usize, self.a_rwnd() as usize);
-        let two = (2 * self.packet).min(self.window / 2);
-        current >= last + self.window / 4 || (last < two && current >= two.max(last + self.packet))
-    }
-
-    fn free(&self) -> usize {
-        self.window.saturating_sub(self.store.held())
-    }
-
-    /// Counts a chunk that is about to be stored.
-    fn charge(&mut self, id: StreamId, payload: usize) {
-        self.payload_x16 = self.payload_x16 - self.payload_x16 / 16 + payload;
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.bytes += cost(payload);
-            if stream.bytes > self.stalls.share() && !stream.large {
-                stream.large = true;
-                self.stalls.grown(id);
-            }
-        }
-    }
-
-    /// Counts what left the store.
-    fn release(&mut self, id: StreamId, bytes: usize) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.bytes -= bytes;
-            if stream.large && stream.bytes <= self.stalls.share() {
-                stream.large = false;
-                self.stalls.shrunk(id);
-            }
-        }
-        self.refused = false;
-        if self.pressure && self.free() >= self.window / 2 {
-            self.pressure = false;
-        }
-    }
-
-    /// Begins partial delivery early enough that the window need not close before: with a quarter
-    /// left.
-    fn watch_pressure(&mut self) {
-        let low = (self.window / 4).max((2 * self.packet).min(self.window / 2));
-        if !self.pressure && self.free() < low {
-            self.pressure = true;
-            self.offer_all();
-        }
-    }
-
-    /// Offers what is incomplete on all streams. Pressure begins and ends a quarter of the window
-    /// apart, so that this walk over the streams is rare.
-    fn offer_all(&mut self) {
-        for (&id, stream) in &mut self.streams {
-            offer(id, stream, &self.runs, &self.store, &mut self.readiness);
-        }
-    }
-}
-
-/// Streams that nobody reads, that are stopped, or that the peer resets.
-impl Reassembly {
-    /// A stream that is newly stalled: it holds more than max(64 KiB, window/8), more than half of
-    /// the window is in use, and it is not being read. To be called after each input and command.
-    pub(crate) fn poll_stalled(&mut self, now: Instant) -> Option<StreamId> {
-        self.stalls.poll(now, self.usage())
-    }
-
-    /// When `discard_stalled` may have something to do, if no one reads.
-    pub(crate) fn stall_deadline(&self) -> Option<Instant> {
-        self.stalls.deadline()
-    }
-
-    /// Discards a stream that was stalled for the stall time-out or, if the window has been full
-    /// and nothing was read for as long, the stream that holds most; returns it with the bytes
-    /// freed. To be called until it returns `None`.
-    pub(crate) fn discard_stalled(&mut self, now: Instant) -> Option<(StreamId, usize)> {
-        let id = match self.stalls.expired(now, self.usage())? {
-            Expired::Stream(id) => id,
-            Expired::Largest => *self
-                .streams
-                .iter()
-                .max_by_key(|(id, s)| (s.bytes, id.0))
-                .map(|(id, _)| id)?,
-        };
-        self.stalls.relieved();
-        Some((id, self.discard(id)))
-    }
-
-    /// Discards what the stream holds, and what comes on it until the peer resets it.
-    pub(crate) fn stop(&mut self, id: StreamId) {
-        if self.is_valid(id) {
-            self.streams.entry(id).or_default();
-            self.discard(id);
-        }
-    }
-
-    /// Whether what comes on the stream is thrown away.
-    pub(crate) fn is_discarding(&self, id: StreamId) -> bool {
-        self.streams
-            .get(&id)
-            .is_some_and(|stream| stream.discarding)
-    }
-
-    /// The peer reset these streams (`None`: all), and its last TSN before that is reached: message
-    /// numbers begin anew. Complete messages stay readable, incomplete ones are dropped, and
-    /// discarding ends.
-    pub(crate) fn reset(&mut self, streams: Option<&[StreamId]>) {
-        match streams {
-            Some(streams) => streams.iter().for_each(|&id| self.reset_one(id)),
-            None => {
-                let all: Vec<_> = self.streams.keys().copied().collect();
-                all.into_iter().for_each(|id| self.reset_one(id));
-            }
-        }
-    }
-
-    fn reset_one(&mut self, id: StreamId) {
-        if !self.streams.contains_key(&id) {
-            return;
-        }
-        self.drop_undelivered(id);
-        if let Entry::Occupied(mut entry) = self.streams.entry(id) {
-            let stream = entry.get_mut();
-            stream.next = 0;
-            stream.discarding = false;
-            if stream.is_unused() {
-                entry.remove();
-            }
-        }
-    }
-
-    /// Drops all that the stream holds and goes on so.
-    fn discard(&mut self, id: StreamId) -> usize {
-        let mut freed = self.drop_undelivered(id);
-        if let Some(stream) = self.streams.get_mut(&id) {
-            let ready = self.store.drop_list(take(&mut stream.ready));
-            stream.discarding = true;
-            self.release(id, ready);
-            freed += ready;
-        }
-        freed
-    }
-
-    /// Drops the fragments of a stream, and complete messages that wait for others.
-    fn drop_undelivered(&mut self, id: StreamId) -> usize {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return 0;
-        };
-        stream.head = None;
-        stream.loose = None;
-        stream.partial = Partial::None;
-        while let Some((&key, _)) = self.waiting.range((id, 0)..=(id, u32::MAX)).next() {
-            self.waiting.remove(&key);
-        }
-        let freed = self.runs.drop_stream(id, &mut self.store);
-        self.release(id, freed);
-        freed
-    }
-
-    fn usage(&self) -> Usage {
-        Usage {
-            held: self.held(),
-            full: self.refused || self.free() < self.packet,
-        }
-    }
-}
-
 /// How fragments become messages.
 impl Reassembly {
     /// Whether the first fragment of this ordered message is held.
@@ -561,48 +373,59 @@ impl Reassembly {
 
     /// A run grew: if it is a whole message whose turn it is, it becomes readable, and so may those
     /// that waited for it.
+    ///
+    /// Nothing comes between the parts of a message that is delivered in parts, and nothing becomes
+    /// readable that would have to wait for its end: it could neither be read nor be reneged.
     fn extended(&mut self, id: StreamId, key: Key) {
-        let Some(run) = self.runs.get(key) else {
+        let (Some(run), Some(stream)) = (self.runs.get(key), self.streams.get(&id)) else {
             return;
         };
-        let Some(stream) = self.streams.get(&id) else {
+        let was_locked = stream.is_locked();
+        if !run.is_complete() || (was_locked && stream.partial != Partial::Begun(key)) {
             return;
-        };
-        if run.is_complete() {
-            if run.unordered {
-                self.deliver(id, key);
-            } else if run.seq == stream.next {
-                self.deliver(id, key);
-                self.delivered(id);
-            }
+        }
+        if run.unordered {
+            self.deliver(id, key);
+        } else if run.seq == stream.next {
+            self.deliver(id, key);
+            self.delivered(id);
+        }
+        if was_locked {
+            self.unlocked(id);
         }
     }
 
-    /// Moves a complete message to those that can be read: behind them, or in front if a part of it
-    /// was read already.
+    /// A message that was delivered in parts has come to its end: on to those that became complete
+    /// meanwhile.
+    fn unlocked(&mut self, id: StreamId) {
+        let head = self.streams.get(&id).and_then(|stream| stream.head);
+        if let Some(key) = head
+            && self.runs.get(key).is_some_and(Run::is_complete)
+        {
+            self.deliver(id, key);
+            self.delivered(id);
+        }
+        for key in self.runs.complete_unordered(id) {
+            self.deliver(id, key);
+        }
+    }
+
+    /// Moves a complete message behind those that can be read.
     fn deliver(&mut self, id: StreamId, key: Key) {
-        let Some(run) = self.runs.remove(key) else {
-            return;
-        };
-        let Some(stream) = self.streams.get_mut(&id) else {
+        let (Some(run), Some(stream)) = (self.runs.remove(key), self.streams.get_mut(&id)) else {
             return;
         };
         self.store.settle_list(run.list);
         if let Some(first) = run.list.first() {
             self.store.set_ppid(first, run.ppid);
         }
-        let front = stream.partial == Partial::Begun(key);
         if stream.partial.key() == Some(key) {
             stream.partial = Partial::None;
         }
         if stream.loose == Some(key) {
             stream.loose = None;
         }
-        stream.ready = if front {
-            self.store.join(run.list, stream.ready)
-        } else {
-            self.store.join(stream.ready, run.list)
-        };
+        stream.ready = self.store.join(stream.ready, run.list);
         self.readiness.announce(id, stream);
     }
 
@@ -625,7 +448,7 @@ impl Reassembly {
             let Some(key) = self.waiting.remove(&(id, stream.next)) else {
                 return;
             };
-            if !self.runs.get(key).is_some_and(|run| run.is_complete()) {
+            if !self.runs.get(key).is_some_and(Run::is_complete) {
                 stream.head = Some(key);
                 self.offer_more(id);
                 return;
@@ -635,7 +458,7 @@ impl Reassembly {
     }
 
     /// The cumulative TSN covers this undelivered chunk now.
-    fn settled(&mut self, node: super::store::Id) {
+    fn settled(&mut self, node: Id) {
         let Some(chunk) = self.store.find(node) else {
             return;
         };
@@ -653,44 +476,42 @@ impl Reassembly {
 
     /// There may be more of a message of this stream to deliver in part.
     fn offer_more(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        if stream.partial != Partial::None {
-            if is_readable(stream, &self.runs, &self.store) {
-                self.readiness.announce(id, stream);
-            }
-        } else if self.pressure {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && (self.pressure || matches!(stream.partial, Partial::Begun(_)))
+        {
             offer(id, stream, &self.runs, &self.store, &mut self.readiness);
+        }
+    }
+
+    /// Whether `recv` would find something.
+    fn is_readable(&self, stream: &Stream) -> bool {
+        match stream.partial {
+            Partial::Begun(key) => self.runs.is_deliverable(key, &self.store),
+            _ if !stream.ready.is_empty() => true,
+            Partial::Offered(key) => self.pressure && self.runs.is_deliverable(key, &self.store),
+            Partial::None => false,
         }
     }
 }
 
-/// Whether `recv` would find something.
-fn is_readable(stream: &Stream, runs: &Runs, store: &Store) -> bool {
-    match stream.partial {
-        Partial::Begun(key) => runs.is_deliverable(key, store),
-        _ if !stream.ready.is_empty() => true,
-        Partial::Offered(key) => runs.is_deliverable(key, store),
-        Partial::None => false,
-    }
-}
-
 /// Offers an incomplete message of the stream for partial delivery, if one has a beginning that is
-/// acknowledged for good: the ordered one whose turn it is, else an unordered one.
+/// acknowledged for good: the one begun already, else the ordered one whose turn it is, else an
+/// unordered one.
 //= RFC 9260 §6.9
-//# If the data receiver runs out of buffer space while still waiting for
-//# more fragments to complete the reassembly of the message, it SHOULD
-//# dispatch part of its inbound message through a partial delivery API
-//# (see Section 11), freeing some of its receive buffer space so that
-//# the rest of the message can be received.
+//# If the data receiver runs out of buffer space while still waiting for more fragments to complete
+//# the reassembly of the message, it SHOULD dispatch part of its inbound message through a partial
+//# delivery API (see Section 11), freeing some of its receive buffer space so that the rest of the
+//# message can be received.
 fn offer(id: StreamId, stream: &mut Stream, runs: &Runs, store: &Store, readiness: &mut Readiness) {
-    if stream.partial != Partial::None {
-        return;
-    }
-    let mut candidates = [stream.head, stream.loose].into_iter().flatten();
-    if let Some(key) = candidates.find(|&key| runs.is_deliverable(key, store)) {
-        stream.partial = Partial::Offered(key);
+    let candidates = match stream.partial {
+        Partial::None => [stream.head, stream.loose],
+        Partial::Offered(key) | Partial::Begun(key) => [Some(key), None],
+    };
+    let deliverable = |&key: &Key| runs.is_deliverable(key, store);
+    if let Some(key) = candidates.into_iter().flatten().find(deliverable) {
+        if stream.partial == Partial::None {
+            stream.partial = Partial::Offered(key);
+        }
         readiness.announce(id, stream);
     }
 }

@@ -34,10 +34,9 @@ impl SackPolicy {
     /// only duplicates, had the I bit, or was dropped for lack of room. True if this packet makes a
     /// SACK due, even if one is due already: packets come in batches, and the peer counts SACKs.
     //= RFC 9260 §6.2
-    //# Specifically, an acknowledgement
-    //# SHOULD be generated for at least every second packet (not every
-    //# second DATA chunk) received and SHOULD be generated within 200 ms of
-    //# the arrival of any unacknowledged DATA chunk.
+    //# Specifically, an acknowledgement SHOULD be generated for at least every second packet (not
+    //# every second DATA chunk) received and SHOULD be generated within 200 ms of the arrival of any
+    //# unacknowledged DATA chunk.
     pub(crate) fn on_data_packet(&mut self, now: Instant, immediately: bool) -> bool {
         self.packets = self.packets.saturating_add(1);
         let due = immediately || self.packets >= self.frequency;

@@ -15,6 +15,12 @@ pub(super) const CHUNK_OVERHEAD: usize = size_of::<Chunk>() + ALLOCATION + INDEX
 const ALLOCATION: usize = 16;
 const INDEX: usize = 48;
 
+/// Small payloads in a batch; with more, the batch is taken as ended.
+const MAX_PINNING: usize = 1024;
+
+/// Chunks for which an empty slab keeps memory.
+const MAX_SPARE: usize = 256;
+
 /// What holding a payload of this size counts against the window.
 pub(super) const fn cost(payload: usize) -> usize {
     payload + CHUNK_OVERHEAD
@@ -115,6 +121,9 @@ impl Store {
             next: NIL,
         }) as Id;
         if pinning {
+            if self.pinning.len() == MAX_PINNING {
+                self.compact();
+            }
             self.pinning.push(id);
         }
         id
@@ -138,6 +147,9 @@ impl Store {
         self.settle(id);
         let chunk = self.chunks.remove(id as usize);
         self.held -= cost(chunk.payload.len());
+        if self.chunks.is_empty() && self.chunks.capacity() > MAX_SPARE {
+            self.chunks = Slab::new();
+        }
         chunk
     }
 
@@ -278,5 +290,37 @@ impl Store {
         wrapped
             .or_else(|| self.above.last_key_value())
             .map(|(_, &id)| id)
+    }
+}
+
+/// For the tests, which check the books.
+#[cfg(test)]
+impl Store {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.chunks.iter().map(|(_, chunk)| chunk)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    pub(super) fn above_count(&self) -> usize {
+        self.above.len()
+    }
+
+    pub(super) fn len(&self, list: List) -> usize {
+        self.walk(list).count()
+    }
+
+    pub(super) fn above_in(&self, list: List) -> usize {
+        self.walk(list).filter(|&id| self.is_above(id)).count()
+    }
+
+    fn walk(&self, list: List) -> impl Iterator<Item = Id> {
+        std::iter::successors(list.first(), move |&id| {
+            let next = self.chunks[id as usize].next;
+            assert_eq!(next == NIL, id == list.tail);
+            (next != NIL).then_some(next)
+        })
     }
 }

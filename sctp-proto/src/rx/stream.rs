@@ -10,7 +10,7 @@ use crate::ids::StreamId;
 pub(super) enum Partial {
     #[default]
     None,
-    /// What has come of this message may be read.
+    /// What has come of this message may be read as long as the window is short.
     Offered(Key),
     /// Some of it was: nothing else of the stream may be read before its end.
     Begun(Key),
@@ -32,7 +32,7 @@ pub(super) struct Stream {
     pub(super) next: u32,
     /// Complete messages in order of delivery, one after the other.
     pub(super) ready: List,
-    /// The run that begins message `next`.
+    /// The run that begins message `next`. Whole only while the stream is locked.
     pub(super) head: Option<Key>,
     /// An incomplete unordered message whose first fragment is acknowledged for good.
     pub(super) loose: Option<Key>,
@@ -50,6 +50,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// A part of a message was read, and its end has not come.
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(self.partial, Partial::Begun(_))
+    }
+
     /// Nothing came of it, or all is over: what a new stream is.
     pub(super) fn is_unused(&self) -> bool {
         self.bytes == 0 && self.next == 0 && !self.discarding && !self.in_edges && !self.in_turn

@@ -152,9 +152,8 @@ impl TsnMap {
 
     /// Writes the gap ack blocks to `out`, from the lowest TSN on, at most `max`.
     //= RFC 9260 §6.7
-    //# This single SACK chunk MUST report the Gap Ack Blocks from the lowest
-    //# to highest TSNs, within the size limit set by the PMTU, and leave the
-    //# remaining highest TSN numbers unacknowledged.
+    //# This single SACK chunk MUST report the Gap Ack Blocks from the lowest to highest TSNs, within
+    //# the size limit set by the PMTU, and leave the remaining highest TSN numbers unacknowledged.
     pub fn gap_blocks(&self, max: usize, out: &mut GapBlocks) {
         out.clear();
         // A span of at most MAX_SPAN fits the 16 bits.

@@ -1,0 +1,206 @@
+//! What is held: how much of it the peer is told, and how it is let go unread.
+
+use std::{collections::hash_map::Entry, mem::take};
+
+use super::{
+    super::{
+        stall::{Expired, Usage},
+        store::{CHUNK_OVERHEAD, cost},
+        stream::Partial,
+    },
+    Reassembly, UNIT, offer,
+};
+use crate::{ids::StreamId, time::Instant};
+
+/// The window.
+impl Reassembly {
+    /// Bytes that count against the window.
+    pub(crate) fn held(&self) -> usize {
+        self.store.held()
+    }
+
+    /// The window to advertise. The peer counts payload only, so it is told how much payload fits
+    /// given the usual size of its chunks: then the overhead need not make it overrun the window.
+    /// The last packet is not told, and the window is closed rather than opened by less than
+    /// another, so that there is room for what is on its way when the window closes.
+    //= RFC 9260 §6.2
+    //# The receiver MUST also have an algorithm for advertising its receive window to avoid receiver
+    //# silly window syndrome (SWS), as described in [RFC1122].
+    pub(crate) fn a_rwnd(&self) -> u32 {
+        if self.free() < 2 * self.packet {
+            return 0;
+        }
+        let room = (self.free() - self.packet) as u64;
+        let usual = self.usual_payload;
+        let payload = room * usual / (usual + UNIT * CHUNK_OVERHEAD as u64);
+        u32::try_from(payload).unwrap_or(u32::MAX)
+    }
+
+    /// Whether so much was read since `last_advertised` was sent that the peer should be told: a
+    /// quarter of the window or, for a peer that could hardly send, two packets' worth.
+    //= RFC 9260 §6.2
+    //# The receiver MUST avoid sending a large number of window updates -- in particular, large
+    //# bursts of them.
+    pub(crate) fn window_update_due(&self, last_advertised: u32) -> bool {
+        let gained = (self.a_rwnd() as usize).saturating_sub(last_advertised as usize);
+        let stuck = (last_advertised as usize) < self.packet;
+        gained >= self.window / 4 || (stuck && gained > 0 && self.free() >= 3 * self.packet)
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.window.saturating_sub(self.store.held())
+    }
+
+    /// Counts a chunk that is about to be stored.
+    pub(super) fn charge(&mut self, id: StreamId, payload: usize) {
+        self.usual_payload -= self.usual_payload / 16;
+        self.usual_payload += UNIT / 16 * payload as u64;
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.bytes += cost(payload);
+            if stream.bytes > self.stalls.share() && !stream.large {
+                stream.large = true;
+                self.stalls.grown(id);
+            }
+        }
+    }
+
+    /// Counts what left the store.
+    pub(super) fn release(&mut self, id: StreamId, bytes: usize) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.bytes -= bytes;
+            if stream.large && stream.bytes <= self.stalls.share() {
+                stream.large = false;
+                self.stalls.shrunk(id);
+            }
+        }
+        self.refused = false;
+        if self.pressure && self.free() >= self.window / 2 {
+            self.pressure = false;
+        }
+    }
+
+    /// Begins partial delivery early enough that the window need not close before: with a quarter
+    /// left.
+    pub(super) fn watch_pressure(&mut self) {
+        if !self.pressure && self.free() < (self.window / 4).max(2 * self.packet) {
+            self.pressure = true;
+            self.offer_all();
+        }
+    }
+
+    /// Offers what is incomplete on all streams. Pressure begins and ends a quarter of the window
+    /// apart, so that this walk over the streams is rare.
+    pub(super) fn offer_all(&mut self) {
+        for (&id, stream) in &mut self.streams {
+            offer(id, stream, &self.runs, &self.store, &mut self.readiness);
+        }
+    }
+}
+
+/// Streams that nobody reads, that are stopped, or that the peer resets.
+impl Reassembly {
+    /// A stream that is newly stalled: it holds more than max(64 KiB, window/8), more than half of
+    /// the window is in use, and it is not being read. To be called after each input and command.
+    pub(crate) fn poll_stalled(&mut self, now: Instant) -> Option<StreamId> {
+        self.stalls.poll(now, self.usage())
+    }
+
+    /// When `discard_stalled` may have something to do, if no one reads.
+    pub(crate) fn stall_deadline(&self) -> Option<Instant> {
+        self.stalls.deadline()
+    }
+
+    /// Discards a stream that was stalled for the stall time-out or, if the window has been full
+    /// and nothing was read for as long, the stream that holds most; returns it with the bytes
+    /// freed. To be called until it returns `None`.
+    pub(crate) fn discard_stalled(&mut self, now: Instant) -> Option<(StreamId, usize)> {
+        let id = match self.stalls.expired(now, self.usage())? {
+            Expired::Stream(id) => id,
+            Expired::Largest => *self
+                .streams
+                .iter()
+                .max_by_key(|(id, s)| (s.bytes, id.0))
+                .map(|(id, _)| id)?,
+        };
+        self.stalls.relieved();
+        Some((id, self.discard(id)))
+    }
+
+    /// Discards what the stream holds, and what comes on it until the peer resets it.
+    pub(crate) fn stop(&mut self, id: StreamId) {
+        if self.is_valid(id) {
+            self.streams.entry(id).or_default();
+            self.discard(id);
+        }
+    }
+
+    /// Whether what comes on the stream is thrown away.
+    pub(crate) fn is_discarding(&self, id: StreamId) -> bool {
+        self.streams
+            .get(&id)
+            .is_some_and(|stream| stream.discarding)
+    }
+
+    /// The peer reset these streams (`None`: all), and its last TSN before that is reached: message
+    /// numbers begin anew. Complete messages stay readable, incomplete ones are dropped, and
+    /// discarding ends.
+    pub(crate) fn reset(&mut self, streams: Option<&[StreamId]>) {
+        match streams {
+            Some(streams) => streams.iter().for_each(|&id| self.reset_one(id)),
+            None => {
+                let all: Vec<_> = self.streams.keys().copied().collect();
+                all.into_iter().for_each(|id| self.reset_one(id));
+            }
+        }
+    }
+
+    fn reset_one(&mut self, id: StreamId) {
+        if !self.streams.contains_key(&id) {
+            return;
+        }
+        self.drop_undelivered(id);
+        if let Entry::Occupied(mut entry) = self.streams.entry(id) {
+            let stream = entry.get_mut();
+            stream.next = 0;
+            stream.discarding = false;
+            if stream.is_unused() {
+                entry.remove();
+            }
+        }
+    }
+
+    /// Drops all that the stream holds and goes on so.
+    fn discard(&mut self, id: StreamId) -> usize {
+        let mut freed = self.drop_undelivered(id);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            let ready = self.store.drop_list(take(&mut stream.ready));
+            stream.discarding = true;
+            self.release(id, ready);
+            freed += ready;
+        }
+        freed
+    }
+
+    /// Drops the fragments of a stream, and complete messages that wait for others.
+    fn drop_undelivered(&mut self, id: StreamId) -> usize {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return 0;
+        };
+        stream.head = None;
+        stream.loose = None;
+        stream.partial = Partial::None;
+        while let Some((&key, _)) = self.waiting.range((id, 0)..=(id, u32::MAX)).next() {
+            self.waiting.remove(&key);
+        }
+        let freed = self.runs.drop_stream(id, &mut self.store);
+        self.release(id, freed);
+        freed
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            held: self.held(),
+            full: self.refused || self.a_rwnd() == 0,
+        }
+    }
+}
