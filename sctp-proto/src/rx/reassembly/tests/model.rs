@@ -123,7 +123,7 @@ fn script(s: &Scenario) -> Vec<RxChunk> {
                 end: i + 1 == count,
                 // The SSN of unordered DATA has no meaning.
                 seq: if sent.unordered && !s.interleaving {
-                    n as u32 * 77 & 0xFFFF
+                    (n as u32 * 77) & 0xFFFF
                 } else {
                     seq
                 },
