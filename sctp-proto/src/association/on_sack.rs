@@ -103,6 +103,9 @@ impl Tcb {
         for &(id, bytes) in &outcome.lost {
             self.on_loss(cx, now, id, bytes, outcome.highest_outstanding);
         }
+        if outcome.reneged > 0 {
+            self.guard_reneged(cx, now);
+        }
         cx.stats.messages_acked += u64::from(outcome.messages_acked);
         self.outcome = outcome;
         if !was_dry && cx.queue.is_empty() {
@@ -113,6 +116,9 @@ impl Tcb {
 
     /// Chunks counted as lost by missing reports: one packet of them leaves at once, and the
     /// window shrinks once per round of losses (§7.2.4).
+    ///
+    /// T3-rtx restarts with the SACK that acknowledged the earliest TSN, or when the earliest is
+    /// sent again (rule 4): both are seen to where that happens.
     fn on_loss(
         &mut self,
         cx: &mut Cx,
@@ -129,12 +135,18 @@ impl Tcb {
         path.congestion.on_loss(now, bytes);
         self.fast_retransmit = true;
         cx.stats.fast_retransmits += 1;
-        //= RFC 9260 §7.2.4
-        //# Restart the T3-rtx timer only if the last SACK chunk acknowledged the lowest outstanding
-        //# TSN number sent to that address or the endpoint is retransmitting the first outstanding
-        //# DATA chunk sent to that address.
-        let at = now + path.rto.rto();
-        cx.timers.set_path(PathTimer::T3, id, at);
+    }
+
+    /// The rule R4 of §6.3.2: TSNs that were acknowledged by gap blocks no longer are.
+    fn guard_reneged(&mut self, cx: &mut Cx, now: Instant) {
+        for path in self.paths.iter() {
+            if self.outstanding.flight(path.id) > 0
+                && !cx.timers.is_path_set(PathTimer::T3, path.id)
+            {
+                cx.timers
+                    .set_path(PathTimer::T3, path.id, now + path.rto.rto());
+            }
+        }
     }
 
     /// The rules R2 and R3 of §6.3.2 after an acknowledgement of data sent on `path`.
