@@ -26,10 +26,12 @@
 //!    sending in the middle of a message; and case 2, if the user does not read.
 //!
 //! For case 4 there are two clocks (`stall`). A stream that holds more than its share, while half
-//! of the window is in use, is discarded when it was not read for the stall time-out. And when
-//! there has been no room and nothing was read for as long, the stream that holds most is
-//! discarded, whatever it holds. A discarded stream takes no room until the peer resets it. So even
-//! if nobody reads and the peer plays foul, every stall time-out frees the largest holder.
+//! of the window is in use, is discarded when it could be read and was not for the stall time-out.
+//! And when there would be no room even without case 1, and nothing was read for as long, the
+//! stream that holds most is discarded, whatever it holds. A discarded stream takes no room until
+//! the peer resets it. So even if nobody reads and the peer plays foul, every stall time-out frees
+//! the largest holder. A path that fails for longer than that costs nothing: the window then waits
+//! for a gap to be filled (case 1), or for more of a message that was delivered as far as it came.
 //!
 //! What is offered for partial delivery has only TSNs at or below the cumulative TSN: what has been
 //! read can never have to be reneged.

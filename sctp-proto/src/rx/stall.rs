@@ -10,7 +10,8 @@ use crate::{ids::StreamId, time::Instant};
 #[derive(Debug)]
 struct Large {
     stream: StreamId,
-    /// Since when it is stalled: more than half of the window is in use and it is not read.
+    /// Since when it is stalled: more than half of the window is in use, and it could be read and
+    /// is not.
     since: Option<Instant>,
     /// It was read since `since` was looked at.
     read: bool,
@@ -33,11 +34,16 @@ pub(super) struct Stalls {
 }
 
 /// What is in use when a clock is looked at.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Usage {
+    /// Bytes, of the window.
     pub(super) held: usize,
-    /// There is no room for a full packet, or a chunk was refused.
+    /// There would be no room for a full packet even if all were reneged that may be, or a chunk
+    /// was refused with nothing to renege. While there is something to renege, the window only
+    /// waits for the peer to fill a gap.
     pub(super) full: bool,
+    /// Those of [`Stalls::large`] that have something to read.
+    pub(super) readable: SmallVec<[StreamId; 8]>,
 }
 
 /// What [`Stalls::expired`] says to discard.
@@ -65,6 +71,11 @@ impl Stalls {
         self.share
     }
 
+    /// The streams that hold more than their share.
+    pub(super) fn large(&self) -> impl Iterator<Item = StreamId> {
+        self.large.iter().map(|large| large.stream)
+    }
+
     /// The stream holds more than its share now.
     pub(super) fn grown(&mut self, stream: StreamId) {
         self.large.push(Large {
@@ -89,7 +100,7 @@ impl Stalls {
     }
 
     /// A stream that is newly stalled.
-    pub(super) fn poll(&mut self, now: Instant, usage: Usage) -> Option<StreamId> {
+    pub(super) fn poll(&mut self, now: Instant, usage: &Usage) -> Option<StreamId> {
         self.refresh(now, usage);
         let new = self
             .large
@@ -106,7 +117,7 @@ impl Stalls {
     }
 
     /// What to discard, one stream at a time.
-    pub(super) fn expired(&mut self, now: Instant, usage: Usage) -> Option<Expired> {
+    pub(super) fn expired(&mut self, now: Instant, usage: &Usage) -> Option<Expired> {
         self.refresh(now, usage);
         let over = |since: Option<Instant>| since.is_some_and(|since| since + self.timeout <= now);
         if let Some(large) = self.large.iter().find(|large| over(large.since)) {
@@ -120,10 +131,10 @@ impl Stalls {
         self.full_since = None;
     }
 
-    fn refresh(&mut self, now: Instant, usage: Usage) {
-        let stalling = usage.held > self.window / 2;
+    fn refresh(&mut self, now: Instant, usage: &Usage) {
+        let half = usage.held > self.window / 2;
         for large in &mut self.large {
-            if !stalling {
+            if !half || !usage.readable.contains(&large.stream) {
                 large.since = None;
                 large.reported = false;
             } else if large.since.is_none() || large.read {

@@ -91,6 +91,8 @@ pub(super) struct Store {
     /// Those that may be dropped again: not deliverable yet and beyond the cumulative TSN. By TSN
     /// value, which wraps: see [`highest_above`](Self::highest_above).
     above: BTreeMap<u32, Id>,
+    /// Their part of `held`.
+    held_above: usize,
     /// Inserted since the last [`compact`](Self::compact), with `pinning`; may name chunks gone.
     pinning: Vec<Id>,
 }
@@ -98,6 +100,11 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn held(&self) -> usize {
         self.held
+    }
+
+    /// What would be held if all that may be reneged were.
+    pub(super) fn held_for_good(&self) -> usize {
+        self.held - self.held_above
     }
 
     pub(super) fn insert(&mut self, chunk: RxChunk, key: Key) -> Id {
@@ -249,6 +256,11 @@ impl Store {
         let chunk = &mut self.chunks[id as usize];
         chunk.above = true;
         self.above.insert(chunk.tsn.value(), id);
+        self.held_above += cost(chunk.payload.len());
+    }
+
+    pub(super) fn has_above(&self) -> bool {
+        !self.above.is_empty()
     }
 
     pub(super) fn is_above(&self, id: Id) -> bool {
@@ -259,6 +271,7 @@ impl Store {
         let chunk = &mut self.chunks[id as usize];
         if std::mem::take(&mut chunk.above) {
             self.above.remove(&chunk.tsn.value());
+            self.held_above -= cost(chunk.payload.len());
         }
     }
 
@@ -290,6 +303,13 @@ impl Store {
         wrapped
             .or_else(|| self.above.last_key_value())
             .map(|(_, &id)| id)
+    }
+}
+
+#[cfg(test)]
+impl Chunk {
+    pub(super) fn is_above(&self) -> bool {
+        self.above
     }
 }
 

@@ -131,6 +131,9 @@ impl Reassembly {
         }
         assert_eq!(listed, self.store.count(), "each chunk is in one list");
         assert_eq!(above, self.store.above_count());
+        let kept = self.store.iter().filter(|chunk| !chunk.is_above());
+        let kept: usize = kept.map(|chunk| cost(chunk.payload.len())).sum();
+        assert_eq!(self.store.held_for_good(), kept);
     }
 }
 
@@ -728,6 +731,41 @@ fn a_peer_that_stops_amid_its_messages_is_got_rid_of() {
     assert_eq!(rx.poll_stalled(start), None);
     assert!(rx.discard_stalled(start + 10 * SECOND).is_some());
     assert!(rx.a_rwnd() > 0);
+}
+
+/// Nobody is to blame for what cannot be read yet: a slow message, or a gap that takes long.
+#[test]
+fn waiting_for_the_peer_is_not_a_stall() {
+    let (mut rx, start) = (reassembly(true), Instant::EPOCH);
+    let window = rx.window;
+    let mut tsn = 0;
+    while rx.held() < window * 2 / 3 {
+        let fragment = if tsn == 0 {
+            chunk(1).b()
+        } else {
+            chunk(tsn + 1).m(tsn)
+        };
+        rx.insert(fragment.len(1000)).unwrap();
+        tsn += 1;
+    }
+    assert_eq!(
+        rx.poll_stalled(start),
+        None,
+        "two thirds of a window, none of it readable"
+    );
+    assert_eq!(rx.stall_deadline(), None);
+    // After a gap, until the window is full.
+    while rx.has_room(StreamId(0), 1000) {
+        tsn += 1;
+        rx.insert(chunk(tsn + 1).m(tsn).above().len(1000)).unwrap();
+    }
+    while rx.recv(StreamId(0)).is_some() {}
+    while rx.has_room(StreamId(0), 1000) {
+        tsn += 1;
+        rx.insert(chunk(tsn + 1).m(tsn).above().len(1000)).unwrap();
+    }
+    assert_eq!((rx.a_rwnd(), rx.poll_stalled(start)), (0, None));
+    assert_eq!(rx.discard_stalled(start + 3600 * SECOND), None);
 }
 
 #[test]

@@ -100,9 +100,10 @@ impl Reassembly {
 /// Streams that nobody reads, that are stopped, or that the peer resets.
 impl Reassembly {
     /// A stream that is newly stalled: it holds more than max(64 KiB, window/8), more than half of
-    /// the window is in use, and it is not being read. To be called after each input and command.
+    /// the window is in use, and it could be read and is not. To be called after each input and command.
     pub(crate) fn poll_stalled(&mut self, now: Instant) -> Option<StreamId> {
-        self.stalls.poll(now, self.usage())
+        let usage = self.usage();
+        self.stalls.poll(now, &usage)
     }
 
     /// When `discard_stalled` may have something to do, if no one reads.
@@ -114,7 +115,8 @@ impl Reassembly {
     /// and nothing was read for as long, the stream that holds most; returns it with the bytes
     /// freed. To be called until it returns `None`.
     pub(crate) fn discard_stalled(&mut self, now: Instant) -> Option<(StreamId, usize)> {
-        let id = match self.stalls.expired(now, self.usage())? {
+        let usage = self.usage();
+        let id = match self.stalls.expired(now, &usage)? {
             Expired::Stream(id) => id,
             Expired::Largest => *self
                 .streams
@@ -198,9 +200,16 @@ impl Reassembly {
     }
 
     fn usage(&self) -> Usage {
+        let room = self.window.saturating_sub(self.store.held_for_good());
+        let stream = |id: &StreamId| {
+            self.streams
+                .get(id)
+                .is_some_and(|stream| self.is_readable(stream))
+        };
         Usage {
             held: self.held(),
-            full: self.refused || self.a_rwnd() == 0,
+            full: room < 2 * self.packet || (self.refused && !self.store.has_above()),
+            readable: self.stalls.large().filter(stream).collect(),
         }
     }
 }
