@@ -281,6 +281,8 @@ impl State {
                 stream.partial = false;
                 if self.closed.is_none() {
                     self.proto.stop(id);
+                    // Coming back empty-handed is what makes the protocol say `Readable` again.
+                    while self.proto.recv(id).is_some() {}
                     self.wake_driver(wakes);
                 }
             } else {

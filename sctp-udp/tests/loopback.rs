@@ -1,0 +1,195 @@
+//! The driver on real sockets, over the loopback interface.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use sctp_udp::{
+    Association, AssociationConfig, CloseReason, Endpoint, EndpointConfig, Ppid, SendInfo,
+    ServerConfig, StreamId,
+};
+
+const S0: StreamId = StreamId(0);
+
+fn bind(server: Option<ServerConfig>, addresses: &[&str]) -> std::io::Result<Endpoint> {
+    let addresses: Vec<SocketAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+    Endpoint::bind(EndpointConfig::default(), server, &addresses)
+}
+
+fn server(addresses: &[&str]) -> std::io::Result<Endpoint> {
+    bind(Some(ServerConfig::default()), addresses)
+}
+
+/// Whether this machine has IPv6 at all.
+fn has_ipv6() -> bool {
+    std::net::UdpSocket::bind("[::1]:0").is_ok()
+}
+
+/// Sends back what comes until the peer shuts down.
+async fn serve_one(endpoint: &Endpoint) -> Association {
+    let association = endpoint.accept().await.unwrap().accept().unwrap();
+    while let Some(message) = association.recv().await.unwrap() {
+        let info = SendInfo::new(message.ppid);
+        let data = message.data.into_bytes();
+        association.send(message.stream, data, info).await.unwrap();
+    }
+    association
+}
+
+async fn ask_one(client: &Endpoint, peer: SocketAddr) -> Association {
+    let association = client.connect(&[peer], Arc::default()).await.unwrap();
+    let info = SendInfo::new(Ppid(1));
+    association.send(S0, "ping".into(), info).await.unwrap();
+    let answer = association.recv().await.unwrap().unwrap();
+    assert_eq!(answer.data.into_bytes(), "ping");
+    assert_eq!(association.shutdown().await, CloseReason::Shutdown);
+    association
+}
+
+#[tokio::test]
+async fn an_ephemeral_port_is_known_once_bound() {
+    let server = server(&["127.0.0.1:0"]).unwrap();
+    let client = bind(None, &["0.0.0.0:0"]).unwrap();
+    let peer = server.local_addrs()[0];
+    assert_ne!(peer.port(), 0);
+    let (association, served) = tokio::join!(ask_one(&client, peer), serve_one(&server));
+    assert_eq!(association.peer_addr(), peer);
+    let from = served.peer_addr();
+    assert_eq!(from.port(), client.local_addrs()[0].port());
+}
+
+#[tokio::test]
+async fn ipv6_and_ipv4_share_an_endpoint_and_its_port() {
+    if !has_ipv6() {
+        return;
+    }
+    let server = server(&["127.0.0.1:0", "[::1]:0"]).unwrap();
+    let client = bind(None, &["0.0.0.0:0", "[::]:0"]).unwrap();
+    for endpoint in [&server, &client] {
+        let ports: Vec<_> = endpoint
+            .local_addrs()
+            .iter()
+            .map(SocketAddr::port)
+            .collect();
+        assert_eq!(ports[0], ports[1]);
+    }
+    for peer in server.local_addrs() {
+        tokio::join!(ask_one(&client, peer), serve_one(&server));
+    }
+    let v4_only = bind(None, &["127.0.0.1:0"]).unwrap();
+    let unreachable = v4_only
+        .connect(&[server.local_addrs()[1]], Arc::default())
+        .await;
+    assert!(matches!(
+        unreachable,
+        Err(sctp_udp::ConnectError::NoSocket(_))
+    ));
+}
+
+#[tokio::test]
+async fn several_endpoints_live_in_one_process() {
+    let servers = [
+        server(&["127.0.0.1:0"]).unwrap(),
+        server(&["127.0.0.1:0"]).unwrap(),
+    ];
+    let clients = [
+        bind(None, &["127.0.0.1:0"]).unwrap(),
+        bind(None, &["127.0.0.1:0"]).unwrap(),
+    ];
+    for client in &clients {
+        for server in &servers {
+            tokio::join!(ask_one(client, server.local_addrs()[0]), serve_one(server));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_can_be_bound_again_after_close() {
+    let first = server(&["127.0.0.1:0"]).unwrap();
+    let address = first.local_addrs()[0].to_string();
+    assert!(server(&[&address]).is_err(), "in use");
+    let client = bind(None, &["127.0.0.1:0"]).unwrap();
+    let peer = first.local_addrs()[0];
+    // A handle that is still held keeps no socket open.
+    let (_association, _served) = tokio::join!(ask_one(&client, peer), serve_one(&first));
+    first.close().await;
+    server(&[&address]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_transfer_on_several_threads_comes_back_whole() {
+    const SIZE: usize = 20_000_000;
+    let server = server(&["127.0.0.1:0"]).unwrap();
+    let client = bind(None, &["127.0.0.1:0"]).unwrap();
+    let peer = server.local_addrs()[0];
+    let serving = tokio::spawn(async move { serve_one(&server).await });
+    let association = client.connect(&[peer], Arc::default()).await.unwrap();
+    let byte = |i: usize| (i * 31 >> 7) as u8;
+    let sending = {
+        let association = association.clone();
+        tokio::spawn(async move {
+            for at in (0..SIZE).step_by(10_000) {
+                let message: Bytes = (at..at + 10_000).map(byte).collect();
+                let info = SendInfo::new(Ppid(1));
+                association.send(S0, message, info).await.unwrap();
+            }
+        })
+    };
+    let mut received = 0;
+    while received < SIZE {
+        let message = association.recv().await.unwrap().unwrap();
+        for part in message.data.into_fragments() {
+            let wrong = part
+                .iter()
+                .enumerate()
+                .find(|(i, b)| **b != byte(received + i));
+            assert_eq!(wrong, None, "after {received} bytes");
+            received += part.len();
+        }
+    }
+    sending.await.unwrap();
+    assert_eq!(association.shutdown().await, CloseReason::Shutdown);
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_work_is_refused() {
+    let mut config = EndpointConfig::default();
+    config.max_associations(0);
+    let error = Endpoint::bind(config, None, &["127.0.0.1:0".parse().unwrap()]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    let none = Endpoint::bind(EndpointConfig::default(), None, &[]).unwrap_err();
+    assert_eq!(none.kind(), std::io::ErrorKind::InvalidInput);
+
+    let client = bind(None, &["127.0.0.1:0"]).unwrap();
+    let mut config = AssociationConfig::default();
+    config.remote_port(0);
+    let peer = client.local_addrs();
+    let error = client.connect(&peer, Arc::new(config)).await.unwrap_err();
+    assert!(matches!(error, sctp_udp::ConnectError::Config(_)));
+    let error = client.connect(&[], Arc::default()).await.unwrap_err();
+    assert!(matches!(error, sctp_udp::ConnectError::NoAddress));
+}
+
+#[test]
+fn no_runtime_is_an_error_and_an_ended_one_leaves_nobody_waiting() {
+    assert!(bind(None, &["127.0.0.1:0"]).is_err());
+
+    let other = tokio::runtime::Runtime::new().unwrap();
+    let (client, association) = other.block_on(async {
+        let server = server(&["127.0.0.1:0"]).unwrap();
+        let client = bind(None, &["127.0.0.1:0"]).unwrap();
+        let peer = server.local_addrs();
+        let connecting = client.connect(&peer, Arc::default());
+        let (association, _served) = tokio::join!(connecting, async {
+            server.accept().await.unwrap().accept().unwrap()
+        });
+        (client, association.unwrap())
+    });
+    drop(other);
+    let here = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    assert!(here.block_on(association.recv()).is_err());
+    assert_eq!(here.block_on(association.closed()), CloseReason::LocalAbort);
+    here.block_on(client.close());
+}
