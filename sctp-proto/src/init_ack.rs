@@ -41,11 +41,11 @@ impl InitAck<'_> {
     ) -> Transmit {
         let capabilities = Capabilities::offered(self.config).and(peer.capabilities);
         //= RFC 9260 §5.1.1
-        //# If the peer's
-        //# MIS is less than the endpoint's OS, meaning that the peer is
-        //# incapable of supporting all the outbound streams the endpoint wants
-        //# to configure, the endpoint MUST use MIS outbound streams and MAY
-        //# report any shortage to the upper layer.
+        //# After receiving the stream configuration information from the other side, each endpoint
+        //# MUST perform the following check: If the peer's MIS is less than the endpoint's OS,
+        //# meaning that the peer is incapable of supporting all the outbound streams the endpoint
+        //# wants to configure, the endpoint MUST use MIS outbound streams and MAY report any
+        //# shortage to the upper layer.
         let outbound_streams = self.config.outbound_streams.min(init.inbound_streams);
         let cookie = StateCookie {
             created: self.cookies.timestamp(now),

@@ -158,7 +158,9 @@ impl Tcb {
     fn follow_peer(&mut self, path: PathId, meta: &DatagramMeta, packet: &Bytes) {
         let path = self.paths.get_mut(path);
         //= RFC 6951 §5.4
-        //# the encapsulating port MUST be updated
+        //# After finding the SCTP association (which includes checking the verification tag), the
+        //# UDP source port MUST be stored as the encapsulation port for the destination address the
+        //# SCTP packet is received from (see Section 5.1).
         if path.remote != meta.remote {
             let sane =
                 wire::chunks(packet).all(|chunk| chunk.is_ok_and(|raw| Chunk::parse(raw).is_ok()));

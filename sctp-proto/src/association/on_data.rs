@@ -35,7 +35,7 @@ impl Tcb {
         }
         //= RFC 9260 §6.2
         //# If an endpoint receives a DATA chunk with no user data (i.e., the Length field is set to
-        //# 16), it MUST send an ABORT chunk with a "No User Data" error cause.
+        //# 16), it SHOULD send an ABORT chunk with a "No User Data" error cause.
         if data.payload.is_empty() {
             let mut causes = CauseWriter::new();
             causes.no_user_data(data.tsn);

@@ -118,8 +118,8 @@ impl Tcb {
     ) -> Option<Transmit> {
         //= RFC 9260 §5.1
         //# The COOKIE ECHO chunk MAY be bundled with any pending outbound DATA chunks, but it MUST
-        //# be the first chunk in the packet and until the COOKIE ACK chunk is returned the sender
-        //# MUST NOT send any other packets to its peer.
+        //# be the first chunk in the packet and, until the COOKIE ACK chunk is returned, the sender
+        //# MUST NOT send any other packets to the peer.
         let echoing = matches!(self.state, State::CookieEchoed { .. });
         if echoing && !self.due.cookie_echo {
             return None;

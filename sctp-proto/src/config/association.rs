@@ -290,8 +290,9 @@ impl AssociationConfig {
             ));
         }
         //= RFC 9260 §6.2
-        //# An implementation MUST NOT allow the maximum delay (protocol parameter
-        //# 'SACK.Delay') to be configured to be more than 500 milliseconds.
+        //# An implementation MUST NOT allow the maximum delay (protocol parameter 'SACK.Delay') to
+        //# be configured to be more than 500 ms. In other words, an implementation MAY lower the
+        //# value of 'SACK.Delay' below 500 ms but MUST NOT raise it above 500 ms.
         if self.sack_delay > ms(500) {
             return Err(ConfigError::range("sack_delay", ms(0), ms(500)));
         }

@@ -142,7 +142,12 @@ impl Outstanding {
             let record = &mut self.records[index as usize];
             record.state = State::InFlight;
             //= RFC 9260 §6.2.1
-            //# Count one miss indication towards Fast Retransmit as described in Section 7.2.4
+            //# If the SACK chunk is missing a TSN that was previously acknowledged via a Gap Ack
+            //# Block (e.g., the data receiver reneged on the data), then consider the corresponding
+            //# DATA that might be possibly missing: Count one miss indication towards Fast
+            //# Retransmit as described in Section 7.2.4, and if no retransmit timer is running for
+            //# the destination address to which the DATA chunk was originally transmitted, then
+            //# T3-rtx is started for that destination address.
             record.misses = u8::from(index >= end);
             let (path, len, countable) = (record.path, record.len, record.countable());
             if countable {

@@ -287,6 +287,8 @@ impl Outstanding {
         }
         //= RFC 9260 §6.3.1
         //# Karn's algorithm: RTT measurements MUST NOT be made using chunks that were retransmitted
+        //# (and thus for which it is ambiguous whether the reply was for the first instance of the
+        //# chunk or for a later instance).
         if record.transmits == 1 && unambiguous {
             outcome.rtt = Some((record.path, now - record.sent_at));
         }
