@@ -48,6 +48,12 @@ impl Association {
         {
             return Err(SendError::UnknownPath);
         }
+        // The sender had nothing to send: this is a new opportunity as Max.Burst has it.
+        if let Phase::Open(tcb) = &mut self.phase
+            && !self.cx.queue.has_unsent()
+        {
+            tcb.burst = tcb.burst.max(tcb.max_burst(&self.cx));
+        }
         self.cx.queue.push(now, stream, data, info)
     }
 

@@ -33,6 +33,7 @@ impl Tcb {
         //# after processing the Cumulative TSN Ack and the Gap Ack Blocks.
         self.peer_rwnd = (sack.a_rwnd as usize).saturating_sub(self.outstanding.total_flight());
         self.sack_since_t3 = true;
+        self.add_burst(cx);
         Ok(())
     }
 
@@ -70,7 +71,6 @@ impl Tcb {
         }
         for ack in &outcome.acked {
             self.errors = 0;
-            self.burst = self.burst.saturating_add(2 * ack.bytes);
             let path = self.paths.get_mut(ack.path);
             path.congestion.on_ack(&AckSample {
                 now,

@@ -125,6 +125,11 @@ impl Tcb {
             return None;
         }
         let max_segments = if echoing { 1 } else { max_segments };
+        // A COOKIE ECHO cannot be cut: one that is too large for the path needs IP fragmentation.
+        let cookie = match &self.state {
+            State::CookieEchoed { cookie, .. } => PacketWriter::chunk_size(cookie.len()),
+            _ => 0,
+        };
         // Whoever asks for packets has handed in all that it has received.
         self.rx.compact();
         if !self.due.cookie_ack
@@ -137,7 +142,7 @@ impl Tcb {
         let mut segment_size = 0;
         for segment in 0..max_segments {
             let limit = if segment == 0 {
-                self.paths.get(id).max_packet
+                self.paths.get(id).max_packet.max(COMMON_HEADER + cookie)
             } else {
                 segment_size
             };
@@ -186,10 +191,8 @@ impl Tcb {
     fn on_nothing_to_send(&mut self, cx: &mut Cx, now: Instant) {
         let primary = self.paths.primary();
         let path = self.paths.get(primary);
-        // What acknowledgements allowed beyond Max.Burst was for this opportunity only.
-        self.burst = self
-            .burst
-            .min(cx.config.max_burst as usize * path.max_packet);
+        // What several SACKs allowed together was for this opportunity only.
+        self.burst = self.burst.min(self.max_burst(cx));
         //= RFC 9260 §6.1
         //# The sender SHOULD send the first zero window probe after 1 RTO when it detects that the
         //# receiver has closed its window and SHOULD increase the probe interval exponentially
@@ -466,10 +469,8 @@ impl Tcb {
         let full = self.full_payload(id);
         let mut sent = 0;
         if self.outstanding.flight(id) == 0 {
+            self.burst = self.burst.max(self.max_burst(cx));
             let path = self.paths.get_mut(id);
-            self.burst = self
-                .burst
-                .max(cx.config.max_burst as usize * path.max_packet);
             if let Some(last) = path.last_sent {
                 path.congestion.on_idle(now, now - last, path.rto.rto());
             }
@@ -553,7 +554,7 @@ pub(crate) fn transmit(path: &Path, size: usize, segment_size: usize) -> Transmi
         destination: path.remote,
         socket: path.socket,
         source_ip: path.local_ip,
-        dont_fragment: true,
+        dont_fragment: segment_size <= path.max_packet,
         ecn: None,
         size,
         segment_size: (segment_size < size).then_some(segment_size),

@@ -13,7 +13,7 @@ use crate::{
     path::Paths,
     rx::{GapBlocks, Reassembly, SackPolicy, TsnMap},
     tx::{AckOutcome, Outstanding},
-    wire::CauseWriter,
+    wire::{COMMON_HEADER, CauseWriter, DATA_HEADER, I_DATA_HEADER},
 };
 
 /// HEARTBEATs of the peer waiting to be answered; it decides how many it sends.
@@ -53,7 +53,8 @@ pub(crate) struct Tcb {
     pub(crate) peer_rwnd: usize,
     /// Whether a SACK came since T3-rtx last ran out: a peer with a closed window is alive.
     pub(crate) sack_since_t3: bool,
-    /// Bytes of new data that may leave at the next opportunity (Max.Burst, §6.1 D).
+    /// Bytes of new data that may leave at the next opportunity (§6.1 D): Max.Burst packets for
+    /// each SACK of the batch that was received, whatever it acknowledges.
     pub(crate) burst: usize,
     /// The next packet of retransmissions ignores the congestion window (§7.2.4 rule 3).
     pub(crate) fast_retransmit: bool,
@@ -121,7 +122,7 @@ impl Tcb {
             .queue
             .negotiated(agreed.outbound_streams, agreed.capabilities.interleaving());
         cx.fail(failed);
-        let max_packet = paths.get(paths.primary()).max_packet;
+        let packet = paths.get(paths.primary()).max_packet - COMMON_HEADER;
         Self {
             state,
             tie_tags: (cx.random_tag(), cx.random_tag()),
@@ -132,7 +133,7 @@ impl Tcb {
             ),
             peer_rwnd: agreed.peer_a_rwnd as usize,
             sack_since_t3: false,
-            burst: config.max_burst as usize * max_packet,
+            burst: config.max_burst as usize * packet,
             fast_retransmit: false,
             zero_window_probe: false,
             outcome: AckOutcome::default(),
@@ -164,18 +165,29 @@ impl Tcb {
         self.agreed = agreed;
     }
 
+    /// A SACK came: Max.Burst more packets may leave at the next opportunity.
+    pub(crate) fn add_burst(&mut self, cx: &Cx) {
+        self.burst = self.burst.saturating_add(self.max_burst(cx));
+    }
+
+    /// Bytes of chunks that Max.Burst packets carry.
+    pub(crate) fn max_burst(&self, cx: &Cx) -> usize {
+        let packet = self.paths.get(self.paths.primary()).max_packet - COMMON_HEADER;
+        cx.config.max_burst as usize * packet
+    }
+
     /// Bytes of a DATA or I-DATA chunk besides the payload.
     pub(crate) fn data_header(&self) -> usize {
         if self.agreed.capabilities.interleaving() {
-            crate::wire::I_DATA_HEADER
+            I_DATA_HEADER
         } else {
-            crate::wire::DATA_HEADER
+            DATA_HEADER
         }
     }
 
     /// Largest payload of a chunk on a path: the most that fits a packet of its own (§6.9).
     pub(crate) fn full_payload(&self, path: PathId) -> usize {
-        self.paths.get(path).max_packet - crate::wire::COMMON_HEADER - self.data_header()
+        self.paths.get(path).max_packet - COMMON_HEADER - self.data_header()
     }
 }
 
