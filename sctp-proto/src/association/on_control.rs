@@ -13,7 +13,7 @@ use crate::{
     ids::{PathId, Tsn},
     path::heartbeat,
     time::Instant,
-    wire::{Causes, cause},
+    wire::{CHUNK_HEADER, COMMON_HEADER, Causes, PacketWriter, cause},
 };
 
 impl Tcb {
@@ -24,7 +24,11 @@ impl Tcb {
         //# ESTABLISHED state (receiver of the INIT chunk), up until reaching the SHUTDOWN-SENT
         //# state (sender of the SHUTDOWN chunk) or the SHUTDOWN-ACK-SENT state (receiver of the
         //# SHUTDOWN chunk).
-        if !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
+        let size = COMMON_HEADER + PacketWriter::chunk_size(info.len() + CHUNK_HEADER);
+        // An answer that fits no packet is none: the peer's path MTU is larger than this side's.
+        if !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent)
+            && size <= self.paths.get(path).max_packet
+        {
             self.due.heartbeat_ack(path, info);
         }
     }

@@ -19,7 +19,9 @@ use crate::{
     time::Instant,
     transmit::{DatagramMeta, Transmit},
     tx::MessageKey,
-    wire::{COMMON_HEADER, CauseWriter, DataFields, PacketWriter, ReConfigWriter, kind},
+    wire::{
+        CHUNK_HEADER, COMMON_HEADER, CauseWriter, DataFields, PacketWriter, ReConfigWriter, kind,
+    },
 };
 
 /// Gap ack blocks in one SACK at most. More cost the peer time and help no further.
@@ -257,11 +259,8 @@ impl Tcb {
         packet: &mut PacketWriter<'_>,
     ) {
         while let Some((path, info)) = self.due.heartbeat_acks.front() {
-            if *path != id || packet.remaining() < info.len() + 8 {
-                // An answer that fits no packet is none: the peer's path MTU is larger than ours.
-                if *path == id && packet.is_empty() {
-                    self.due.heartbeat_acks.pop_front();
-                }
+            let size = PacketWriter::chunk_size(CHUNK_HEADER + info.len());
+            if *path != id || packet.remaining() < size {
                 break;
             }
             packet.heartbeat(kind::HEARTBEAT_ACK, info);
