@@ -283,7 +283,7 @@ impl Pair {
             return false;
         };
         self.steps_left = self.steps_left.checked_sub(1).unwrap_or_else(|| {
-            panic!("still busy at {:?} after all its steps", self.now);
+            panic!("still busy after all its steps: {}", self.summary());
         });
         self.now = self.now.max(next);
         while let Some(datagram) = self.net.poll(self.now) {
@@ -335,11 +335,7 @@ impl Pair {
     pub fn drive_until(&mut self, done: impl Fn(&mut Self) -> bool) {
         self.flush();
         while !done(self) {
-            assert!(
-                self.step(),
-                "all is quiet at {:?}, and it is not done",
-                self.now
-            );
+            assert!(self.step(), "all is quiet, not done: {}", self.summary());
         }
     }
 }
@@ -414,6 +410,24 @@ impl Pair {
     /// Everything that can be received.
     pub fn recv_all(&mut self, side: Side) -> Vec<Message> {
         std::iter::from_fn(|| self.conn(side).association.recv_any()).collect()
+    }
+
+    /// How both ends stand, for the message of a failing test.
+    pub fn summary(&self) -> String {
+        let mut text = format!("at {:?}, {:?}", self.now, self.net.stats());
+        for (name, host) in [("client", &self.client), ("server", &self.server)] {
+            for conn in &host.conns {
+                let association = &conn.association;
+                let path = association.paths().next().map(|path| path.stats);
+                text += &format!(
+                    "\n{name}: {:?}, closed {:?}\n  {:?}\n  {path:?}",
+                    association.state(),
+                    conn.closed,
+                    association.stats(),
+                );
+            }
+        }
+        text
     }
 
     /// Takes the events.

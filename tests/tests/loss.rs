@@ -120,7 +120,7 @@ fn the_window_shrinks_with_what_is_unread_and_grows_with_what_is_read() {
     assert!(windows[8] <= 12_000);
     while peer.host_recv(1).is_some() {}
     peer.send(data(1).tsn(9).seq(8).immediate().be());
-    assert!(last_sack(&mut peer).a_rwnd > 19_000);
+    assert!(last_sack(&mut peer).a_rwnd > windows[1]);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn data_beyond_the_window_is_not_kept() {
     for _ in 0..held {
         peer.host_recv(1).expect("a message");
     }
-    assert!(last_sack(&mut peer).a_rwnd > 15_000);
+    assert!(last_sack(&mut peer).a_rwnd > 10_000);
     peer.send(data(1).tsn(held + 1).seq(held).immediate().be());
     assert_eq!(last_sack(&mut peer).cumulative, held + 1);
 }

@@ -217,8 +217,12 @@ fn messages_of_no_bytes_and_of_too_many_are_refused() {
         refused(&mut pair, streams, 5),
         SendError::UnknownStream(StreamId(streams))
     );
-    pair.send(Client, streams - 1, "the last stream");
     pair.send(Client, 1, vec![0; max]);
+    pair.drive_until(|pair| !pair.recv_all(Server).is_empty());
+    pair.drive();
+    pair.send(Client, streams - 1, "the last stream");
+    pair.drive();
+    assert_eq!(pair.recv(Server, streams - 1).unwrap(), "the last stream");
 }
 
 #[test]

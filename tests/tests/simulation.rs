@@ -130,7 +130,13 @@ fn work(pair: &mut Pair, flows: &mut [Flow], mut done: impl FnMut(&mut Pair, &[F
         if done(pair, flows) {
             return;
         }
-        assert!(pair.step(), "all is quiet, and it is not done: {flows:?}");
+        if !pair.step() {
+            let left: Vec<_> = flows.iter().map(Flow::left).collect();
+            panic!(
+                "all is quiet, {left:?} messages are missing, {}",
+                pair.summary()
+            );
+        }
     }
 }
 
