@@ -123,7 +123,7 @@ async fn a_large_transfer_on_several_threads_comes_back_whole() {
     let peer = server.local_addrs()[0];
     let serving = tokio::spawn(async move { serve_one(&server).await });
     let association = client.connect(&[peer], Arc::default()).await.unwrap();
-    let byte = |i: usize| (i * 31 >> 7) as u8;
+    let byte = |i: usize| ((i * 31) >> 7) as u8;
     let sending = {
         let association = association.clone();
         tokio::spawn(async move {

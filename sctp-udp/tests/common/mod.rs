@@ -31,11 +31,13 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 #[derive(Clone, Default)]
 pub(crate) struct Net(Arc<Mutex<Wires>>);
 
+type Lose = Box<dyn FnMut(&[u8]) -> bool + Send>;
+
 #[derive(Default)]
 struct Wires {
     queues: HashMap<SocketAddr, Queue>,
     /// Whether to lose this datagram.
-    lose: Option<Box<dyn FnMut(&[u8]) -> bool + Send>>,
+    lose: Option<Lose>,
     generation: usize,
 }
 
