@@ -125,6 +125,8 @@ async fn run(args: Args) -> Result<()> {
             None => attempt.await,
         };
         if !args.reconnect {
+            // What failed is aborted: the ABORT has to leave.
+            let _ = tokio::time::timeout(Duration::from_secs(1), endpoint.close()).await;
             return result;
         }
         match result {

@@ -257,7 +257,8 @@ impl Association {
     }
 
     /// Begins the graceful end and waits for it: what was queued still arrives, then both sides
-    /// close. Once polled, dropping the future does not stop the shutdown.
+    /// close. Once polled, dropping the future does not stop the shutdown. An attempt to connect
+    /// that nobody has answered is given up at once, unless something is queued.
     pub async fn shutdown(&self) -> CloseReason {
         self.start_shutdown();
         self.closed().await
@@ -271,6 +272,8 @@ impl Association {
     }
 
     /// Ends the association at once; the peer is sent ABORT with this reason (RFC 9260 §3.3.10.12).
+    /// Who ends the process next waits for [`Endpoint::close`](crate::Endpoint::close), or the ABORT
+    /// may not leave.
     pub fn abort(&self, reason: Bytes) {
         let now = self.shared().clock.now();
         self.shared()

@@ -31,7 +31,7 @@ use crate::{
     endpoint::EndpointShared,
     net::Net,
     sockets::Sent,
-    state::{Shared, Wakes},
+    state::{Shared, State, Wakes},
 };
 
 /// Most packets in one batch. 48 packets for the usual MTUs are what one GSO call carries.
@@ -40,7 +40,10 @@ const MAX_SEGMENTS: usize = 48;
 /// Batches sent for one association before others get their turn.
 const FLUSH_LIMIT: usize = 8;
 
-/// Sends what the association has to send now, and settles what follows from it.
+/// Gives the association its `input`, sends what it has to send now, and settles what follows.
+///
+/// Users are woken last, so that who waited for the end of the association, and ends the process,
+/// does so when the last packet has left.
 ///
 /// `resume` is for the endpoint's task once a socket has room: without it, an association that
 /// waits for room stays as it is.
@@ -50,11 +53,15 @@ pub(crate) fn flush(
     shared: &Arc<Shared>,
     now: Instant,
     resume: bool,
+    input: impl FnOnce(&mut State),
 ) {
     let mut wakes = Wakes::default();
     let mut blocked_on = None;
     let mut more = false;
     let mut state = shared.lock();
+    input(&mut state);
+    // Before the lock is given up: a command must not find events from before itself.
+    state.take_events(&mut wakes);
     if !state.outbox.busy && (resume || state.outbox.blocked.is_none()) {
         state.outbox.busy = true;
         let mut pending = state.outbox.blocked.take();
@@ -155,13 +162,19 @@ impl Future for AssociationDriver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let now = this.shared.clock.now();
-        this.shared.with(|state, _| {
-            state.driver = Some(cx.waker().clone());
-            if state.proto.poll_timeout().is_some_and(|d| d <= now) {
-                state.proto.handle_timeout(now);
-            }
-        });
-        flush(&this.net, &this.endpoint, &this.shared, now, false);
+        flush(
+            &this.net,
+            &this.endpoint,
+            &this.shared,
+            now,
+            false,
+            |state| {
+                state.driver = Some(cx.waker().clone());
+                if state.proto.poll_timeout().is_some_and(|d| d <= now) {
+                    state.proto.handle_timeout(now);
+                }
+            },
+        );
         let deadline = {
             let mut state = this.shared.lock();
             if state.finished {

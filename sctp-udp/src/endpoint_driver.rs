@@ -15,11 +15,7 @@ use sctp_proto::{AssociationEvent, DatagramEvent, DatagramMeta, SocketId};
 use tokio::time::Sleep;
 
 use crate::{
-    association_driver::flush,
-    endpoint::EndpointShared,
-    net::Net,
-    socket::Received,
-    state::{Shared, Wakes},
+    association_driver::flush, endpoint::EndpointShared, net::Net, socket::Received, state::Shared,
 };
 
 /// Bytes per receive buffer: the largest UDP datagram, or the largest run that GRO makes.
@@ -68,7 +64,7 @@ impl EndpointDriver {
             {
                 let now = self.endpoint.clock.now();
                 for shared in self.net.take_blocked(socket) {
-                    flush(&self.net, &self.endpoint, &shared, now, true);
+                    flush(&self.net, &self.endpoint, &shared, now, true, |_| {});
                 }
             }
         }
@@ -166,17 +162,12 @@ impl EndpointDriver {
         self.inbox.sort_by_key(|(shared, _)| shared.id);
         let mut inbox = self.inbox.drain(..).peekable();
         while let Some((shared, event)) = inbox.next() {
-            let mut wakes = Wakes::default();
-            {
-                let mut state = shared.lock();
+            flush(&self.net, &self.endpoint, &shared, now, false, |state| {
                 state.proto.handle_event(now, event);
                 while let Some((_, event)) = inbox.next_if(|(next, _)| next.id == shared.id) {
                     state.proto.handle_event(now, event);
                 }
-                state.take_events(&mut wakes);
-            }
-            wakes.wake(&shared);
-            flush(&self.net, &self.endpoint, &shared, now, false);
+            });
         }
     }
 }

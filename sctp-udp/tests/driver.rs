@@ -82,6 +82,36 @@ async fn an_early_request_is_answered_in_two_round_trips() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_sent_early_arrives_although_all_handles_are_gone() {
+    let net = Net::default();
+    let server = net.endpoint(SERVER, Some(ServerConfig::default()), 1);
+    let client = net.endpoint(CLIENT, None, 2);
+    let association = client
+        .connect_early(&[address(SERVER)], Arc::default())
+        .unwrap();
+    send(&association, S0, "fire and forget").await;
+    drop(association);
+    let association = server.accept().await.unwrap().accept().unwrap();
+    assert_eq!(recv(&association).await, "fire and forget");
+    assert_eq!(association.recv().await, Ok(None));
+    assert_eq!(association.closed().await, CloseReason::Shutdown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_does_not_wait_for_a_peer_that_never_answered() {
+    let net = Net::default();
+    let client = net.endpoint(CLIENT, None, 2);
+    let association = client
+        .connect_early(&[address(SERVER)], Arc::default())
+        .unwrap();
+    settle().await;
+    let begun = Instant::now();
+    client.close().await;
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    association.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_answers() {
     let net = Net::default();
     let client = net.endpoint(CLIENT, None, 2);

@@ -417,7 +417,12 @@ impl State {
 
     pub(crate) fn start_shutdown(&mut self, now: sctp_proto::Instant, wakes: &mut Wakes) {
         if self.closed.is_none() {
-            self.proto.shutdown(now);
+            if self.dry && self.proto.state() == AssociationState::CookieWait {
+                // Nobody has answered yet, and there is nothing to wait for an answer with.
+                self.proto.abort(now, Bytes::new());
+            } else {
+                self.proto.shutdown(now);
+            }
             self.wake_driver(wakes);
             self.wake_all(wakes);
         }
