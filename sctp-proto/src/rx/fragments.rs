@@ -121,6 +121,9 @@ impl Runs {
     /// Where the fragment fits, or in what it contradicts those that are here. Changes nothing.
     pub(super) fn admit(&self, key: Key, chunk: &RxChunk) -> Result<Joins, &'static str> {
         let mut joins = Joins::default();
+        if self.map.is_empty() && chunk.begin {
+            return Ok(joins);
+        }
         let before = self.before(key);
         if let Some((first, run)) = before {
             if before32(key.number, run.end) {

@@ -149,12 +149,12 @@ impl Reassembly {
         if !self.is_valid(id) {
             return Ok(());
         }
-        let key = Key::new(&chunk, self.interleaving);
-        let joins = self.runs.admit(key, &chunk).map_err(RxError::Violation)?;
         let stream = self.streams.entry(id).or_default();
         if stream.discarding {
             return Ok(());
         }
+        let key = Key::new(&chunk, self.interleaving);
+        let joins = self.runs.admit(key, &chunk).map_err(RxError::Violation)?;
         let RxChunk {
             unordered,
             begin,
@@ -163,24 +163,31 @@ impl Reassembly {
             cumulative,
             ..
         } = chunk;
-        if !unordered {
-            if self.interleaving && before32(seq, stream.next) {
-                return Err(RxError::Violation("message identifier used before"));
-            }
-            if begin && self.has_begun(id, seq) {
+        if !unordered && begin {
+            let begun = if seq == stream.next {
+                stream.head.is_some()
+            } else {
+                !self.waiting.is_empty() && self.waiting.contains_key(&(id, seq))
+            };
+            if begun {
                 return Err(RxError::Violation("two messages with one sequence number"));
             }
         }
-        self.charge(id, chunk.payload.len());
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return Ok(());
-        };
+        if !unordered && self.interleaving && before32(seq, stream.next) {
+            return Err(RxError::Violation("message identifier used before"));
+        }
+        self.usual_payload -= self.usual_payload / 16;
+        self.usual_payload += UNIT / 16 * chunk.payload.len() as u64;
+        self.stalls.charge(id, stream, cost(chunk.payload.len()));
         let node = self.store.insert(chunk, key);
         if begin && end && !stream.is_locked() && (unordered || seq == stream.next) {
             stream.ready = self.store.join(stream.ready, List::one(node));
             self.readiness.announce(id, stream);
             if !unordered {
-                self.delivered(id);
+                stream.next = successor(seq, self.interleaving);
+                if !self.waiting.is_empty() {
+                    self.follow(id);
+                }
             }
         } else {
             let run = self.runs.place(joins, node, &mut self.store);
@@ -264,18 +271,22 @@ impl Reassembly {
     /// The next message of a stream, or the next part of one.
     pub(crate) fn recv(&mut self, id: StreamId) -> Option<Message> {
         let stream = self.streams.get_mut(&id)?;
-        let message = match stream.partial {
-            Partial::Begun(key) => self.recv_part(id, key),
-            _ if !stream.ready.is_empty() => self.recv_ready(id),
-            Partial::Offered(key) if self.pressure => self.recv_part(id, key),
+        let taken = match stream.partial {
+            Partial::Begun(key) => take_part(id, stream, key, &mut self.runs, &mut self.store),
+            _ if !stream.ready.is_empty() => take_message(id, stream, &mut self.store),
+            Partial::Offered(key) if self.pressure => {
+                take_part(id, stream, key, &mut self.runs, &mut self.store)
+            }
             Partial::Offered(_) | Partial::None => None,
         };
-        if message.is_some() {
-            self.stalls.read(id);
-        } else if let Some(stream) = self.streams.get_mut(&id) {
+        let Some((message, freed)) = taken else {
             Readiness::exhausted(stream);
-        }
-        message
+            return None;
+        };
+        self.stalls.release(id, stream, freed);
+        self.stalls.read(id);
+        self.relieved();
+        Some(message)
     }
 
     /// The next message, or part of one, of any stream: one from each that has something, in turn,
@@ -303,74 +314,64 @@ impl Reassembly {
         }
         None
     }
+}
 
-    fn recv_ready(&mut self, id: StreamId) -> Option<Message> {
-        let stream = self.streams.get_mut(&id)?;
-        let (mut data, mut freed) = (MessageData::default(), 0);
-        let first = self.store.get(stream.ready.first()?);
-        let (ppid, unordered, mut tsn) = (first.ppid, first.unordered, first.tsn);
-        while let Some(chunk) = self.store.pop_front(&mut stream.ready) {
-            freed += cost(chunk.payload.len());
-            data.push(chunk.payload);
-            tsn = chunk.tsn;
-            if chunk.end {
-                break;
-            }
-        }
-        self.release(id, freed);
-        Some(Message {
+/// Takes the next complete message; returns it with what it had counted.
+fn take_message(id: StreamId, stream: &mut Stream, store: &mut Store) -> Option<(Message, usize)> {
+    let first = store.pop_front(&mut stream.ready)?;
+    let mut freed = cost(first.payload.len());
+    let mut message = Message {
+        stream: id,
+        ppid: first.ppid,
+        unordered: first.unordered,
+        tsn: first.tsn,
+        complete: true,
+        data: first.payload.into(),
+    };
+    let mut end = first.end;
+    while !end && let Some(chunk) = store.pop_front(&mut stream.ready) {
+        freed += cost(chunk.payload.len());
+        message.data.push(chunk.payload);
+        message.tsn = chunk.tsn;
+        end = chunk.end;
+    }
+    Some((message, freed))
+}
+
+/// Takes what there is of an incomplete message; returns it with what it had counted.
+fn take_part(
+    id: StreamId,
+    stream: &mut Stream,
+    key: Key,
+    runs: &mut Runs,
+    store: &mut Store,
+) -> Option<(Message, usize)> {
+    let (mut part, mut freed) = (None::<Message>, 0);
+    let next = runs.consume(key, store, |chunk, ppid| {
+        freed += cost(chunk.payload.len());
+        let part = part.get_or_insert_with(|| Message {
             stream: id,
             ppid,
-            unordered,
-            tsn,
-            complete: true,
-            data,
-        })
-    }
-
-    fn recv_part(&mut self, id: StreamId, key: Key) -> Option<Message> {
-        let (mut part, mut freed) = (None::<Message>, 0);
-        let next = self.runs.consume(key, &mut self.store, |chunk, ppid| {
-            freed += cost(chunk.payload.len());
-            let message = part.get_or_insert_with(|| Message {
-                stream: id,
-                ppid,
-                unordered: chunk.unordered,
-                tsn: chunk.tsn,
-                complete: false,
-                data: MessageData::default(),
-            });
-            message.tsn = chunk.tsn;
-            message.data.push(chunk.payload);
+            unordered: chunk.unordered,
+            tsn: chunk.tsn,
+            complete: false,
+            data: MessageData::default(),
         });
-        let part = part?;
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.partial = Partial::Begun(next);
-            for place in [&mut stream.head, &mut stream.loose] {
-                if *place == Some(key) {
-                    *place = Some(next);
-                }
-            }
+        part.tsn = chunk.tsn;
+        part.data.push(chunk.payload);
+    });
+    let part = part?;
+    stream.partial = Partial::Begun(next);
+    for place in [&mut stream.head, &mut stream.loose] {
+        if *place == Some(key) {
+            *place = Some(next);
         }
-        self.release(id, freed);
-        Some(part)
     }
+    Some((part, freed))
 }
 
 /// How fragments become messages.
 impl Reassembly {
-    /// Whether the first fragment of this ordered message is held.
-    fn has_begun(&self, id: StreamId, seq: u32) -> bool {
-        let Some(stream) = self.streams.get(&id) else {
-            return false;
-        };
-        if seq == stream.next {
-            stream.head.is_some()
-        } else {
-            self.waiting.contains_key(&(id, seq))
-        }
-    }
-
     /// A run grew: if it is a whole message whose turn it is, it becomes readable, and so may those
     /// that waited for it.
     ///
@@ -387,8 +388,7 @@ impl Reassembly {
         if run.unordered {
             self.deliver(id, key);
         } else if run.seq == stream.next {
-            self.deliver(id, key);
-            self.delivered(id);
+            self.deliver_next(id, key);
         }
         if was_locked {
             self.unlocked(id);
@@ -402,8 +402,7 @@ impl Reassembly {
         if let Some(key) = head
             && self.runs.get(key).is_some_and(Run::is_complete)
         {
-            self.deliver(id, key);
-            self.delivered(id);
+            self.deliver_next(id, key);
         }
         for key in self.runs.complete_unordered(id) {
             self.deliver(id, key);
@@ -429,30 +428,27 @@ impl Reassembly {
         self.readiness.announce(id, stream);
     }
 
-    /// Message `next` of the stream can be read: on to those that waited for it.
-    fn delivered(&mut self, id: StreamId) {
-        let mask = if self.interleaving {
-            u32::MAX
-        } else {
-            u32::from(u16::MAX)
-        };
-        loop {
-            let Some(stream) = self.streams.get_mut(&id) else {
-                return;
-            };
+    /// Delivers the complete message `next` of the stream, and those that waited for it.
+    fn deliver_next(&mut self, id: StreamId, key: Key) {
+        self.deliver(id, key);
+        if let Some(stream) = self.streams.get_mut(&id) {
             stream.head = None;
-            stream.next = stream.next.wrapping_add(1) & mask;
-            if self.waiting.is_empty() {
-                return;
-            }
-            let Some(key) = self.waiting.remove(&(id, stream.next)) else {
-                return;
-            };
+            stream.next = successor(stream.next, self.interleaving);
+            self.follow(id);
+        }
+    }
+
+    /// Message `next` of the stream has changed: finds it among those that waited for their turn.
+    fn follow(&mut self, id: StreamId) {
+        while let Some(stream) = self.streams.get_mut(&id)
+            && let Some(key) = self.waiting.remove(&(id, stream.next))
+        {
             if !self.runs.get(key).is_some_and(Run::is_complete) {
                 stream.head = Some(key);
                 self.offer_more(id);
                 return;
             }
+            stream.next = successor(stream.next, self.interleaving);
             self.deliver(id, key);
         }
     }
@@ -492,6 +488,12 @@ impl Reassembly {
             Partial::None => false,
         }
     }
+}
+
+/// The SSN or MID after this one.
+const fn successor(seq: u32, interleaving: bool) -> u32 {
+    let next = seq.wrapping_add(1);
+    if interleaving { next } else { next & 0xFFFF }
 }
 
 /// Offers an incomplete message of the stream for partial delivery, if one has a beginning that is

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::stream::Stream;
 use crate::{ids::StreamId, time::Instant};
 
 /// A stream that holds more than its share.
@@ -25,6 +26,7 @@ struct Large {
 pub(super) struct Stalls {
     timeout: Duration,
     window: usize,
+    /// Bytes that a stream may hold without being looked at.
     share: usize,
     /// At most eight, each holding more than an eighth of the window.
     large: SmallVec<[Large; 8]>,
@@ -66,29 +68,32 @@ impl Stalls {
         }
     }
 
-    /// Bytes that a stream may hold without being looked at.
-    pub(super) fn share(&self) -> usize {
-        self.share
-    }
-
     /// The streams that hold more than their share.
     pub(super) fn large(&self) -> impl Iterator<Item = StreamId> {
         self.large.iter().map(|large| large.stream)
     }
 
-    /// The stream holds more than its share now.
-    pub(super) fn grown(&mut self, stream: StreamId) {
-        self.large.push(Large {
-            stream,
-            since: None,
-            read: false,
-            reported: false,
-        });
+    /// Counts what a stream holds more.
+    pub(super) fn charge(&mut self, id: StreamId, stream: &mut Stream, bytes: usize) {
+        stream.bytes += bytes;
+        if stream.bytes > self.share && !stream.large {
+            stream.large = true;
+            self.large.push(Large {
+                stream: id,
+                since: None,
+                read: false,
+                reported: false,
+            });
+        }
     }
 
-    /// It does no longer.
-    pub(super) fn shrunk(&mut self, stream: StreamId) {
-        self.large.retain(|large| large.stream != stream);
+    /// Counts what a stream holds less.
+    pub(super) fn release(&mut self, id: StreamId, stream: &mut Stream, bytes: usize) {
+        stream.bytes -= bytes;
+        if stream.bytes <= self.share && stream.large {
+            stream.large = false;
+            self.large.retain(|large| large.stream != id);
+        }
     }
 
     /// Something was read from the stream.
@@ -127,7 +132,7 @@ impl Stalls {
     }
 
     /// Something was discarded: the clock of the full window begins anew.
-    pub(super) fn relieved(&mut self) {
+    pub(super) fn discarded(&mut self) {
         self.full_since = None;
     }
 
@@ -148,5 +153,12 @@ impl Stalls {
             self.full_since = Some(now);
         }
         self.read = false;
+    }
+}
+
+#[cfg(test)]
+impl Stalls {
+    pub(super) fn share(&self) -> usize {
+        self.share
     }
 }

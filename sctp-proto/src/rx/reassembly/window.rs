@@ -5,7 +5,7 @@ use std::{collections::hash_map::Entry, mem::take};
 use super::{
     super::{
         stall::{Expired, Usage},
-        store::{CHUNK_OVERHEAD, cost},
+        store::CHUNK_OVERHEAD,
         stream::Partial,
     },
     Reassembly, UNIT, offer,
@@ -51,28 +51,16 @@ impl Reassembly {
         self.window.saturating_sub(self.store.held())
     }
 
-    /// Counts a chunk that is about to be stored.
-    pub(super) fn charge(&mut self, id: StreamId, payload: usize) {
-        self.usual_payload -= self.usual_payload / 16;
-        self.usual_payload += UNIT / 16 * payload as u64;
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.bytes += cost(payload);
-            if stream.bytes > self.stalls.share() && !stream.large {
-                stream.large = true;
-                self.stalls.grown(id);
-            }
-        }
-    }
-
-    /// Counts what left the store.
+    /// Counts what left the store other than by being read.
     pub(super) fn release(&mut self, id: StreamId, bytes: usize) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.bytes -= bytes;
-            if stream.large && stream.bytes <= self.stalls.share() {
-                stream.large = false;
-                self.stalls.shrunk(id);
-            }
+            self.stalls.release(id, stream, bytes);
         }
+        self.relieved();
+    }
+
+    /// Something left the store.
+    pub(super) fn relieved(&mut self) {
         self.refused = false;
         if self.pressure && self.free() >= self.window / 2 {
             self.pressure = false;
@@ -124,7 +112,7 @@ impl Reassembly {
                 .max_by_key(|(id, s)| (s.bytes, id.0))
                 .map(|(id, _)| id)?,
         };
-        self.stalls.relieved();
+        self.stalls.discarded();
         Some((id, self.discard(id)))
     }
 
