@@ -220,17 +220,15 @@ impl Association {
             return Ok(());
         };
         let mut tcb = Tcb::new(&mut self.cx, state, agreed, wait.paths);
-        if let Some(outstanding) = wait.outstanding {
-            tcb.outstanding = outstanding;
-        }
         tcb.due.cookie_echo = true;
         if !params.unrecognized.is_empty() {
             let unrecognized = params.unrecognized_tlvs();
             tcb.due
                 .error(|causes| _ = causes.unrecognized_parameters(&unrecognized));
         }
+        let kept = tcb.keep_outstanding(wait.outstanding);
         self.phase = Phase::Open(Box::new(tcb));
-        Ok(())
+        kept
     }
 
     /// An INIT from the peer of this association: it never changes anything here (§5.2.1, §5.2.2).
@@ -416,15 +414,13 @@ impl Association {
             Phase::CookieWait(wait) => {
                 let outstanding = wait.outstanding.take();
                 let mut tcb = from_cookie(&mut self.cx, meta, cookie);
-                if let Some(outstanding) = outstanding {
-                    tcb.outstanding = outstanding;
-                }
+                tcb.keep_outstanding(outstanding)?;
                 tcb.establish(&mut self.cx, now, false);
                 self.phase = Phase::Open(Box::new(tcb));
             }
             Phase::Open(tcb) => {
                 if let State::CookieEchoed { .. } = tcb.state {
-                    tcb.replace_peer(&mut self.cx, agreement(cookie));
+                    tcb.replace_peer(&mut self.cx, agreement(cookie))?;
                     tcb.establish(&mut self.cx, now, false);
                 } else {
                     tcb.agreed.peer_tag = cookie.peer_tag;

@@ -5,7 +5,12 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{cx::Cx, on_reconfig::Reconfig, state::State};
+use super::{
+    cx::{Cx, Handled},
+    on_data::violation,
+    on_reconfig::Reconfig,
+    state::State,
+};
 use crate::{
     capabilities::Capabilities,
     config::AssociationConfig,
@@ -153,7 +158,7 @@ impl Tcb {
 
     /// Begins receiving anew: the peer chose other tags and TSNs before anything was received
     /// (§5.2.4 action B).
-    pub(crate) fn replace_peer(&mut self, cx: &mut Cx, agreed: Agreement) {
+    pub(crate) fn replace_peer(&mut self, cx: &mut Cx, agreed: Agreement) -> Handled {
         self.tsn_map = TsnMap::new(agreed.peer_initial_tsn);
         self.rx = new_reassembly(&cx.config, &agreed);
         self.reconfig = Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn);
@@ -163,6 +168,25 @@ impl Tcb {
             .negotiated(agreed.outbound_streams, agreed.capabilities.interleaving());
         cx.fail(failed);
         self.agreed = agreed;
+        let sent = Outstanding::new(
+            self.agreed.local_initial_tsn,
+            self.agreed.capabilities.interleaving(),
+        );
+        let sent = std::mem::replace(&mut self.outstanding, sent);
+        self.keep_outstanding(Some(sent))
+    }
+
+    /// Takes over DATA that left with an earlier COOKIE ECHO: it keeps its TSNs. A peer that
+    /// changes between DATA and I-DATA in the middle of a handshake cannot be given it.
+    pub(crate) fn keep_outstanding(&mut self, sent: Option<Outstanding>) -> Handled {
+        let Some(sent) = sent.filter(|sent| !sent.is_empty()) else {
+            return Ok(());
+        };
+        if sent.chunk_size(0) != self.data_header() {
+            return Err(violation("interleaving offered and withdrawn"));
+        }
+        self.outstanding = sent;
+        Ok(())
     }
 
     /// A SACK came: Max.Burst more packets may leave at the next opportunity.
