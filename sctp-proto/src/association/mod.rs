@@ -211,6 +211,12 @@ impl Association {
                 .reply(Reply::abort(&meta, self.cx.ports, tag, &causes));
         }
         self.cx.timers.clear();
+        // `Closed` is the last event: what can be read is told before it.
+        if let Phase::Open(tcb) = &mut self.phase {
+            while let Some(stream) = tcb.rx.poll_readable() {
+                self.cx.event(Event::Readable(stream));
+            }
+        }
         self.cx.fail_all();
         self.cx.event(Event::Closed(reason.clone()));
         let closed = Phase::Closed(None, reason);
@@ -251,17 +257,13 @@ impl Association {
             self.cx.fail([failed]);
             return self.cx.next_event();
         }
-        let rx = match &mut self.phase {
-            Phase::Open(tcb) => Some(&mut *tcb.rx),
-            Phase::Closed(rx, _) => rx.as_deref_mut(),
-            Phase::CookieWait(_) => None,
+        let Phase::Open(tcb) = &mut self.phase else {
+            return None;
         };
-        if let Some(stream) = rx.and_then(|rx| rx.poll_readable()) {
+        if let Some(stream) = tcb.rx.poll_readable() {
             return Some(Event::Readable(stream));
         }
-        if let Phase::Open(tcb) = &self.phase
-            && tcb.state.takes_messages()
-        {
+        if tcb.state.takes_messages() {
             return self.cx.queue.poll_writable().map(Event::Writable);
         }
         None

@@ -72,6 +72,7 @@ impl Tcb {
         for ack in &outcome.acked {
             self.errors = 0;
             let path = self.paths.get_mut(ack.path);
+            path.on_probation = false;
             path.congestion.on_ack(&AckSample {
                 now,
                 acked: ack.bytes,

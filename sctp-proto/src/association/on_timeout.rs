@@ -101,6 +101,7 @@ impl Tcb {
             return Ok(());
         }
         path.congestion.on_timeout(now);
+        path.on_probation = true;
         self.count_error(cx, id)
     }
 

@@ -361,20 +361,25 @@ impl Tcb {
             return false;
         }
         if self.outstanding.has_lost() {
-            return self.fast_retransmit || self.window_open(id);
+            return self.fast_retransmit || self.window_open(id, false);
         }
-        cx.queue.has_unsent() && self.may_send_new(cx, id)
+        cx.queue.has_unsent() && self.may_send_new(cx, id, false)
     }
 
-    /// Rule B of §6.1.
-    fn window_open(&self, id: PathId) -> bool {
-        self.outstanding.flight(id) < self.paths.get(id).congestion.window()
+    /// Rule B of §6.1. What is `bundled` with a chunk that was allowed shares its packet.
+    //= RFC 9260 §7.2.1
+    //# The initial cwnd after a retransmission timeout MUST be no more than PMDCS, and only one
+    //# packet is allowed to be in flight until successful acknowledgement.
+    fn window_open(&self, id: PathId, bundled: bool) -> bool {
+        let (path, flight) = (self.paths.get(id), self.outstanding.flight(id));
+        flight < path.congestion.window() && (bundled || flight == 0 || !path.on_probation)
     }
 
-    /// Rules A, B and D of §6.1, sender's silly window avoidance, and Nagle's algorithm.
-    fn may_send_new(&self, cx: &Cx, id: PathId) -> bool {
+    /// Rules A, B and D of §6.1, sender's silly window avoidance, and Nagle's algorithm, which
+    /// holds no chunk back from a packet that leaves.
+    fn may_send_new(&self, cx: &Cx, id: PathId, bundled: bool) -> bool {
         let flight = self.outstanding.flight(id);
-        if !self.window_open(id) || (self.burst == 0 && flight > 0) {
+        if !self.window_open(id, bundled) || (self.burst == 0 && flight > 0) {
             return false;
         }
         let full = self.full_payload(id);
@@ -382,16 +387,15 @@ impl Tcb {
         if self.peer_rwnd < full && self.peer_rwnd < unsent {
             return self.zero_window_probe && self.outstanding.is_empty();
         }
-        cx.config.nodelay || unsent >= full || flight == 0 || !self.state.takes_messages()
+        let hold = !cx.config.nodelay && unsent < full && flight > 0;
+        bundled || !hold || !self.state.takes_messages()
     }
 
     fn write_data(&mut self, cx: &mut Cx, now: Instant, id: PathId, packet: &mut PacketWriter<'_>) {
-        let sent = self.write_lost(cx, now, id, packet)
-            + if self.outstanding.has_lost() {
-                0
-            } else {
-                self.write_new(cx, now, id, packet)
-            };
+        let mut sent = self.write_lost(cx, now, id, packet);
+        if !self.outstanding.has_lost() {
+            sent += self.write_new(cx, now, id, packet, sent > 0);
+        }
         if sent == 0 {
             return;
         }
@@ -421,7 +425,7 @@ impl Tcb {
     ) -> usize {
         let mut sent = 0;
         while let Some(lost) = self.outstanding.next_lost() {
-            let allowed = self.fast_retransmit || self.window_open(id);
+            let allowed = self.fast_retransmit || self.window_open(id, sent > 0);
             if !allowed || packet.remaining() < self.outstanding.chunk_size(lost.len) {
                 break;
             }
@@ -463,6 +467,7 @@ impl Tcb {
         now: Instant,
         id: PathId,
         packet: &mut PacketWriter<'_>,
+        bundled: bool,
     ) -> usize {
         let header = self.data_header();
         let full = self.full_payload(id);
@@ -474,7 +479,7 @@ impl Tcb {
                 path.congestion.on_idle(now, now - last, path.rto.rto());
             }
         }
-        while cx.queue.has_unsent() && self.may_send_new(cx, id) {
+        while cx.queue.has_unsent() && self.may_send_new(cx, id, bundled || sent > 0) {
             let Some(room) = packet.remaining().checked_sub(header + 4) else {
                 break;
             };
@@ -499,7 +504,7 @@ impl Tcb {
             };
             // §6.1: the sender is in SHUTDOWN-PENDING, or this chunk fills the window.
             let last = !cx.queue.has_unsent();
-            let immediate = (last && !self.state.takes_messages()) || !self.window_open(id);
+            let immediate = (last && !self.state.takes_messages()) || !self.window_open(id, false);
             self.write_chunk(cx, packet, &chunk, immediate);
             cx.stats.data_chunks_sent += 1;
         }

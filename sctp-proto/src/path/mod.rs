@@ -44,6 +44,8 @@ pub(crate) struct Path {
     pub(crate) heartbeat: Heartbeat,
     /// While in fast recovery: the highest TSN outstanding when it began (§7.2.4).
     pub(crate) recovery_exit: Option<Tsn>,
+    /// T3-rtx expired, and no data was acknowledged since: one packet may be in flight (§7.2.3).
+    pub(crate) on_probation: bool,
     /// When something that measures the path was last sent; idle paths are probed, and lose their
     /// window's credit.
     pub(crate) last_sent: Option<Instant>,
@@ -71,6 +73,7 @@ impl Path {
             max_packet,
             heartbeat: Heartbeat::new(config.heartbeat_interval),
             recovery_exit: None,
+            on_probation: false,
             last_sent: None,
             t3_expiries: 0,
         }
