@@ -1,0 +1,340 @@
+//! Forms the user messages of responses: the rules of HTTP over SCTP about message boundaries.
+//!
+//! hyper writes bytes and does not tell where a response begins or ends, so the service and body
+//! wrappers of `exchange` mark that here:
+//!
+//! - a header block is whole in its message, together with the body as far as it fits;
+//! - a message has at most [`Limits::message_bytes`](crate::Limits::message_bytes);
+//! - no message holds parts of two responses.
+//!
+//! The marks fit hyper's order of work: it writes all of a response and flushes before it reads
+//! the next request, provided that writing never waits. So [`Outbox::append`] always takes
+//! everything, and the wrappers wait instead ([`Outbox::poll_sent`]) before they hand hyper more.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Takes whole messages of one stream, in order.
+pub(crate) trait MessageSink: Send + 'static {
+    /// Hands over `message`; leaves it as it is while there is no room.
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &mut Bytes) -> Poll<io::Result<()>>;
+}
+
+/// Handle to the messages that one stream has yet to send. Shared by hyper's I/O and by the
+/// wrappers around service and body, all of which run in the stream's one task.
+pub(crate) struct Outbox<K>(Arc<Mutex<State<K>>>);
+
+impl<K> Clone for Outbox<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct State<K> {
+    /// `None` once the stream was taken back.
+    sink: Option<K>,
+    max_message: usize,
+    forming: BytesMut,
+    formed: VecDeque<Bytes>,
+    phase: Phase,
+    /// Request bodies that a handler still holds and has not read to the end.
+    open_bodies: usize,
+    /// Responses begun and messages sent so far.
+    begun: u64,
+    sent: u64,
+    close: bool,
+    /// The right to send while responses are contiguous.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Between responses.
+    Idle,
+    /// A response is being made. `starving`: its body waits for its source, so that what is there
+    /// goes out rather than wait with it.
+    Open { starving: bool },
+    /// The body is over; hyper's next flush brings the last bytes.
+    Ended,
+}
+
+impl<K: MessageSink> Outbox<K> {
+    pub(crate) fn new(sink: K, max_message: usize) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            sink: Some(sink),
+            max_message,
+            forming: BytesMut::new(),
+            formed: VecDeque::new(),
+            phase: Phase::Idle,
+            open_bodies: 0,
+            begun: 0,
+            sent: 0,
+            close: false,
+            turn: None,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request was read whose response comes next.
+    pub(crate) fn begin(&self) {
+        let mut state = self.lock();
+        state.cut();
+        state.begun += 1;
+        state.phase = Phase::Open { starving: false };
+    }
+
+    /// The response's body waits for its source.
+    pub(crate) fn starve(&self) {
+        let mut state = self.lock();
+        if let Phase::Open { starving } = &mut state.phase {
+            *starving = true;
+        }
+    }
+
+    /// hyper has taken the whole body, or needs none; the bytes may still be in its buffer.
+    pub(crate) fn end(&self) {
+        self.lock().phase = Phase::Ended;
+    }
+
+    /// The association, or connection, is to end after this response.
+    pub(crate) fn close(&self) {
+        self.lock().close = true;
+    }
+
+    /// Keeps `turn` until the response is sent.
+    pub(crate) fn hold_turn(&self, turn: OwnedSemaphorePermit) {
+        self.lock().turn = Some(turn);
+    }
+
+    /// Takes all of `bytes`; forms a message whenever there is enough for one.
+    pub(crate) fn append(&self, mut bytes: &[u8]) {
+        let state = &mut *self.lock();
+        while !bytes.is_empty() {
+            let room = state.max_message - state.forming.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            state.forming.extend_from_slice(now);
+            bytes = later;
+            if state.forming.len() == state.max_message {
+                state.cut();
+            }
+        }
+    }
+
+    /// hyper has written what it has.
+    pub(crate) fn flush(&self) {
+        let state = &mut *self.lock();
+        match &mut state.phase {
+            Phase::Open { starving } => {
+                if !std::mem::take(starving) {
+                    return;
+                }
+            }
+            Phase::Ended => state.phase = Phase::Idle,
+            Phase::Idle => {}
+        }
+        state.cut();
+    }
+
+    /// Sends until at most `left` formed messages wait. An error means that the association, or
+    /// the stream, takes no more.
+    pub(crate) fn poll_sent(&self, cx: &mut Context<'_>, left: usize) -> Poll<io::Result<()>> {
+        let state = &mut *self.lock();
+        while state.formed.len() > left {
+            let Some((sink, message)) = state.sink.as_mut().zip(state.formed.front_mut()) else {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            };
+            ready!(sink.poll_send(cx, message))?;
+            state.formed.pop_front();
+            state.sent += 1;
+        }
+        if state.formed.is_empty() && state.phase == Phase::Idle {
+            state.turn = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether no response is begun and not yet handed to the association.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.phase == Phase::Idle
+            && state.forming.is_empty()
+            && state.formed.is_empty()
+            && state.open_bodies == 0
+    }
+
+    /// Whether a response is begun of which hyper has not written the end.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().phase != Phase::Idle
+    }
+
+    pub(crate) fn responses_begun(&self) -> u64 {
+        self.lock().begun
+    }
+
+    /// Messages sent so far, if more are waiting.
+    pub(crate) fn blocked_at(&self) -> Option<u64> {
+        let state = self.lock();
+        (!state.formed.is_empty()).then_some(state.sent)
+    }
+
+    pub(crate) fn asked_to_close(&self) -> bool {
+        self.lock().close
+    }
+
+    /// Counts a request body that the handler may read.
+    pub(crate) fn open_body(&self) -> OpenBody
+    where
+        K: Send,
+    {
+        self.lock().open_bodies += 1;
+        let outbox = self.clone();
+        OpenBody(Some(Box::new(move || outbox.lock().open_bodies -= 1)))
+    }
+
+    /// The sink back; what was not sent is dropped.
+    pub(crate) fn take_sink(&self) -> Option<K> {
+        let mut state = self.lock();
+        state.turn = None;
+        state.sink.take()
+    }
+}
+
+impl<K> State<K> {
+    fn cut(&mut self) {
+        if !self.forming.is_empty() {
+            self.formed.push_back(self.forming.split().freeze());
+        }
+    }
+}
+
+/// Tells the outbox, when dropped, that a request body is read or given up.
+pub(crate) struct OpenBody(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Drop for OpenBody {
+    fn drop(&mut self) {
+        if let Some(closed) = self.0.take() {
+            closed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    /// Takes `room` messages, then waits.
+    struct Sink {
+        room: usize,
+        messages: Vec<Bytes>,
+    }
+
+    impl MessageSink for Sink {
+        fn poll_send(&mut self, _: &mut Context<'_>, message: &mut Bytes) -> Poll<io::Result<()>> {
+            if self.messages.len() == self.room {
+                return Poll::Pending;
+            }
+            self.messages.push(std::mem::take(message));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn outbox(room: usize) -> Outbox<Sink> {
+        Outbox::new(Sink { room, messages: Vec::new() }, 10)
+    }
+
+    fn send(outbox: &Outbox<Sink>) -> bool {
+        outbox.poll_sent(&mut Context::from_waker(Waker::noop()), 0).is_ready()
+    }
+
+    fn lengths(outbox: &Outbox<Sink>) -> Vec<usize> {
+        outbox.take_sink().unwrap().messages.iter().map(Bytes::len).collect()
+    }
+
+    #[test]
+    fn head_waits_for_the_body() {
+        let outbox = outbox(9);
+        outbox.begin();
+        outbox.append(b"head");
+        outbox.flush();
+        assert!(send(&outbox));
+        outbox.append(b"body");
+        outbox.end();
+        outbox.flush();
+        assert!(send(&outbox) && outbox.is_idle());
+        assert_eq!(lengths(&outbox), [8]);
+    }
+
+    #[test]
+    fn a_starving_body_does_not_hold_back_what_is_there() {
+        let outbox = outbox(9);
+        outbox.begin();
+        outbox.append(b"head");
+        outbox.starve();
+        outbox.flush();
+        assert!(send(&outbox) && !outbox.is_idle());
+        outbox.append(b"event");
+        outbox.flush();
+        outbox.append(b"event");
+        assert_eq!(lengths(&outbox), [4]);
+    }
+
+    #[test]
+    fn messages_are_full_but_for_the_last() {
+        let outbox = outbox(9);
+        outbox.begin();
+        outbox.append(b"head");
+        outbox.append(&[0; 18]);
+        outbox.flush();
+        outbox.append(&[0; 3]);
+        outbox.end();
+        outbox.flush();
+        assert!(send(&outbox));
+        assert_eq!(lengths(&outbox), [10, 10, 5]);
+    }
+
+    #[test]
+    fn no_message_holds_parts_of_two_responses() {
+        let outbox = outbox(9);
+        for _ in 0..2 {
+            outbox.begin();
+            outbox.append(b"all");
+            outbox.end();
+        }
+        outbox.flush();
+        assert!(send(&outbox));
+        assert_eq!(lengths(&outbox), [3, 3]);
+    }
+
+    #[test]
+    fn a_full_sink_is_seen_and_the_order_kept() {
+        let outbox = outbox(1);
+        outbox.begin();
+        outbox.append(&[1; 25]);
+        outbox.end();
+        outbox.flush();
+        assert!(!send(&outbox));
+        assert_eq!(outbox.blocked_at(), Some(1));
+        assert!(!outbox.is_idle() && !outbox.is_open());
+        assert_eq!(lengths(&outbox), [10]);
+    }
+
+    #[test]
+    fn an_open_request_body_keeps_the_stream() {
+        let outbox = outbox(1);
+        let body = outbox.open_body();
+        assert!(!outbox.is_idle());
+        drop(body);
+        assert!(outbox.is_idle());
+    }
+}
