@@ -25,7 +25,10 @@ pub struct RequestBody {
 
 impl RequestBody {
     pub(crate) fn new(inner: Incoming, open: Option<OpenBody>) -> Self {
-        Self { open: open.filter(|_| !inner.is_end_stream()), inner }
+        Self {
+            open: open.filter(|_| !inner.is_end_stream()),
+            inner,
+        }
     }
 }
 

@@ -43,12 +43,16 @@ pub(crate) struct Exchange<S, K> {
     pub(crate) outbox: Outbox<K>,
 }
 
+// Nothing in it is ever pinned.
+impl<S, K> Unpin for Exchange<S, K> {}
+
 impl<S, B, K> hyper::service::Service<Request<Incoming>> for Exchange<S, K>
 where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
+    B::Data: Send,
     B::Error: Into<BoxError>,
     K: MessageSink,
 {
@@ -112,8 +116,16 @@ pub(crate) struct ResponseBody<B: Body, K: MessageSink> {
 
 impl<B: Body, K: MessageSink> ResponseBody<B, K> {
     fn new(inner: Option<Pin<Box<B>>>, piece: usize, outbox: Outbox<K>) -> Self {
-        let head_waits = inner.as_ref().is_some_and(|body| body.size_hint().exact().is_some());
-        Self { inner, rest: None, piece, head_waits, outbox }
+        let head_waits = inner
+            .as_ref()
+            .is_some_and(|body| body.size_hint().exact().is_some());
+        Self {
+            inner,
+            rest: None,
+            piece,
+            head_waits,
+            outbox,
+        }
     }
 }
 
@@ -141,11 +153,17 @@ where
                 }
                 this.rest = None;
             }
-            let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+            let Some(inner) = &mut this.inner else {
+                return Poll::Ready(None);
+            };
             match inner.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => this.rest = Some(data),
-                    Err(other) => return Poll::Ready(other.into_trailers().ok().map(|t| Ok(Frame::trailers(t)))),
+                    Err(other) => {
+                        return Poll::Ready(
+                            other.into_trailers().ok().map(|t| Ok(Frame::trailers(t))),
+                        );
+                    }
                 },
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
                 Poll::Ready(None) => {
@@ -164,12 +182,18 @@ where
 
     fn is_end_stream(&self) -> bool {
         self.rest.as_ref().is_none_or(|rest| !rest.has_remaining())
-            && self.inner.as_ref().is_none_or(|inner| inner.is_end_stream())
+            && self
+                .inner
+                .as_ref()
+                .is_none_or(|inner| inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.rest.as_ref().map_or(0, Buf::remaining) as u64;
-        let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |b| b.size_hint());
+        let inner = self
+            .inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), |b| b.size_hint());
         let mut hint = SizeHint::new();
         hint.set_lower(inner.lower().saturating_add(rest));
         if let Some(upper) = inner.upper() {

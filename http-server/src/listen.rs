@@ -33,12 +33,18 @@ pub struct Listen {
 impl Listen {
     /// SCTP in UDP datagrams at `address`.
     pub fn sctp(address: SocketAddr) -> Self {
-        Self { address, transport: Transport::Sctp }
+        Self {
+            address,
+            transport: Transport::Sctp,
+        }
     }
 
     /// TCP at `address`.
     pub fn tcp(address: SocketAddr) -> Self {
-        Self { address, transport: Transport::Tcp }
+        Self {
+            address,
+            transport: Transport::Tcp,
+        }
     }
 }
 

@@ -1,2 +1,7 @@
-//! `sctp-http`
-fn main() {}
+//! `sctp-http`: see the library's `command`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    http_server::command::main()
+}

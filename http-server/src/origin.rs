@@ -25,7 +25,7 @@ pub struct Origin {
     /// All addresses of the peer known when the request came; over TCP just `peer`.
     pub peers: Arc<[SocketAddr]>,
     /// Number of the association, unique while it lasts. Only over SCTP.
-    pub association: Option<usize>,
+    pub association: Option<u64>,
     /// The stream of the request, which is also the response's. Only over SCTP.
     pub stream: Option<StreamId>,
 }

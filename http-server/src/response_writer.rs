@@ -220,6 +220,12 @@ impl<K> State<K> {
 /// Tells the outbox, when dropped, that a request body is read or given up.
 pub(crate) struct OpenBody(Option<Box<dyn FnOnce() + Send + Sync>>);
 
+impl std::fmt::Debug for OpenBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OpenBody")
+    }
+}
+
 impl Drop for OpenBody {
     fn drop(&mut self) {
         if let Some(closed) = self.0.take() {
@@ -250,15 +256,29 @@ mod tests {
     }
 
     fn outbox(room: usize) -> Outbox<Sink> {
-        Outbox::new(Sink { room, messages: Vec::new() }, 10)
+        Outbox::new(
+            Sink {
+                room,
+                messages: Vec::new(),
+            },
+            10,
+        )
     }
 
     fn send(outbox: &Outbox<Sink>) -> bool {
-        outbox.poll_sent(&mut Context::from_waker(Waker::noop()), 0).is_ready()
+        outbox
+            .poll_sent(&mut Context::from_waker(Waker::noop()), 0)
+            .is_ready()
     }
 
     fn lengths(outbox: &Outbox<Sink>) -> Vec<usize> {
-        outbox.take_sink().unwrap().messages.iter().map(Bytes::len).collect()
+        outbox
+            .take_sink()
+            .unwrap()
+            .messages
+            .iter()
+            .map(Bytes::len)
+            .collect()
     }
 
     #[test]

@@ -63,12 +63,18 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
+    B::Data: Send,
     B::Error: Into<BoxError>,
     K: MessageSink,
     R: MessageSource,
 {
     let outbox = Outbox::new(sink, limits.message_bytes);
-    let mut io = StreamIo { source, read_before: Bytes::new(), message: None, outbox: outbox.clone() };
+    let mut io = StreamIo {
+        source,
+        read_before: Bytes::new(),
+        message: None,
+        outbox: outbox.clone(),
+    };
     let outcome = loop {
         let exchange = Exchange {
             service: service.clone(),
@@ -90,6 +96,7 @@ where
         io.give_back(parts.read_buf);
         match ended {
             Ended::Idle if io.has_unread() => {}
+            Ended::Idle if outbox.asked_to_close() => break Outcome::Close,
             Ended::Idle => break Outcome::Idle,
             Ended::Stalled => {
                 break Outcome::Truncated("the peer did not take the response".to_owned());
@@ -120,6 +127,7 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
+    B::Data: Send,
     B::Error: Into<BoxError>,
     K: MessageSink,
     R: MessageSource,
@@ -136,7 +144,9 @@ where
         if outbox.responses_begun() > begun_before && outbox.is_idle() {
             return Poll::Ready(Ended::Idle);
         }
-        watchdog.poll(cx, outbox.blocked_at()).map(|()| Ended::Stalled)
+        watchdog
+            .poll(cx, outbox.blocked_at())
+            .map(|()| Ended::Stalled)
     })
     .await
 }
@@ -164,12 +174,18 @@ async fn conclude<K: MessageSink>(
         if let Poll::Ready(sent) = outbox.poll_sent(cx, 0) {
             return Poll::Ready(sent);
         }
-        watchdog.poll(cx, outbox.blocked_at()).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        watchdog
+            .poll(cx, outbox.blocked_at())
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     });
     if let Err(error) = sent.await {
         return Outcome::Truncated(error.to_string());
     }
-    if outbox.asked_to_close() { Outcome::Close } else { Outcome::Spent }
+    if outbox.asked_to_close() {
+        Outcome::Close
+    } else {
+        Outcome::Spent
+    }
 }
 
 /// Ready when messages wait and none was sent for `timeout`.
@@ -181,7 +197,11 @@ struct Watchdog {
 
 impl Watchdog {
     fn new(timeout: Duration) -> Self {
-        Self { timeout, seen: None, sleep: None }
+        Self {
+            timeout,
+            seen: None,
+            sleep: None,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, blocked_at: Option<u64>) -> Poll<()> {
@@ -190,7 +210,9 @@ impl Watchdog {
             return Poll::Pending;
         }
         let deadline = Instant::now() + self.timeout;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if self.seen != blocked_at {
             self.seen = blocked_at;
             sleep.as_mut().reset(deadline);

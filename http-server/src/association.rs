@@ -1,0 +1,319 @@
+//! One SCTP association: accepts streams, answers their requests, ends gracefully.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use sctp_udp::{
+    Association, MessageData, Ppid, RecvError, RecvStream, SendError, SendInfo, SendStream,
+    StreamId,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::{Id, JoinError, JoinSet},
+    time::sleep,
+};
+use tower::Service;
+
+use crate::{
+    body::{BoxError, RequestBody},
+    exchange::Shared,
+    limits::Limits,
+    listen::Transport,
+    origin::Origin,
+    response_writer::MessageSink,
+    stream::{self, MessageSource, Outcome},
+};
+
+/// PPID of HTTP messages, as every known implementation sends it. Any is accepted.
+pub(crate) const PPID_HTTP: Ppid = Ppid(63);
+
+/// Serves one association until it is over.
+pub(crate) async fn serve<S, B>(
+    association: Association,
+    service: S,
+    limits: Arc<Limits>,
+    draining: watch::Receiver<bool>,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let id = association.id();
+    tracing::debug!(association = id, peer = %association.peer_addr(), "association up");
+    let shared = Shared {
+        draining: draining.clone(),
+        turn: limits.contiguous.then(|| Arc::new(Semaphore::new(1))),
+        piece: limits.message_bytes,
+    };
+    let deadline = deadline(draining.clone(), limits.drain_timeout);
+    let mut serving = Serving {
+        association: association.clone(),
+        draining,
+        limits,
+        ends_when_idle: false,
+        streams: HashMap::new(),
+    };
+    tokio::select! {
+        () = async {
+            serving.run(service, shared).await;
+            let reason = association.shutdown().await;
+            tracing::debug!(association = id, %reason, "association over");
+        } => {}
+        () = deadline => {
+            // A peer with a closed window would keep SHUTDOWN waiting for ever.
+            association.abort(Bytes::from_static(b"the server is stopping"));
+        }
+    }
+}
+
+/// Resolves when the server is asked to stop.
+pub(crate) async fn stopping(draining: &mut watch::Receiver<bool>) {
+    let _ = draining.wait_for(|draining| *draining).await;
+}
+
+/// Resolves `timeout` after the server is asked to stop.
+pub(crate) async fn deadline(mut draining: watch::Receiver<bool>, timeout: Duration) {
+    stopping(&mut draining).await;
+    sleep(timeout).await;
+}
+
+struct Serving {
+    association: Association,
+    draining: watch::Receiver<bool>,
+    limits: Arc<Limits>,
+    /// `Connection: close` was said, the server drains, or a stream is lost that cannot be reset:
+    /// once every response is out, the association is shut down.
+    ends_when_idle: bool,
+    /// The stream that each task works on, to fail it alone should the task panic.
+    streams: HashMap<Id, StreamId>,
+}
+
+impl Serving {
+    /// Returns when the association has nothing more to do: its end is then up to SHUTDOWN.
+    async fn run<S, B>(&mut self, service: S, shared: Shared)
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let association = self.association.clone();
+        let mut draining = self.draining.clone();
+        let mut tasks: JoinSet<Result<(), Unfinished>> = JoinSet::new();
+        self.ends_when_idle = *draining.borrow_and_update();
+        let mut peer_done = false;
+        loop {
+            tokio::select! {
+                // In this order: requests that are here are answered before the association ends.
+                biased;
+                Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => self.ended(ended),
+                stream = association.accept_stream(),
+                    if !peer_done && tasks.len() < self.limits.transactions =>
+                {
+                    match stream {
+                        Ok(Some((send, recv))) => {
+                            let stream = send.id();
+                            let transaction = transaction(
+                                service.clone(),
+                                self.origin(stream),
+                                shared.clone(),
+                                self.limits.clone(),
+                                send,
+                                recv,
+                            );
+                            self.streams.insert(tasks.spawn(transaction).id(), stream);
+                        }
+                        Ok(None) => peer_done = true,
+                        Err(RecvError::Restarted) => {}
+                        Err(error) => {
+                            tracing::debug!(%error, "association lost");
+                            return;
+                        }
+                    }
+                }
+                _ = association.closed() => return,
+                Ok(()) = draining.changed() => self.ends_when_idle |= *draining.borrow(),
+                () = std::future::ready(()),
+                    if tasks.is_empty() && (self.ends_when_idle || peer_done) => return,
+                () = sleep(self.limits.idle_timeout), if tasks.is_empty() => {
+                    self.ends_when_idle = true;
+                }
+            }
+        }
+    }
+
+    fn origin(&self, stream: StreamId) -> Origin {
+        Origin {
+            transport: Transport::Sctp,
+            peer: self.association.peer_addr(),
+            peers: self.association.peer_addrs().into(),
+            association: Some(self.association.id()),
+            stream: Some(stream),
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Result<(), Unfinished>), JoinError>) {
+        let (task, unfinished) = match ended {
+            Ok((task, result)) => (task, result.err()),
+            Err(error) => {
+                let reason = "the service panicked".to_owned();
+                (
+                    error.id(),
+                    Some(Unfinished::Truncated { reason, send: None }),
+                )
+            }
+        };
+        let Some(stream) = self.streams.remove(&task) else {
+            return;
+        };
+        match unfinished {
+            None => {}
+            Some(Unfinished::Close) => self.ends_when_idle = true,
+            Some(Unfinished::Spent(send)) => {
+                if self.association.can_reset_streams() {
+                    tokio::spawn(send.finish());
+                } else {
+                    self.ends_when_idle = true;
+                }
+            }
+            Some(Unfinished::Truncated { reason, send }) => {
+                tracing::info!(
+                    association = self.association.id(),
+                    stream = stream.0,
+                    reason,
+                    "a response was cut short"
+                );
+                if !self.association.can_reset_streams() {
+                    // Nothing else can tell such a peer that the response is not whole.
+                    let text = format!("response on stream {} cut short: {reason}", stream.0);
+                    self.association.abort(text.into());
+                } else if let Some(send) = send {
+                    send.reset();
+                } else {
+                    let association = self.association.clone();
+                    tokio::spawn(async move { association.reset_streams(&[stream]).await });
+                }
+            }
+        }
+    }
+}
+
+/// Why a stream could not be given back for further requests.
+enum Unfinished {
+    Close,
+    Spent(SendStream),
+    Truncated {
+        reason: String,
+        send: Option<SendStream>,
+    },
+}
+
+/// Answers the requests on one stream, then gives it back.
+async fn transaction<S, B>(
+    service: S,
+    origin: Origin,
+    shared: Shared,
+    limits: Arc<Limits>,
+    send: SendStream,
+    recv: RecvStream,
+) -> Result<(), Unfinished>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let (mut send, mut recv) = (send, recv);
+    loop {
+        let (outcome, stream) = stream::serve(
+            service.clone(),
+            origin.clone(),
+            shared.clone(),
+            &limits,
+            Sink {
+                stream: send,
+                info: SendInfo::new(PPID_HTTP),
+            },
+            Source(recv),
+        )
+        .await;
+        let Some((sink, Source(source))) = stream else {
+            return Ok(());
+        };
+        match outcome {
+            Outcome::Idle => match sink.stream.release(source) {
+                Ok(()) => return Ok(()),
+                // The next request is here already.
+                Err(both) => (send, recv) = both,
+            },
+            Outcome::Close => {
+                source.stop();
+                return Err(Unfinished::Close);
+            }
+            Outcome::Spent => {
+                source.stop();
+                return Err(Unfinished::Spent(sink.stream));
+            }
+            Outcome::Truncated(reason) => {
+                source.stop();
+                return Err(Unfinished::Truncated {
+                    reason,
+                    send: Some(sink.stream),
+                });
+            }
+        }
+    }
+}
+
+struct Sink {
+    stream: SendStream,
+    info: SendInfo,
+}
+
+impl MessageSink for Sink {
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &mut Bytes) -> Poll<io::Result<()>> {
+        self.stream
+            .poll_send(cx, message, &self.info)
+            .map_err(send_error)
+    }
+}
+
+struct Source(RecvStream);
+
+impl MessageSource for Source {
+    type Data = MessageData;
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<MessageData>>> {
+        let message = ready!(self.0.poll_recv(cx));
+        Poll::Ready(
+            message
+                .map(|message| message.map(|m| m.data))
+                .map_err(io::Error::other),
+        )
+    }
+}
+
+fn send_error(error: SendError) -> io::Error {
+    let kind = match error {
+        SendError::Closing | SendError::Restarted | SendError::Closed(_) => {
+            io::ErrorKind::ConnectionAborted
+        }
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}

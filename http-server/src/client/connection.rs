@@ -1,0 +1,325 @@
+//! One server: its association, or its TCP connections, and the jobs spread over them.
+
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sctp_udp::{Association, AssociationConfig, Endpoint, EndpointConfig, StreamId};
+use tokio::{
+    net::lookup_host,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Job,
+    failure::{Failure, FailureKind},
+    lane::Lane,
+    report::Report,
+    transfer::{Done, Settings, transfer},
+    url::Url,
+};
+use crate::listen::Transport;
+
+/// TCP connections to one server at a time, as browsers have it.
+const TCP_CONNECTIONS: usize = 6;
+
+/// Head start of each address of a host over the next (RFC 8305 §5).
+const ADDRESS_DELAY: Duration = Duration::from_millis(250);
+
+/// How long the end of an association may take. Everything is fetched by then.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
+
+/// Where and how to connect.
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    /// Instead of the URL's host.
+    pub(super) connect: Option<SocketAddr>,
+    pub(super) association: Arc<AssociationConfig>,
+    pub(super) timeout: Duration,
+}
+
+/// A finished job, failed or not.
+pub(super) type Finished = (Job, Result<Done, Failure>);
+
+pub(super) struct Connection {
+    kind: Kind,
+    /// Lanes that carry nothing now.
+    idle: VecDeque<Lane>,
+}
+
+enum Kind {
+    Sctp {
+        endpoint: Endpoint,
+        association: Association,
+        /// The first stream not yet used.
+        next_stream: u16,
+        timed_out: Arc<AtomicBool>,
+    },
+    Tcp {
+        address: SocketAddr,
+        /// Further connections allowed.
+        left: usize,
+    },
+}
+
+impl Connection {
+    pub(super) async fn open(
+        url: &Url,
+        route: &Route,
+        report: &Arc<Report>,
+    ) -> Result<Self, Failure> {
+        let mut addresses = match route.connect {
+            Some(address) => vec![address],
+            None => lookup_host((url.host(), url.port()))
+                .await
+                .map_err(|error| Failure::connect(format!("{}: {error}", url.host())))?
+                .collect(),
+        };
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        addresses.dedup();
+        report.start();
+        let kind = match (url.transport, &addresses[..]) {
+            (_, []) => return Err(Failure::connect(format!("{} has no address", url.host()))),
+            (Transport::Tcp, [first, ..]) => Kind::Tcp {
+                address: *first,
+                left: TCP_CONNECTIONS,
+            },
+            (Transport::Sctp, [address]) => early(*address, route, report)?,
+            (Transport::Sctp, several) => race(several, route, report).await?,
+        };
+        Ok(Self {
+            kind,
+            idle: VecDeque::new(),
+        })
+    }
+
+    /// Runs all jobs, as many at a time as there are lanes. Jobs that found no lane come back as
+    /// lost.
+    pub(super) async fn run(
+        &mut self,
+        jobs: Vec<Job>,
+        settings: &Settings,
+        report: &Arc<Report>,
+    ) -> Vec<Finished> {
+        let count = jobs.len();
+        let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
+        let mut tasks = JoinSet::new();
+        for index in 0..count {
+            if index == 1 && self.established().await.is_err() {
+                // How many streams there are is known only now; the first job tells the failure.
+                break;
+            }
+            let Some(lane) = self.lane() else { break };
+            tasks.spawn(work(lane, queue.clone(), settings.clone(), report.clone()));
+        }
+        let mut finished = Vec::with_capacity(count);
+        while let Some(worked) = tasks.join_next().await {
+            // A task that panicked took its job along; the program is broken then anyway.
+            let Ok((lane, mut results)) = worked else {
+                continue;
+            };
+            self.idle.extend(lane);
+            finished.append(&mut results);
+        }
+        let left = std::mem::take(&mut *queue.lock().unwrap_or_else(PoisonError::into_inner));
+        let lost = Failure::transfer(&"the connection was lost", true);
+        finished.extend(left.into_iter().map(|job| (job, Err(lost.clone()))));
+        if let Err(failure) = self.established().await {
+            for (_, result) in &mut finished {
+                if result
+                    .as_ref()
+                    .is_err_and(|f| f.kind == FailureKind::Transfer)
+                {
+                    *result = Err(failure.clone());
+                }
+            }
+        }
+        finished
+    }
+
+    /// A stream not used before, or else one that is free again.
+    fn lane(&mut self) -> Option<Lane> {
+        match &mut self.kind {
+            Kind::Sctp {
+                association,
+                next_stream,
+                ..
+            } => {
+                let (outbound, inbound) = association.streams();
+                while *next_stream < outbound.min(inbound) {
+                    let id = StreamId(*next_stream);
+                    *next_stream += 1;
+                    if let Ok((send, recv)) = association.stream(id) {
+                        return Some(Lane::Sctp { send, recv });
+                    }
+                }
+            }
+            Kind::Tcp { address, left } => {
+                if self.idle.is_empty() && *left > 0 {
+                    *left -= 1;
+                    return Some(Lane::Tcp {
+                        address: *address,
+                        stream: None,
+                    });
+                }
+            }
+        }
+        self.idle.pop_front()
+    }
+
+    async fn established(&self) -> Result<(), Failure> {
+        match &self.kind {
+            Kind::Tcp { .. } => Ok(()),
+            Kind::Sctp {
+                association,
+                timed_out,
+                ..
+            } => association.established().await.map_err(|error| {
+                if timed_out.load(Ordering::Relaxed) {
+                    Failure::connect(no_answer(association.peer_addr()))
+                } else {
+                    Failure::connect(format!("{}: {error}", association.peer_addr()))
+                }
+            }),
+        }
+    }
+
+    /// Ends it in good order: the client's SHUTDOWN comes last, when everything is fetched.
+    pub(super) async fn close(self) {
+        if let Kind::Sctp {
+            endpoint,
+            association,
+            ..
+        } = self.kind
+        {
+            drop(self.idle);
+            let _ = timeout(SHUTDOWN_WAIT, association.shutdown()).await;
+            drop(endpoint);
+        }
+    }
+}
+
+/// Runs jobs from the queue until there are none, or the lane can carry no more.
+async fn work(
+    lane: Lane,
+    queue: Arc<Mutex<VecDeque<Job>>>,
+    settings: Settings,
+    report: Arc<Report>,
+) -> (Option<Lane>, Vec<Finished>) {
+    let mut finished = Vec::new();
+    let mut lane = Some(lane);
+    while let Some(used) = &mut lane {
+        let job = queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front();
+        let Some(job) = job else { break };
+        let result = transfer(used, &job, &settings, &report).await;
+        match &result {
+            Ok(done) => report.done(&job, done),
+            Err(_) => report.clear(&job),
+        }
+        if !result.as_ref().is_ok_and(|done| done.reusable) {
+            lane = lane.and_then(Lane::renew);
+        }
+        finished.push((job, result));
+    }
+    (lane, finished)
+}
+
+/// The one address: the first request leaves with the COOKIE ECHO.
+fn early(address: SocketAddr, route: &Route, report: &Arc<Report>) -> Result<Kind, Failure> {
+    let endpoint = endpoint(address)?;
+    let association = endpoint
+        .connect_early(&[address], route.association.clone())
+        .map_err(|error| Failure::connect(format!("{address}: {error}")))?;
+    let timed_out = Arc::new(AtomicBool::new(false));
+    let (watched, mark) = (association.clone(), timed_out.clone());
+    let (limit, report) = (route.timeout, report.clone());
+    tokio::spawn(async move {
+        match timeout(limit, watched.established()).await {
+            Ok(Ok(())) => report.connected(&describe(&watched)),
+            Ok(Err(_)) => {}
+            Err(_) => {
+                mark.store(true, Ordering::Relaxed);
+                watched.abort("no answer in time".into());
+            }
+        }
+    });
+    Ok(Kind::Sctp {
+        endpoint,
+        association,
+        next_stream: 0,
+        timed_out,
+    })
+}
+
+/// The first of several addresses that answers. A name's addresses may be different machines, so
+/// they are not given to one association.
+async fn race(addresses: &[SocketAddr], route: &Route, report: &Report) -> Result<Kind, Failure> {
+    let mut attempts = JoinSet::new();
+    for (index, address) in addresses.iter().copied().enumerate() {
+        let route = route.clone();
+        attempts.spawn(async move {
+            sleep(ADDRESS_DELAY * u32::try_from(index).unwrap_or(u32::MAX)).await;
+            let endpoint = endpoint(address)?;
+            let association = timeout(
+                route.timeout,
+                endpoint.connect(&[address], route.association),
+            )
+            .await
+            .map_err(|_| Failure::connect(no_answer(address)))?
+            .map_err(|error| Failure::connect(format!("{address}: {error}")))?;
+            Ok::<_, Failure>((endpoint, association))
+        });
+    }
+    let mut failure = Failure::connect("no address");
+    while let Some(attempt) = attempts.join_next().await {
+        match attempt {
+            Ok(Ok((endpoint, association))) => {
+                report.connected(&describe(&association));
+                let timed_out = Arc::default();
+                return Ok(Kind::Sctp {
+                    endpoint,
+                    association,
+                    next_stream: 0,
+                    timed_out,
+                });
+            }
+            Ok(Err(error)) => failure = error,
+            Err(error) => failure = Failure::connect(error.to_string()),
+        }
+    }
+    Err(failure)
+}
+
+fn endpoint(peer: SocketAddr) -> Result<Endpoint, Failure> {
+    let local = match peer {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    Endpoint::bind(EndpointConfig::default(), None, &[local])
+        .map_err(|error| Failure::connect(format!("cannot open a UDP socket: {error}")))
+}
+
+fn describe(association: &Association) -> String {
+    let (outbound, inbound) = association.streams();
+    format!(
+        "association with {} up: {outbound} streams out, {inbound} in",
+        association.peer_addr()
+    )
+}
+
+fn no_answer(address: SocketAddr) -> String {
+    format!(
+        "{address}: nobody answers; is a server with SCTP in UDP there, with this UDP port and SCTP \
+         port?"
+    )
+}

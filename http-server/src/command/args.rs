@@ -1,0 +1,238 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{client, listen::Listen, server::SCTP_PORT};
+
+/// HTTP over SCTP and TCP: server and client.
+///
+/// Without a command: serves the embedded demo on 127.0.0.1:9899/sctp and 127.0.0.1:8080/tcp.
+#[derive(Debug, Parser)]
+#[command(name = "sctp-http", version)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Serve(Serve),
+    Get(Get),
+}
+
+/// Serve a folder of files, or the embedded demo.
+#[derive(Debug, Parser)]
+pub(super) struct Serve {
+    /// The folder; without it the embedded demo
+    pub(super) dir: Option<PathBuf>,
+
+    /// The same as DIR
+    #[arg(long = "root", value_name = "DIR", conflicts_with = "dir")]
+    pub(super) root: Option<PathBuf>,
+
+    /// Listen on ADDR:PORT/sctp (PORT is the UDP port) or ADDR:PORT/tcp; repeatable
+    #[arg(long, value_name = "ADDR:PORT/TRANSPORT", default_values = ["127.0.0.1:9899/sctp", "127.0.0.1:8080/tcp"])]
+    pub(super) listen: Vec<Listen>,
+
+    /// SCTP port inside the UDP datagrams
+    #[arg(long, value_name = "PORT", default_value_t = SCTP_PORT)]
+    pub(super) sctp_port: u16,
+
+    /// One line a request: its form
+    #[arg(long, value_enum, default_value_t = LogKind::Common)]
+    pub(super) access_log: LogKind,
+
+    /// Where the access log goes
+    #[arg(long, value_enum, default_value_t = LogTo::Stdout)]
+    pub(super) log_to: LogTo,
+
+    /// Do not list folders that have no index.html
+    #[arg(long)]
+    pub(super) no_listing: bool,
+
+    /// Send each response in one piece, for peers that ignore stream ids (phttpget)
+    #[arg(long)]
+    pub(super) contiguous: bool,
+
+    /// How long requests in progress may take once told to stop, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(super) drain_timeout: u64,
+
+    /// Path MTU, bytes of IP packet
+    #[arg(long, value_name = "BYTES")]
+    pub(super) mtu: Option<u16>,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self::parse_from(["serve"])
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogKind {
+    None,
+    Common,
+    Combined,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogTo {
+    Stdout,
+    Stderr,
+}
+
+/// Fetch URLs: http+sctp://HOST[:UDP-PORT]/PATH, or http://HOST[:PORT]/PATH over TCP.
+///
+/// All URLs of one host go out at once, one per SCTP stream of one association (over TCP: on up
+/// to six connections). Redirects are not followed.
+#[derive(Debug, Parser)]
+#[command(after_help = "\
+Exit status: of the first URL, in the order given, that failed.
+  0  every URL was fetched
+  1  something here failed: a file could not be written, a list not be read
+  2  wrong usage
+  3  no connection: the name is unknown, nobody answers, or the peer refused
+  4  a transfer broke: connection lost, answer cut short or malformed, time-out
+  8  the server answered with an error status (4xx, 5xx)")]
+pub(super) struct Get {
+    /// What to fetch
+    #[arg(required_unless_present_any = ["page", "requests", "json"])]
+    urls: Vec<String>,
+
+    /// Write to FILE instead of standard output; once per URL, in their order
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+
+    /// Write each URL to a file named as in the URL
+    #[arg(short = 'O', long, conflicts_with = "output")]
+    remote_name: bool,
+
+    /// Folder for -O; with --page the URL's folders are made in it
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+
+    /// Fetch this HTML page, then all that it shows, over distinct streams; prints a table
+    #[arg(long, value_name = "URL", conflicts_with_all = ["urls", "requests", "output"])]
+    page: Option<String>,
+
+    /// Only the heads
+    #[arg(short = 'I', long)]
+    head: bool,
+
+    /// Add a header field, `Name: value`; repeatable
+    #[arg(short = 'H', long = "header", value_name = "FIELD")]
+    headers: Vec<String>,
+
+    /// Do not write the body of an answer with an error status
+    #[arg(short, long)]
+    fail: bool,
+
+    /// Tell what happens: streams, heads, payload protocol identifiers, times
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// No progress bars
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Write what happens to standard output as JSON lines, times in milliseconds
+    #[arg(long)]
+    json: bool,
+
+    /// Paths to fetch, one a line, `-` for standard input: the first alone, then all others at
+    /// once. The default with --json and no URL is standard input
+    #[arg(long, value_name = "FILE")]
+    requests: Option<PathBuf>,
+
+    /// Connect there, whatever host the URLs name
+    #[arg(long, value_name = "ADDR:PORT")]
+    connect: Option<SocketAddr>,
+
+    /// SCTP port of the server, inside the UDP datagrams
+    #[arg(long, value_name = "PORT", default_value_t = SCTP_PORT)]
+    sctp_port: u16,
+
+    /// Path MTU, bytes of IP packet
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u16>,
+
+    /// How long the server may take to accept the connection, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    connect_timeout: u64,
+
+    /// How long a transfer may go without a byte, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+
+    /// How often to connect again for requests that got no byte of an answer
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    retry: u32,
+}
+
+impl Get {
+    pub(super) fn into_options(self) -> client::Options {
+        client::Options {
+            urls: self.urls,
+            outputs: self.output,
+            remote_names: self.remote_name,
+            folder: self.dir,
+            page: self.page,
+            head: self.head,
+            headers: self.headers,
+            fail: self.fail,
+            verbose: self.verbose,
+            quiet: self.quiet,
+            json: self.json,
+            requests: self.requests,
+            connect: self.connect,
+            sctp_port: self.sctp_port,
+            mtu: self.mtu,
+            connect_timeout: Duration::from_secs(self.connect_timeout),
+            timeout: Duration::from_secs(self.timeout),
+            retries: self.retry,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Args::command().debug_assert();
+        let serve = Serve::default();
+        assert_eq!(serve.listen.len(), 2);
+        assert!(serve.dir.is_none());
+    }
+
+    #[test]
+    fn the_words_of_a_page_load_harness() {
+        let words = [
+            "sctp-http",
+            "serve",
+            "--listen",
+            "10.77.0.2:8443",
+            "--root",
+            "site",
+        ];
+        let Some(Command::Serve(serve)) = Args::parse_from(words).command else {
+            panic!()
+        };
+        assert_eq!(serve.listen.len(), 1);
+        let words = [
+            "sctp-http",
+            "get",
+            "--json",
+            "--connect",
+            "10.77.0.2:8443",
+            "--requests",
+            "r",
+        ];
+        assert!(matches!(Args::parse_from(words).command, Some(Command::Get(get)) if get.json));
+    }
+}

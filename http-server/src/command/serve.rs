@@ -1,0 +1,181 @@
+//! `sctp-http serve`: the service, its listeners, what is printed, signals.
+
+use std::{
+    io::{self, ErrorKind, Write},
+    process,
+    time::Duration,
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower::Service;
+
+use super::args::{LogKind, LogTo, Serve};
+use crate::{
+    AccessLog, AssociationConfig, Demo, Files, Limits, Listen, LogFormat, RequestBody, Server,
+    Transport,
+    body::BoxError,
+    server::{BindError, SCTP_PORT},
+};
+
+/// Exit status of a process ended by a second signal, as shells count: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
+
+pub(super) async fn run(args: Serve) -> Result<(), String> {
+    match args.dir.as_ref().or(args.root.as_ref()) {
+        None => log_and_serve(Demo, &args).await,
+        Some(folder) => {
+            let files = Files::new(folder).map_err(|error| {
+                format!(
+                    "cannot serve {}: {error}; name an existing folder, or none for the demo",
+                    folder.display()
+                )
+            })?;
+            log_and_serve(files.listing(!args.no_listing), &args).await
+        }
+    }
+}
+
+async fn log_and_serve<S, B>(service: S, args: &Serve) -> Result<(), String>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let format = match args.access_log {
+        LogKind::None => return serve(service, args).await,
+        LogKind::Common => LogFormat::Common,
+        LogKind::Combined => LogFormat::Combined,
+    };
+    match args.log_to {
+        LogTo::Stdout => serve(AccessLog::new(service, format, io::stdout()), args).await,
+        LogTo::Stderr => serve(AccessLog::new(service, format, io::stderr()), args).await,
+    }
+}
+
+async fn serve<S, B>(service: S, args: &Serve) -> Result<(), String>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let mut limits = Limits::default();
+    limits
+        .contiguous(args.contiguous)
+        .drain_timeout(Duration::from_secs(args.drain_timeout));
+    let mut association = AssociationConfig::default();
+    if let Some(mtu) = args.mtu {
+        association.path_mtu(mtu);
+    }
+    let mut server = Server::new(service)
+        .limits(limits)
+        .sctp_port(args.sctp_port)
+        .association(association);
+    for listen in &args.listen {
+        server = server.listen(*listen);
+    }
+    let server = server.bind().await.map_err(|error| mend(&error))?;
+    // The text is for people and for harnesses; a closed output is no reason to stop.
+    let _ = io::stdout().write_all(banner(args, server.listeners()).as_bytes());
+    let _ = io::stdout().flush();
+    server.run_until(told_to_stop()).await;
+    Ok(())
+}
+
+fn mend(error: &BindError) -> String {
+    let (address, transport) = (error.listen.address, error.listen.transport);
+    let advice = match error.error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "; stop the other program, or choose another port: --listen {}:PORT/{transport}",
+            address.ip()
+        ),
+        ErrorKind::AddrNotAvailable => {
+            "; this machine does not have the address: 0.0.0.0 and [::] stand for all".to_owned()
+        }
+        ErrorKind::PermissionDenied if address.port() < 1024 => {
+            "; ports below 1024 need privileges".to_owned()
+        }
+        _ => String::new(),
+    };
+    format!("{error}{advice}")
+}
+
+fn banner(args: &Serve, listeners: &[Listen]) -> String {
+    let mut text = String::new();
+    for listen in listeners {
+        text += &format!("listening on {listen}\n");
+    }
+    if args.dir.is_some() || args.root.is_some() {
+        return text;
+    }
+    text += &format!(
+        "\nThis is the demo, a page of {} objects. Fetch it\n",
+        Demo::objects()
+    );
+    for listen in listeners {
+        let mut address = listen.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() {
+                [127, 0, 0, 1].into()
+            } else {
+                [0u16, 0, 0, 0, 0, 0, 0, 1].into()
+            });
+        }
+        text += &match listen.transport {
+            Transport::Sctp => {
+                let port = match args.sctp_port {
+                    SCTP_PORT => String::new(),
+                    port => format!(" --sctp-port {port}"),
+                };
+                format!(
+                    "  over SCTP, each object on its own stream:  {} get{port} --page http+sctp://{address}/\n",
+                    program()
+                )
+            }
+            Transport::Tcp => {
+                format!("  over TCP, in a browser:                    http://{address}/\n")
+            }
+        };
+    }
+    text + "Ctrl-C stops it.\n\n"
+}
+
+/// How this program was called, for commands to copy.
+fn program() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "sctp-http".to_owned())
+}
+
+/// Resolves on the first SIGINT or SIGTERM; the second ends the process at once.
+async fn told_to_stop() {
+    signal().await;
+    let _ = writeln!(io::stderr(), "stopping; once more stops at once");
+    tokio::spawn(async {
+        signal().await;
+        process::exit(INTERRUPTED);
+    });
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        },
+        Err(_) => _ = tokio::signal::ctrl_c().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,242 @@
+//! The front door: a tower service on any number of SCTP and TCP listeners.
+
+use std::{fmt, io, sync::Arc};
+
+use http::{Request, Response};
+use http_body::Body;
+use sctp_udp::{AssociationConfig, Endpoint, EndpointConfig, SchedulerKind, ServerConfig};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use tower::Service;
+
+use crate::{
+    association::{self, stopping},
+    body::{BoxError, RequestBody},
+    limits::Limits,
+    listen::{Listen, Transport},
+    tcp,
+};
+
+/// SCTP port of HTTP (RFC 9260 §15.4 has it registered for http).
+pub const SCTP_PORT: u16 = 80;
+
+/// Serves a tower service over SCTP and TCP.
+///
+/// ```no_run
+/// # use http_server::{Listen, Server};
+/// # async fn run(app: axum::Router) -> std::io::Result<()> {
+/// Server::new(app)
+///     .listen(Listen::sctp(([127, 0, 0, 1], 9899).into()))
+///     .listen(Listen::tcp(([127, 0, 0, 1], 8080).into()))
+///     .bind()
+///     .await?
+///     .run_until(std::future::pending())
+///     .await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Server<S> {
+    service: S,
+    limits: Limits,
+    listeners: Vec<Listen>,
+    sctp_port: u16,
+    association: AssociationConfig,
+}
+
+impl<S> Server<S> {
+    /// A server without a listener. `service` is cloned for every request.
+    pub fn new(service: S) -> Self {
+        Self {
+            service,
+            limits: Limits::default(),
+            listeners: Vec::new(),
+            sctp_port: SCTP_PORT,
+            association: AssociationConfig::default(),
+        }
+    }
+
+    /// Listens there as well.
+    pub fn listen(mut self, listen: Listen) -> Self {
+        self.listeners.push(listen);
+        self
+    }
+
+    /// Limits and time-outs.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The SCTP port inside the UDP datagrams, default [`SCTP_PORT`].
+    pub fn sctp_port(mut self, port: u16) -> Self {
+        self.sctp_port = port;
+        self
+    }
+
+    /// Settings of the associations; the default suits most servers.
+    pub fn association(mut self, config: AssociationConfig) -> Self {
+        self.association = config;
+        self
+    }
+
+    /// Takes all listeners, or none.
+    pub async fn bind(self) -> Result<Bound<S>, BindError> {
+        let (mut endpoints, mut tcp, mut bound) = (Vec::new(), Vec::new(), Vec::new());
+        for listen in &self.listeners {
+            let failed = |error| BindError {
+                listen: *listen,
+                error,
+            };
+            match listen.transport {
+                Transport::Sctp => {
+                    let endpoint = self.endpoint(listen).map_err(failed)?;
+                    bound.extend(endpoint.local_addrs().into_iter().map(Listen::sctp));
+                    endpoints.push(endpoint);
+                }
+                Transport::Tcp => {
+                    let listener = TcpListener::bind(listen.address).await.map_err(failed)?;
+                    bound.push(Listen::tcp(listener.local_addr().map_err(failed)?));
+                    tcp.push(listener);
+                }
+            }
+        }
+        Ok(Bound {
+            service: self.service,
+            limits: Arc::new(self.limits),
+            endpoints,
+            tcp,
+            bound,
+        })
+    }
+
+    fn endpoint(&self, listen: &Listen) -> io::Result<Endpoint> {
+        let mut association = self.association.clone();
+        if self.limits.contiguous {
+            // Whole responses in the order they were begun, not in turn.
+            association.scheduler(SchedulerKind::FirstComeFirstServed);
+        }
+        let mut server = ServerConfig::default();
+        server
+            .port(self.sctp_port)
+            .association(Arc::new(association));
+        let mut endpoint = EndpointConfig::default();
+        endpoint.max_associations(self.limits.associations);
+        Endpoint::bind(endpoint, Some(server), &[listen.address])
+    }
+}
+
+/// A listener could not be had.
+#[derive(Debug)]
+pub struct BindError {
+    /// Which.
+    pub listen: Listen,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.listen, self.error)
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// A server that holds its listeners and has not begun to answer.
+pub struct Bound<S> {
+    service: S,
+    limits: Arc<Limits>,
+    endpoints: Vec<Endpoint>,
+    tcp: Vec<TcpListener>,
+    bound: Vec<Listen>,
+}
+
+impl<S> Bound<S> {
+    /// The listeners, with the ports they got.
+    pub fn listeners(&self) -> &[Listen] {
+        &self.bound
+    }
+
+    /// Serves until `stop` resolves, then drains: nothing new is accepted, requests in progress
+    /// are answered with `Connection: close`, each association is shut down gracefully, and what
+    /// is left at [`Limits::drain_timeout`] is aborted. Returns when all is over. Dropping the
+    /// future ends everything without that care.
+    pub async fn run_until<B>(self, stop: impl Future<Output = ()>)
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let (drain, draining) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for listener in self.tcp {
+            let (service, limits) = (self.service.clone(), self.limits.clone());
+            tasks.spawn(tcp::serve(listener, service, limits, draining.clone()));
+        }
+        for endpoint in self.endpoints {
+            let (service, limits) = (self.service.clone(), self.limits.clone());
+            tasks.spawn(serve_endpoint(endpoint, service, limits, draining.clone()));
+        }
+        stop.await;
+        let _ = drain.send(true);
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Accepts associations until the server is asked to stop, then waits until all are over.
+async fn serve_endpoint<S, B>(
+    endpoint: Endpoint,
+    service: S,
+    limits: Arc<Limits>,
+    mut draining: watch::Receiver<bool>,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let room = Arc::new(Semaphore::new(limits.associations));
+    let mut tasks = JoinSet::new();
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            () = stopping(&mut draining) => break,
+        };
+        let Some(incoming) = incoming else { break };
+        let Ok(permit) = room.clone().try_acquire_owned() else {
+            tracing::warn!(peer = %incoming.remote(), "refused: too many associations");
+            incoming.refuse();
+            continue;
+        };
+        match incoming.accept() {
+            Ok(association) => {
+                let (service, limits) = (service.clone(), limits.clone());
+                let draining = draining.clone();
+                tasks.spawn(async move {
+                    association::serve(association, service, limits, draining).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => tracing::debug!(%error, "a peer could not be accepted"),
+        }
+    }
+    if let Err(error) = endpoint.set_server_config(None) {
+        tracing::warn!(%error, "cannot stop accepting associations");
+    }
+    while tasks.join_next().await.is_some() {}
+    endpoint.close().await;
+}

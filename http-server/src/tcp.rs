@@ -1,0 +1,160 @@
+//! The same service over TCP: HTTP/1.1, or HTTP/2 by prior knowledge.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncReadExt, join},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower::{Service, ServiceExt};
+
+use crate::{
+    association::{deadline, stopping},
+    body::{BoxError, RequestBody},
+    limits::Limits,
+    origin::Origin,
+};
+
+/// First bytes of every HTTP/2 connection (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Pause after an `accept` that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections until the server is asked to stop, then waits until all are over.
+pub(crate) async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    limits: Arc<Limits>,
+    mut draining: watch::Receiver<bool>,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &room) => accepted,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            () = stopping(&mut draining) => break,
+        };
+        match accepted {
+            Ok((stream, peer, permit)) => {
+                let (service, limits) = (service.clone(), limits.clone());
+                let draining = draining.clone();
+                tasks.spawn(async move {
+                    connection(stream, peer, service, &limits, draining).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a TCP connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, impl Drop + use<>)> {
+    let permit = room
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
+}
+
+async fn connection<S, B>(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    service: S,
+    limits: &Limits,
+    mut draining: watch::Receiver<bool>,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    // Without this a response's last segment may wait for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let first = tokio::select! {
+        first = timeout(limits.header_timeout, first_bytes(&mut stream)) => first,
+        () = stopping(&mut draining) => return,
+    };
+    let Ok(Ok(first)) = first else { return };
+    let origin = Origin::tcp(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(|body| RequestBody::new(body, None));
+        request.extensions_mut().insert(origin.clone());
+        service.clone().oneshot(request)
+    });
+    let (read, write) = stream.into_split();
+    let io = TokioIo::new(join(std::io::Cursor::new(first).chain(read), write));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.header_fields)
+        // A head must fit hyper's buffer.
+        .max_buf_size(limits.header_bytes)
+        .half_close(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.transactions.try_into().unwrap_or(u32::MAX))
+        .max_header_list_size(limits.header_bytes.try_into().unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.idle_timeout)
+        .keep_alive_timeout(limits.header_timeout);
+    let connection = builder.serve_connection(io, service);
+    tokio::pin!(connection);
+    let deadline = deadline(draining.clone(), limits.drain_timeout);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stopping(&mut draining) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                result = connection => result,
+                () = deadline => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%peer, error, "TCP connection failed");
+    }
+}
+
+/// Reads until it is clear whether HTTP/2 is spoken, so that the time this takes is bounded.
+async fn first_bytes(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut first = Vec::with_capacity(1024);
+    while first.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&first) {
+        if stream.read_buf(&mut first).await? == 0 {
+            break;
+        }
+    }
+    Ok(first)
+}
