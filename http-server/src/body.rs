@@ -40,6 +40,10 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        // hyper closes its side of a body read after the response only with the next request.
+        if self.inner.is_end_stream() {
+            return Poll::Ready(None);
+        }
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream() {
             self.open = None;

@@ -150,6 +150,12 @@ impl std::error::Error for BindError {
     }
 }
 
+impl From<BindError> for io::Error {
+    fn from(error: BindError) -> Self {
+        Self::new(error.error.kind(), error)
+    }
+}
+
 /// A server that holds its listeners and has not begun to answer.
 pub struct Bound<S> {
     service: S,
