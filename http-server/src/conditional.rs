@@ -32,19 +32,19 @@ pub(crate) fn select(method: &Method, headers: &HeaderMap, validators: &Validato
         if !matches(headers, header::IF_MATCH, &validators.etag, false) {
             return Selection::PreconditionFailed;
         }
-    } else if let Some(date) = date(headers, header::IF_UNMODIFIED_SINCE) {
-        if modified_after(validators, date) {
-            return Selection::PreconditionFailed;
-        }
+    } else if let Some(date) = date(headers, header::IF_UNMODIFIED_SINCE)
+        && modified_after(validators, date)
+    {
+        return Selection::PreconditionFailed;
     }
     if has(headers, header::IF_NONE_MATCH) {
         if matches(headers, header::IF_NONE_MATCH, &validators.etag, true) {
             return Selection::NotModified;
         }
-    } else if let Some(date) = date(headers, header::IF_MODIFIED_SINCE) {
-        if !modified_after(validators, date) {
-            return Selection::NotModified;
-        }
+    } else if let Some(date) = date(headers, header::IF_MODIFIED_SINCE)
+        && !modified_after(validators, date)
+    {
+        return Selection::NotModified;
     }
     if method != Method::GET || !range_applies(headers, validators) {
         return Selection::Whole;

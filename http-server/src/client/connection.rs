@@ -48,6 +48,8 @@ pub(super) struct Route {
 /// A finished job, failed or not.
 pub(super) type Finished = (Job, Result<Done, Failure>);
 
+type Queue = Arc<Mutex<VecDeque<Job>>>;
+
 pub(super) struct Connection {
     kind: Kind,
     /// Lanes that carry nothing now.
@@ -117,7 +119,15 @@ impl Connection {
                 break;
             }
             let Some(lane) = self.lane() else { break };
-            tasks.spawn(work(lane, queue.clone(), settings.clone(), report.clone()));
+            // Taken here, so that jobs and streams are in the same order.
+            let first = next(&queue);
+            tasks.spawn(work(
+                lane,
+                first,
+                queue.clone(),
+                settings.clone(),
+                report.clone(),
+            ));
         }
         let mut finished = Vec::with_capacity(count);
         while let Some(worked) = tasks.join_next().await {
@@ -206,21 +216,27 @@ impl Connection {
     }
 }
 
+fn next(queue: &Queue) -> Option<Job> {
+    queue
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front()
+}
+
 /// Runs jobs from the queue until there are none, or the lane can carry no more.
 async fn work(
     lane: Lane,
-    queue: Arc<Mutex<VecDeque<Job>>>,
+    first: Option<Job>,
+    queue: Queue,
     settings: Settings,
     report: Arc<Report>,
 ) -> (Option<Lane>, Vec<Finished>) {
     let mut finished = Vec::new();
-    let mut lane = Some(lane);
+    let (mut lane, mut first) = (Some(lane), first);
     while let Some(used) = &mut lane {
-        let job = queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front();
-        let Some(job) = job else { break };
+        let Some(job) = first.take().or_else(|| next(&queue)) else {
+            break;
+        };
         let result = transfer(used, &job, &settings, &report).await;
         match &result {
             Ok(done) => report.done(&job, done),

@@ -85,10 +85,9 @@ pub(super) fn encode(name: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a name is served: not hidden, and a mere name on every system.
 pub(super) fn is_served(name: &str) -> bool {
-    let separators = ['/', '\\', '\0'];
-    (!name.starts_with('.') || name == ".well-known")
-        && !name.contains(separators)
-        && !(cfg!(windows) && name.contains(':'))
+    let is_hidden = name.starts_with('.') && name != ".well-known";
+    let is_path = name.contains(['/', '\\', '\0']) || (cfg!(windows) && name.contains(':'));
+    !is_hidden && !is_path
 }
 
 fn decode(segment: &str) -> Option<String> {
