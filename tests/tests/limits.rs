@@ -120,7 +120,11 @@ fn a_stream_that_is_read_in_time_loses_nothing() {
             .iter()
             .map(|m| m.data.len())
             .sum::<usize>();
-        assert!(received > before, "{received} of {sent}");
+        assert!(
+            received > before,
+            "{received} of {sent}: {}",
+            pair.summary()
+        );
     }
     let events = pair.events(Server);
     assert!(

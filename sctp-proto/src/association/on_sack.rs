@@ -31,10 +31,29 @@ impl Tcb {
         //= RFC 9260 §6.2.1
         //# Set rwnd equal to the newly received a_rwnd minus the number of bytes still outstanding
         //# after processing the Cumulative TSN Ack and the Gap Ack Blocks.
-        self.peer_rwnd = (sack.a_rwnd as usize).saturating_sub(self.outstanding.total_flight());
+        self.peer_a_rwnd = sack.a_rwnd as usize;
+        self.recover_probe();
+        self.peer_rwnd = self
+            .peer_a_rwnd
+            .saturating_sub(self.outstanding.total_flight());
         self.sack_since_t3 = true;
         self.add_burst(cx);
         Ok(())
+    }
+
+    /// The peer opens its window: what was sent into the closed one and is not acknowledged was
+    /// dropped. It goes again at once instead of after a time-out that has doubled many times.
+    fn recover_probe(&mut self) {
+        let primary = self.paths.primary();
+        if self.probing && !self.window_closed(primary) {
+            self.probing = false;
+            self.outstanding.t3_expired(primary);
+        }
+    }
+
+    /// Whether the peer has no room for a full packet.
+    pub(super) fn window_closed(&self, id: PathId) -> bool {
+        self.peer_a_rwnd < self.full_payload(id)
     }
 
     /// An acknowledgement up to `cumulative`, by SACK or by SHUTDOWN, and what follows from it.

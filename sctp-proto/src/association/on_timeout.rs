@@ -90,7 +90,8 @@ impl Tcb {
         self.peer_rwnd = self.peer_rwnd.saturating_add(lost);
         cx.stats.t3_expiries += 1;
         // §6.1 A: a peer that answers zero window probes, but has no room yet, is not failing.
-        let probing = self.sack_since_t3 && self.peer_rwnd < self.full_payload(id);
+        let probing = self.sack_since_t3 && self.window_closed(id);
+        self.probing = probing;
         self.sack_since_t3 = false;
         let path = self.paths.get_mut(id);
         path.t3_expiries += 1;

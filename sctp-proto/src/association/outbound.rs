@@ -489,7 +489,7 @@ impl Tcb {
             };
             let tsn = self.outstanding.push(now, &fragment, id);
             let size = self.outstanding.chunk_size(fragment.len);
-            self.zero_window_probe = false;
+            self.probing |= std::mem::take(&mut self.zero_window_probe);
             self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(fragment.len));
             self.burst = self.burst.saturating_sub(size);
             sent += size;

@@ -58,6 +58,10 @@ pub(crate) struct Tcb {
     pub(crate) peer_rwnd: usize,
     /// Whether a SACK came since T3-rtx last ran out: a peer with a closed window is alive.
     pub(crate) sack_since_t3: bool,
+    /// The window that the peer advertised last.
+    pub(crate) peer_a_rwnd: usize,
+    /// What is in flight was sent into a closed window, to find out whether it is open again.
+    pub(crate) probing: bool,
     /// Bytes of new data that may leave at the next opportunity (§6.1 D): Max.Burst packets for
     /// each SACK of the batch that was received, whatever it acknowledges.
     pub(crate) burst: usize,
@@ -138,6 +142,8 @@ impl Tcb {
             ),
             peer_rwnd: agreed.peer_a_rwnd as usize,
             sack_since_t3: false,
+            peer_a_rwnd: agreed.peer_a_rwnd as usize,
+            probing: false,
             burst: config.max_burst as usize * packet,
             fast_retransmit: false,
             zero_window_probe: false,
@@ -163,6 +169,7 @@ impl Tcb {
         self.rx = new_reassembly(&cx.config, &agreed);
         self.reconfig = Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn);
         self.peer_rwnd = agreed.peer_a_rwnd as usize;
+        self.peer_a_rwnd = self.peer_rwnd;
         let failed = cx
             .queue
             .negotiated(agreed.outbound_streams, agreed.capabilities.interleaving());

@@ -1,0 +1,118 @@
+//! Bugs of the past, each forged again.
+
+use std::time::Duration;
+
+use sctp_proto::AssociationState;
+use sctp_tests::{
+    build::data,
+    codec::kind,
+    net::Link,
+    pair::{
+        Pair,
+        Side::{Client, Server},
+    },
+    peer::Peer,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A large message over a slow link filled half of the window for longer than the stall time-out
+/// and was discarded, although there was nothing of it that could be read.
+#[test]
+fn a_slow_large_message_was_taken_for_a_stall() {
+    let mut pair = Pair::builder()
+        .both(|c| {
+            c.receive_window(150_000);
+        })
+        .link(Link {
+            rate: Some(5000),
+            queue: 20_000,
+            ..Link::default()
+        })
+        .build();
+    pair.connect();
+    pair.send(Client, 1, vec![7; 120_000]);
+    let mut received = 0;
+    while received < 120_000 {
+        assert!(pair.step(), "{received}: {}", pair.summary());
+        received += pair
+            .recv_all(Server)
+            .iter()
+            .map(|m| m.data.len())
+            .sum::<usize>();
+    }
+    assert_eq!(pair.stats(Server).stall_discarded_bytes, 0);
+}
+
+/// Zero window probes as large as a packet counted as failures, so that a receiver that did not
+/// read for a minute lost the association.
+#[test]
+fn full_sized_window_probes_counted_as_failures() {
+    let mut peer = Peer::connected_with(|c| {
+        c.association_max_retrans(4)
+            .path_max_retrans(4)
+            .rto_max(2 * SECOND);
+    });
+    peer.host_send(1, "fills the window");
+    peer.receive_all();
+    let closed = peer.sack(1).a_rwnd(0);
+    peer.send(closed.clone());
+    peer.host_send(1, vec![0; 5000]);
+    for _ in 0..30 {
+        peer.advance_to_packet();
+        assert_eq!(peer.find_all(kind::DATA).len(), 1);
+        peer.send(closed.clone());
+        assert_eq!(peer.state(), AssociationState::Established);
+    }
+    let path = peer.association().paths().next().unwrap();
+    assert_eq!(path.stats.errors, 0);
+}
+
+/// When a window opened that had been closed for long, the probe was only sent again after the
+/// time-out, which had doubled many times by then.
+#[test]
+fn an_opened_window_was_used_after_a_backed_off_time_out_only() {
+    let mut peer = Peer::connected();
+    peer.host_send(1, "fills the window");
+    peer.receive_all();
+    let closed = peer.sack(1).a_rwnd(0);
+    peer.send(closed.clone());
+    peer.host_send(1, vec![0; 5000]);
+    for _ in 0..6 {
+        peer.advance_to_packet();
+        peer.receive_all();
+        peer.send(closed.clone());
+    }
+    let open = peer.sack(1);
+    peer.send(open);
+    let first = peer.find(kind::DATA).expect("DATA at once").as_data();
+    assert_eq!(first.tsn, peer.host_tsn(1));
+}
+
+/// `Readable` came after `Closed`, which is documented as the end.
+#[test]
+fn readable_came_after_closed() {
+    let mut peer = Peer::connected();
+    let abort = sctp_tests::build::bare_abort(false);
+    peer.send_bundle(vec![data(1).payload("last words").be(), abort]);
+    assert_eq!(peer.state(), AssociationState::Closed);
+    assert_eq!(peer.host_recv(1).unwrap(), "last words");
+}
+
+/// Nagle's algorithm let one small message go when everything was acknowledged, and held those
+/// back that had waited with it and would have fitted the packet.
+#[test]
+fn nagle_split_what_had_waited_together() {
+    let mut peer = Peer::connected_with(|c| {
+        c.nodelay(false);
+    });
+    peer.host_send(1, "first");
+    peer.receive_all();
+    for _ in 0..5 {
+        peer.host_send(1, "waits");
+    }
+    peer.expect_nothing();
+    let sack = peer.sack(1);
+    peer.send(sack);
+    peer.expect_packet(&[kind::DATA; 5]);
+}
