@@ -175,15 +175,15 @@ fn no_runtime_is_an_error_and_an_ended_one_leaves_nobody_waiting() {
     assert!(bind(None, &["127.0.0.1:0"]).is_err());
 
     let other = tokio::runtime::Runtime::new().unwrap();
-    let (client, association) = other.block_on(async {
+    let (client, association, _served) = other.block_on(async {
         let server = server(&["127.0.0.1:0"]).unwrap();
         let client = bind(None, &["127.0.0.1:0"]).unwrap();
         let peer = server.local_addrs();
         let connecting = client.connect(&peer, Arc::default());
-        let (association, _served) = tokio::join!(connecting, async {
+        let (association, served) = tokio::join!(connecting, async {
             server.accept().await.unwrap().accept().unwrap()
         });
-        (client, association.unwrap())
+        (client, association.unwrap(), served)
     });
     drop(other);
     let here = tokio::runtime::Builder::new_current_thread()
