@@ -37,7 +37,7 @@ pub struct Batch<'a> {
     pub source_ip: Option<IpAddr>,
     /// ECN bits to set.
     pub ecn: Option<EcnCodepoint>,
-    /// Whether routers must not fragment these datagrams.
+    /// Whether routers must not fragment these datagrams. If they may, there is only one.
     pub dont_fragment: bool,
     /// The datagrams, one after the other.
     pub contents: &'a [u8],

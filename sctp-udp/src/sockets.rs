@@ -130,7 +130,11 @@ impl Sockets {
         let segment = transmit.segment_size.unwrap_or(contents.len()).max(1);
         let mut sent = 0;
         while sent < contents.len() {
-            let max_segments = socket.max_segments().max(1);
+            // What may be fragmented is larger than the path, and so larger than GSO's segments.
+            let max_segments = match transmit.dont_fragment {
+                true => socket.max_segments().max(1),
+                false => 1,
+            };
             let most = segment * max_segments.min((MAX_BATCH / segment).max(1));
             let part = &contents[sent..contents.len().min(sent + most)];
             let result = socket.try_send(&Batch {
@@ -282,6 +286,16 @@ mod tests {
             [(52 * 1240, 1240), (8 * 1240 + 7, 1240)],
             "52 segments are the most that fit 65,507 bytes"
         );
+    }
+
+    #[test]
+    fn what_may_be_fragmented_leaves_one_by_one() {
+        let socket = Recorder::new("127.0.0.1:1", 64, vec![]);
+        let sockets = sockets(&[&socket]);
+        let mut t = transmit("127.0.0.1:2", Some(2000), 5000);
+        t.dont_fragment = false;
+        assert_eq!(sockets.send(&t, &[0; 5000]), Sent::All);
+        assert_eq!(socket.batches(), [(2000, 2000), (2000, 2000), (1000, 1000)]);
     }
 
     #[test]

@@ -20,12 +20,16 @@ const KERNEL_BUFFER: usize = 4 << 20;
 
 /// A UDP socket of the operating system.
 ///
-/// It sends everything with DF set where the platform can: one socket cannot have it both ways, so
-/// a [`Batch`] that may be fragmented leaves with DF too.
+/// It sends with DF set where the platform can. A [`Batch`] that may be fragmented leaves without
+/// it over IPv4 on Linux, and with it elsewhere: there is no other way to change it for one
+/// datagram without `unsafe`, and what IPv6 carries at least is enough for what we send.
 #[derive(Debug)]
 pub struct UdpSocket {
     io: tokio::net::UdpSocket,
     state: UdpSocketState,
+    /// Held while DF is off.
+    #[cfg(target_os = "linux")]
+    fragmenting: std::sync::Mutex<()>,
 }
 
 impl UdpSocket {
@@ -55,7 +59,29 @@ impl UdpSocket {
         }
         let state = UdpSocketState::new((&socket).into())?;
         let io = tokio::net::UdpSocket::from_std(socket)?;
-        Ok(Self { io, state })
+        Ok(Self {
+            io,
+            state,
+            #[cfg(target_os = "linux")]
+            fragmenting: std::sync::Mutex::default(),
+        })
+    }
+
+    /// Sends without DF. What other tasks send at the same time may leave so too, which does no
+    /// harm.
+    #[cfg(target_os = "linux")]
+    fn fragmented(&self, send: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        use rustix::net::sockopt::{Ipv4PathMtuDiscovery as Df, set_ip_mtu_discover};
+        let _guard = crate::state::lock(&self.fragmenting);
+        set_ip_mtu_discover(&self.io, Df::DONT)?;
+        let result = send();
+        set_ip_mtu_discover(&self.io, Df::PROBE)?;
+        result
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn fragmented(&self, send: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        send()
     }
 }
 
@@ -103,9 +129,16 @@ impl DatagramSocket for UdpSocket {
             src_ip: batch.source_ip,
         };
         // Not `send`, which keeps every error but WouldBlock to itself.
-        self.io.try_io(Interest::WRITABLE, || {
-            self.state.try_send((&self.io).into(), &transmit)
-        })
+        let send = || {
+            self.io.try_io(Interest::WRITABLE, || {
+                self.state.try_send((&self.io).into(), &transmit)
+            })
+        };
+        if batch.dont_fragment || batch.destination.is_ipv6() {
+            send()
+        } else {
+            self.fragmented(send)
+        }
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -138,5 +171,37 @@ fn to_quinn(ecn: EcnCodepoint) -> quinn_udp::EcnCodepoint {
         EcnCodepoint::Ect0 => quinn_udp::EcnCodepoint::Ect0,
         EcnCodepoint::Ect1 => quinn_udp::EcnCodepoint::Ect1,
         EcnCodepoint::Ce => quinn_udp::EcnCodepoint::Ce,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn df_is_back_after_a_datagram_that_may_be_fragmented() {
+        use rustix::net::sockopt::{Ipv4PathMtuDiscovery as Df, ip_mtu_discover};
+        let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(!socket.may_fragment());
+        std::future::poll_fn(|cx| socket.poll_writable(cx))
+            .await
+            .unwrap();
+        let batch = Batch {
+            destination: socket.local_addr().unwrap(),
+            source_ip: None,
+            ecn: None,
+            dont_fragment: false,
+            contents: b"hello",
+            segment_size: 5,
+        };
+        socket.try_send(&batch).unwrap();
+        assert_eq!(ip_mtu_discover(&socket.io).unwrap(), Df::PROBE);
+        let mut during = None;
+        let nothing = || {
+            during = ip_mtu_discover(&socket.io).ok();
+            Ok(())
+        };
+        socket.fragmented(nothing).unwrap();
+        assert_eq!(during, Some(Df::DONT));
     }
 }
