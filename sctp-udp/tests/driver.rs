@@ -730,6 +730,20 @@ async fn handles_of_before_a_restart_fail() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_peer_is_followed_when_a_nat_gives_it_another_port() {
+    let p = Pair::new().await;
+    send(&p.client, S0, "before").await;
+    assert_eq!(recv(&p.server).await, "before");
+    p.net.nat(CLIENT, "192.0.2.1:40404");
+    send(&p.client, S0, "after").await;
+    assert_eq!(recv(&p.server).await, "after");
+    assert_eq!(p.server.peer_addr(), address("192.0.2.1:40404"));
+    send(&p.server, S0, "answer").await;
+    assert_eq!(recv(&p.client).await, "answer");
+    p.server.flushed().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_association_sends_little() {
     let p = Pair::new().await;
     settle().await;

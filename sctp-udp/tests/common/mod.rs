@@ -38,6 +38,8 @@ struct Wires {
     queues: HashMap<SocketAddr, Queue>,
     /// Whether to lose this datagram.
     lose: Option<Lose>,
+    /// Inner and outer address of a NAT's mapping.
+    nat: Option<(SocketAddr, SocketAddr)>,
     generation: usize,
 }
 
@@ -80,6 +82,11 @@ impl Net {
     /// Loses the datagrams for which `lose` says so.
     pub(crate) fn lose(&self, lose: impl FnMut(&[u8]) -> bool + Send + 'static) {
         self.0.lock().unwrap().lose = Some(Box::new(lose));
+    }
+
+    /// A NAT before `inner` shows it as `outer` from now on; what was shown before leads nowhere.
+    pub(crate) fn nat(&self, inner: &str, outer: &str) {
+        self.0.lock().unwrap().nat = Some((address(inner), address(outer)));
     }
 
     /// Lets the socket take so many datagrams more; `None` for any number.
@@ -176,17 +183,21 @@ impl DatagramSocket for Socket {
             left.ok_or(io::ErrorKind::WouldBlock)?;
         }
         own.sent += datagrams.len();
+        let (from, to) = match wires.nat {
+            Some((inner, outer)) if self.address == inner => (outer, batch.destination),
+            Some((inner, outer)) if batch.destination == outer => (self.address, inner),
+            Some((inner, _)) if batch.destination == inner => return Ok(()),
+            _ => (self.address, batch.destination),
+        };
         for datagram in datagrams {
             if let Some(lose) = &mut wires.lose
                 && lose(datagram)
             {
                 continue;
             }
-            if let Some(queue) = wires.queues.get_mut(&batch.destination) {
+            if let Some(queue) = wires.queues.get_mut(&to) {
                 let at = Instant::now() + DELAY;
-                queue
-                    .datagrams
-                    .push_back((at, self.address, datagram.to_vec()));
+                queue.datagrams.push_back((at, from, datagram.to_vec()));
                 if let Some(waker) = queue.reader.take() {
                     waker.wake();
                 }
