@@ -59,7 +59,7 @@ const UNIT: u64 = 1024;
 /// Holds what cannot be delivered yet, or was not read yet.
 ///
 /// Every method is O(log chunks) for each chunk that it takes or gives, and a message in order that
-/// is one chunk costs two look-ups of its stream and no allocation.
+/// is one chunk costs one look-up of its stream each way and no allocation.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
     window: usize,
@@ -114,10 +114,10 @@ impl Reassembly {
         stream.0 < self.inbound_streams
     }
 
-    /// Whether a chunk with this much user data is taken: it fits, and the window has not been
-    /// closed for more than a packet. If not,
-    /// what is incomplete is offered for partial delivery from now on; the caller may `renege` and
-    /// ask again.
+    /// Whether a chunk with this much user data is taken: it fits, and the room of the last packet,
+    /// which is for what was on its way when the window closed, is not broken into yet. If not, what
+    /// is incomplete is offered for partial delivery from now on; the caller may `renege` and ask
+    /// again.
     ///
     /// Whatever its size, one chunk is taken when nothing is held: the largest that an honest peer
     /// sends may exceed a small window.
@@ -258,7 +258,8 @@ impl Reassembly {
 
 /// Messages.
 impl Reassembly {
-    /// A stream that became readable; given once until `recv` has found it empty.
+    /// A stream that became readable; given once until `recv` has found it empty. It may be empty
+    /// at once, if it was readable only for a message in parts and the window has opened since.
     pub(crate) fn poll_readable(&mut self) -> Option<StreamId> {
         while let Some(id) = self.readiness.next_edge() {
             if self.streams.get_mut(&id).is_some_and(Readiness::take_edge) {

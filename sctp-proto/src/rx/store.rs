@@ -9,8 +9,9 @@ use super::{fragments::Key, reassembly::RxChunk};
 use crate::ids::{Ppid, StreamId, Tsn};
 
 /// What a chunk costs beyond its payload: its place in the slab, the block of the allocator that
-/// its payload may be copied to, and its share of the indexes, of which a lone fragment needs all
-/// and a message in order none.
+/// its payload may be copied to, and a share of the indexes, of which a message in order needs none
+/// and a lone fragment some 110 bytes. Resident memory is 0.7 to 1 times what is counted, and 1.5
+/// to 1.8 times for nothing but one-byte chunks out of order.
 pub(super) const CHUNK_OVERHEAD: usize = size_of::<Chunk>() + ALLOCATION + INDEX;
 const ALLOCATION: usize = 16;
 const INDEX: usize = 48;

@@ -88,7 +88,8 @@ impl Reassembly {
 /// Streams that nobody reads, that are stopped, or that the peer resets.
 impl Reassembly {
     /// A stream that is newly stalled: it holds more than max(64 KiB, window/8), more than half of
-    /// the window is in use, and it could be read and is not. To be called after each input and command.
+    /// the window is in use, and it could be read and is not. To be called after each input and
+    /// command.
     pub(crate) fn poll_stalled(&mut self, now: Instant) -> Option<StreamId> {
         let usage = self.usage();
         self.stalls.poll(now, &usage)
