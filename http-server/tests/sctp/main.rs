@@ -203,9 +203,9 @@ async fn who_does_not_read_stalls_alone() {
             "/upload",
             axum::routing::put(|_unread: Body| std::future::pending::<()>()),
         );
-    let server = Running::start(app, Limits::default()).await;
     let mut config = AssociationConfig::default();
     config.stall_timeout(Duration::from_millis(200));
+    let server = Running::with(app, Limits::default(), config.clone()).await;
     let client = server.connect(config).await;
 
     let mut huge = client.stream(1);

@@ -19,9 +19,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(app: Router, limits: Limits) -> Self {
+        Self::with(app, limits, AssociationConfig::default()).await
+    }
+
+    pub(crate) async fn with(app: Router, limits: Limits, config: AssociationConfig) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::new(app)
             .limits(limits)
+            .association(config)
             .listen(Listen::sctp(free))
             .bind()
             .await

@@ -1,0 +1,376 @@
+//! The program `sctp-http`, both ends, over loopback sockets.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sctp-http");
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo");
+
+/// A server process on free ports; killed with the test.
+struct Server {
+    process: Child,
+    sctp: String,
+    tcp: String,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Server {
+    fn start(words: &[&str]) -> Self {
+        let mut process = Command::new(PROGRAM)
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0/sctp",
+                "--listen",
+                "127.0.0.1:0/tcp",
+            ])
+            .args(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut listener = || {
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            let address = line
+                .trim()
+                .strip_prefix("listening on ")
+                .expect("a listener");
+            address.split('/').next().unwrap().to_owned()
+        };
+        let (sctp, tcp) = (listener(), listener());
+        Self {
+            process,
+            sctp,
+            tcp,
+            output,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http+sctp://{}{path}", self.sctp)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn get(words: &[&str]) -> Output {
+    Command::new(PROGRAM)
+        .arg("get")
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A folder that is removed with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("sctp-http-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Names and contents below a folder, in order.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in next.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_owned();
+                found.push((name, fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_demo_page_comes_over_as_many_streams_as_it_has_objects() {
+    let server = Server::start(&[]);
+    let copy = Folder::new("page");
+    let output = get(&[
+        "--page",
+        &server.url("/"),
+        "--dir",
+        copy.0.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let objects = contents(Path::new(DEMO));
+    let table = text(&output.stdout);
+    let summary = table.lines().last().unwrap();
+    let expected = format!("{0} of {0} objects", objects.len());
+    assert!(summary.starts_with(&expected), "{summary}");
+    assert!(
+        summary.contains(&format!("over {} streams of one SCTP", objects.len())),
+        "{summary}"
+    );
+    assert!(contents(&copy.0) == objects, "the copy is not the original");
+
+    let output = get(&["--page", &format!("http://{}/", server.tcp)]);
+    assert!(
+        text(&output.stdout)
+            .lines()
+            .last()
+            .unwrap()
+            .contains("over TCP")
+    );
+}
+
+#[test]
+fn where_bodies_go() {
+    let server = Server::start(&[]);
+    let tile = fs::read(Path::new(DEMO).join("tiles/07.svg")).unwrap();
+    let style = fs::read(Path::new(DEMO).join("style.css")).unwrap();
+    let (first, second) = (server.url("/tiles/07.svg"), server.url("/style.css"));
+
+    assert_eq!(get(&[&first]).stdout, tile);
+    assert_eq!(
+        get(&[&first, &second]).stdout,
+        [&tile[..], &style[..]].concat()
+    );
+    assert_eq!(
+        get(&[&first, &format!("http://{}/style.css", server.tcp)])
+            .stdout
+            .len(),
+        tile.len() + style.len()
+    );
+
+    let folder = Folder::new("bodies");
+    let (a, b) = (folder.path("a"), folder.path("new/b"));
+    assert!(get(&["-o", &a, "-o", &b, &first, &second]).status.success());
+    assert_eq!(
+        (fs::read(a).unwrap(), fs::read(b).unwrap()),
+        (tile.clone(), style.clone())
+    );
+    let output = get(&["-O", "--dir", folder.0.to_str().unwrap(), &first]);
+    assert!(output.status.success() && output.stdout.is_empty());
+    assert_eq!(fs::read(folder.path("07.svg")).unwrap(), tile);
+
+    let output = get(&["-I", &first]);
+    assert!(text(&output.stdout).starts_with("HTTP/1.1 200 OK\n"));
+    assert!(text(&output.stdout).contains(&format!("content-length: {}\n", tile.len())));
+    let output = get(&["-v", &first]);
+    assert!(
+        text(&output.stderr).contains("(stream 0)") && text(&output.stderr).contains("PPID 63")
+    );
+}
+
+#[test]
+fn exit_statuses() {
+    let server = Server::start(&[]);
+    let status = |words: &[&str]| get(words).status.code();
+    assert_eq!(status(&[&server.url("/")]), Some(0));
+    assert_eq!(status(&["-o"]), Some(2));
+    assert_eq!(status(&["ftp://127.0.0.1/"]), Some(2));
+    assert_eq!(status(&["-O", &server.url("/")]), Some(2));
+    assert_eq!(status(&["-o", DEMO, &server.url("/")]), Some(1));
+    assert_eq!(status(&["--sctp-port", "81", &server.url("/")]), Some(3));
+    assert_eq!(status(&["http://127.0.0.1:1/"]), Some(3));
+    let output = get(&[&server.url("/nothing")]);
+    assert_eq!(
+        (output.status.code(), &output.stdout[..]),
+        (Some(8), &b"404 Not Found\n"[..])
+    );
+    let output = get(&["--fail", &server.url("/nothing")]);
+    assert_eq!(
+        (output.status.code(), &output.stdout[..]),
+        (Some(8), &b""[..])
+    );
+}
+
+#[test]
+fn json_lines_keep_the_contract() {
+    let site = Folder::new("json");
+    let sizes = [10_000, 5_000, 300_000, 1];
+    let mut list = String::new();
+    for (id, size) in sizes.iter().enumerate() {
+        fs::create_dir_all(site.0.join(id.to_string())).unwrap();
+        fs::write(
+            site.0.join(format!("{id}/{size}")),
+            vec![b'a' + id as u8; *size],
+        )
+        .unwrap();
+        list += &format!("/{id}/{size}\n");
+    }
+    fs::write(site.0.join("requests"), &list).unwrap();
+    let server = Server::start(&["--root", site.0.to_str().unwrap(), "--access-log", "none"]);
+
+    let by_file = get(&[
+        "--json",
+        "--connect",
+        &server.sctp,
+        "--requests",
+        &site.path("requests"),
+    ]);
+    check_lines(text(&by_file.stdout), &sizes);
+    assert!(by_file.status.success());
+
+    let mut process = Command::new(PROGRAM)
+        .args(["get", "--json", "--connect", &server.sctp])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(list.as_bytes())
+        .unwrap();
+    let by_input = process.wait_with_output().unwrap();
+    check_lines(text(&by_input.stdout), &sizes);
+
+    let output = get(&["--json", &server.url("/nothing/here")]);
+    assert!(
+        text(&output.stdout)
+            .lines()
+            .any(|line| line.contains("\"error\""))
+    );
+}
+
+/// The rules of the reader of these lines, as far as they can be seen from here.
+fn check_lines(lines: &str, sizes: &[usize]) {
+    let mut done = Vec::new();
+    let mut document_last = None;
+    for line in lines.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let ms = |key: &str| {
+            value[key]
+                .as_f64()
+                .unwrap_or_else(|| panic!("no {key}: {line}"))
+        };
+        if value.get("connected_ms").is_some() {
+            continue;
+        }
+        let path = value["path"].as_str().unwrap().to_owned();
+        assert!(!done.contains(&path), "after its object's line: {line}");
+        let size: u64 = path.rsplit('/').next().unwrap().parse().unwrap();
+        if value.get("bytes_so_far").is_some() {
+            assert!(value["bytes_so_far"].as_u64().unwrap() <= size);
+            continue;
+        }
+        assert_eq!(value["bytes"], size);
+        assert_eq!(value["sha256"].as_str().unwrap().len(), 64);
+        assert!(
+            0.0 <= ms("sent_ms") && ms("sent_ms") <= ms("first_ms"),
+            "{line}"
+        );
+        assert!(ms("first_ms") <= ms("last_ms"), "{line}");
+        let document = *document_last.get_or_insert_with(|| ms("last_ms"));
+        assert!(
+            done.is_empty() == path.starts_with("/0/"),
+            "the document is not first"
+        );
+        assert!(done.is_empty() || ms("sent_ms") >= document, "{line}");
+        done.push(path);
+    }
+    assert_eq!(done.len(), sizes.len());
+}
+
+#[test]
+fn the_access_log_tells_the_stream() {
+    let mut server = Server::start(&["--access-log", "combined"]);
+    assert!(
+        get(&["-H", "User-Agent: me", &server.url("/style.css")])
+            .status
+            .success()
+    );
+    let line = loop {
+        let mut line = String::new();
+        assert_ne!(server.output.read_line(&mut line).unwrap(), 0);
+        if line.contains("GET ") {
+            break line;
+        }
+    };
+    let size = fs::metadata(Path::new(DEMO).join("style.css"))
+        .unwrap()
+        .len();
+    let expected = format!("\"GET /style.css HTTP/1.1\" 200 {size} \"-\" \"me\" sctp association=");
+    assert!(
+        line.starts_with("127.0.0.1 - - [") && line.contains(&expected),
+        "{line}"
+    );
+}
+
+#[test]
+fn errors_say_how_to_mend_them() {
+    let server = Server::start(&[]);
+    let serve = |words: &[&str]| {
+        let output = Command::new(PROGRAM)
+            .arg("serve")
+            .args(words)
+            .output()
+            .unwrap();
+        assert_eq!(text(&output.stderr).trim_end().lines().count(), 1);
+        (output.status.code(), text(&output.stderr).to_owned())
+    };
+    for listener in [
+        format!("{}/sctp", server.sctp),
+        format!("{}/tcp", server.tcp),
+    ] {
+        let (code, error) = serve(&["--listen", &listener]);
+        assert_eq!(code, Some(1));
+        assert!(
+            error.contains(&listener) && error.contains("choose another port"),
+            "{error}"
+        );
+    }
+    let (code, error) = serve(&["/nonexistent"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("/nonexistent") && error.contains("existing folder"),
+        "{error}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_the_server_in_good_order() {
+    for signal in ["-TERM", "-INT"] {
+        let mut server = Server::start(&[]);
+        assert!(get(&[&server.url("/")]).status.success());
+        let pid = server.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(server.process.wait().unwrap().code(), Some(0));
+    }
+}
