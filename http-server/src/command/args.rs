@@ -84,7 +84,7 @@ pub(super) enum LogTo {
     Stderr,
 }
 
-/// Fetch URLs: http+sctp://HOST[:UDP-PORT]/PATH, or http://HOST[:PORT]/PATH over TCP.
+/// Fetch URLs: `http+sctp://HOST[:UDP-PORT]/PATH`, or `http://HOST[:PORT]/PATH` over TCP.
 ///
 /// All URLs of one host go out at once, one per SCTP stream of one association (over TCP: on up
 /// to six connections). Redirects are not followed.
