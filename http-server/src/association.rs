@@ -137,7 +137,6 @@ impl Serving {
                             self.streams.insert(tasks.spawn(transaction).id(), stream);
                         }
                         Ok(None) => peer_done = true,
-                        Err(RecvError::Restarted) => {}
                         Err(error) => {
                             tracing::debug!(%error, "association lost");
                             return;
@@ -269,6 +268,7 @@ where
                 source.stop();
                 return Err(Unfinished::Spent(sink.stream));
             }
+            Outcome::Gone => return Ok(()),
             Outcome::Truncated(reason) => {
                 source.stop();
                 return Err(Unfinished::Truncated {
@@ -303,7 +303,7 @@ impl MessageSource for Source {
         Poll::Ready(
             message
                 .map(|message| message.map(|m| m.data))
-                .map_err(io::Error::other),
+                .map_err(recv_error),
         )
     }
 }
@@ -313,6 +313,14 @@ fn send_error(error: SendError) -> io::Error {
         SendError::Closing | SendError::Restarted | SendError::Closed(_) => {
             io::ErrorKind::ConnectionAborted
         }
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+fn recv_error(error: RecvError) -> io::Error {
+    let kind = match error {
+        RecvError::Restarted | RecvError::Closed(_) => io::ErrorKind::ConnectionAborted,
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, error)

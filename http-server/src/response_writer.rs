@@ -50,6 +50,8 @@ struct State<K> {
     begun: u64,
     sent: u64,
     close: bool,
+    /// The association is over, or another after a restart of the peer: nobody waits any more.
+    gone: bool,
     /// The right to send while responses are contiguous.
     turn: Option<OwnedSemaphorePermit>,
 }
@@ -77,6 +79,7 @@ impl<K: MessageSink> Outbox<K> {
             begun: 0,
             sent: 0,
             close: false,
+            gone: false,
             turn: None,
         })))
     }
@@ -153,7 +156,10 @@ impl<K: MessageSink> Outbox<K> {
             let Some((sink, message)) = state.sink.as_mut().zip(state.formed.front_mut()) else {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             };
-            ready!(sink.poll_send(cx, message))?;
+            if let Err(error) = ready!(sink.poll_send(cx, message)) {
+                state.gone |= is_gone(&error);
+                return Poll::Ready(Err(error));
+            }
             state.formed.pop_front();
             state.sent += 1;
         }
@@ -187,6 +193,15 @@ impl<K: MessageSink> Outbox<K> {
         (!state.formed.is_empty()).then_some(state.sent)
     }
 
+    /// Receiving failed. Errors of kind `ConnectionAborted` mean that the association is gone.
+    pub(crate) fn failed(&self, error: &io::Error) {
+        self.lock().gone |= is_gone(error);
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
     pub(crate) fn asked_to_close(&self) -> bool {
         self.lock().close
     }
@@ -215,6 +230,10 @@ impl<K> State<K> {
             self.formed.push_back(self.forming.split().freeze());
         }
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionAborted
 }
 
 /// Tells the outbox, when dropped, that a request body is read or given up.

@@ -45,6 +45,8 @@ pub(crate) enum Outcome {
     Spent,
     /// As `Spent`, and `Connection: close` was said: the association is to end as well.
     Close,
+    /// The association is over; there is nothing left to do, or to tell anybody.
+    Gone,
     /// A response was begun and cannot be completed.
     Truncated(String),
 }
@@ -95,6 +97,7 @@ where
         io = parts.io;
         io.give_back(parts.read_buf);
         match ended {
+            _ if outbox.is_gone() => break Outcome::Gone,
             Ended::Idle if io.has_unread() => {}
             Ended::Idle if outbox.asked_to_close() => break Outcome::Close,
             Ended::Idle => break Outcome::Idle,
@@ -179,6 +182,9 @@ async fn conclude<K: MessageSink>(
             .map(|()| Err(io::ErrorKind::TimedOut.into()))
     });
     if let Err(error) = sent.await {
+        if outbox.is_gone() {
+            return Outcome::Gone;
+        }
         return Outcome::Truncated(error.to_string());
     }
     if outbox.asked_to_close() {
@@ -255,7 +261,8 @@ impl<K: MessageSink, R: MessageSource> hyper::rt::Read for StreamIo<K, R> {
         let this = &mut *self;
         if this.read_before.is_empty() {
             while !this.message.as_ref().is_some_and(Buf::has_remaining) {
-                this.message = ready!(this.source.poll_recv(cx))?;
+                let received = ready!(this.source.poll_recv(cx));
+                this.message = received.inspect_err(|error| this.outbox.failed(error))?;
                 if this.message.is_none() {
                     return Poll::Ready(Ok(()));
                 }

@@ -18,11 +18,16 @@ type TestBody = UnsyncBoxBody<Bytes, io::Error>;
 struct Sent {
     messages: Arc<Mutex<Vec<Bytes>>>,
     room: usize,
+    /// The association is over.
+    gone: bool,
 }
 
 impl MessageSink for Sent {
     fn poll_send(&mut self, _: &mut Context<'_>, message: &mut Bytes) -> Poll<io::Result<()>> {
         let mut messages = self.messages.lock().unwrap();
+        if self.gone {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if messages.len() == self.room {
             return Poll::Pending;
         }
@@ -60,6 +65,7 @@ impl Peer {
             sent: Sent {
                 messages: Arc::default(),
                 room: usize::MAX,
+                gone: false,
             },
             shared: Shared {
                 draining,
@@ -302,6 +308,14 @@ async fn a_peer_that_takes_nothing_is_given_up() {
     let (outcome, messages) = peer.served(answer!(body(vec![0; 1_000_000]))).await;
     assert!(matches!(outcome, Outcome::Truncated(_)));
     assert_eq!(messages.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_reported_of_an_association_that_is_over() {
+    let mut peer = Peer::new().says("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    peer.sent.gone = true;
+    let (outcome, _) = peer.served(answer!(body(vec![0; 1_000_000]))).await;
+    assert_eq!(outcome, Outcome::Gone);
 }
 
 #[tokio::test(start_paused = true)]

@@ -132,6 +132,47 @@ async fn what_does_not_end_is_aborted_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn an_idle_association_is_shut_down() {
+    let mut limits = Limits::default();
+    limits.idle_timeout(Duration::from_millis(50));
+    let server = Running::start(app(), limits).await;
+    let client = server.connect(AssociationConfig::default()).await;
+    client.stream(0).get("/").await;
+    assert_eq!(client.closed().await, CloseReason::Shutdown);
+}
+
+#[tokio::test]
+async fn more_requests_than_allowed_wait_for_their_turn() {
+    let mut limits = Limits::default();
+    limits.transactions(2);
+    let server = Running::start(app(), limits).await;
+    let client = server.connect(AssociationConfig::default()).await;
+    let mut streams: Vec<_> = (0..20).map(|id| client.stream(id)).collect();
+    for stream in &mut streams {
+        stream.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    }
+    for stream in &mut streams {
+        assert!(stream.response().await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_fails_alone() {
+    let app = app().route(
+        "/panic",
+        get(|| async { panic!("on purpose") as &'static str }),
+    );
+    let server = Running::start(app, Limits::default()).await;
+    let client = server.connect(AssociationConfig::default()).await;
+    let mut stream = client.stream(1);
+    stream
+        .send("GET /panic HTTP/1.1\r\nhost: test\r\n\r\n")
+        .await;
+    assert!(stream.response().await.is_none());
+    assert_eq!(client.stream(2).get("/").await.body, b"sctp Some(2)");
+}
+
+#[tokio::test]
 async fn a_truncated_answer_resets_its_stream_alone() {
     let server = Running::start(broken(), Limits::default()).await;
     let client = server.connect(AssociationConfig::default()).await;

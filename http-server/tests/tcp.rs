@@ -1,0 +1,94 @@
+//! The same server over TCP.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Extension, Router, routing::get};
+use http_server::{Limits, Listen, Origin, Server};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
+
+async fn start(app: Router, limits: Limits) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    let server = Server::new(app)
+        .limits(limits)
+        .listen(Listen::tcp(([127, 0, 0, 1], 0).into()))
+        .bind()
+        .await
+        .unwrap();
+    let address = server.listeners()[0].address;
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(server.run_until(async {
+        let _ = stopped.await;
+    }));
+    (address, stop, task)
+}
+
+fn app() -> Router {
+    let whence = |Extension(origin): Extension<Origin>| async move {
+        format!("{} {:?}", origin.transport, origin.stream)
+    };
+    Router::new().route("/", get(whence))
+}
+
+async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn http_1_and_2_at_one_port() {
+    let (address, _stop, _task) = start(app(), Limits::default()).await;
+    let request =
+        b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answer = exchange(address, request).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2);
+    assert!(answer.ends_with("tcp None"));
+
+    // The preface and an empty SETTINGS frame; a SETTINGS frame comes back (RFC 9113 §3.4).
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 4);
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_half_a_request_is_let_go() {
+    let mut limits = Limits::default();
+    limits.header_timeout(Duration::from_millis(50));
+    let (address, _stop, _task) = start(app(), limits).await;
+    assert_eq!(exchange(address, b"").await, "");
+    assert_eq!(exchange(address, b"PRI * HT").await, "");
+    exchange(address, b"GET / HTTP/1.1\r\n").await;
+}
+
+#[tokio::test]
+async fn a_stopping_server_answers_what_has_begun() {
+    let (started, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (starting, waiting) = (started.clone(), release.clone());
+    let slow = get(move || async move {
+        starting.notify_one();
+        waiting.notified().await;
+        "whole"
+    });
+    let (address, stop, task) = start(app().route("/slow", slow), Limits::default()).await;
+    let answer =
+        tokio::spawn(
+            async move { exchange(address, b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await },
+        );
+    let _idle = TcpStream::connect(address).await.unwrap();
+    started.notified().await;
+    stop.send(()).unwrap();
+    release.notify_one();
+    assert!(answer.await.unwrap().ends_with("whole"));
+    task.await.unwrap();
+}
