@@ -14,4 +14,5 @@ pub mod net;
 pub mod pair;
 pub mod peer;
 pub mod rng;
+pub mod sockets;
 pub mod trace;

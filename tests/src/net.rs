@@ -108,7 +108,7 @@ pub enum Verdict {
     Replace(Vec<u8>),
 }
 
-type Script = Box<dyn FnMut(Instant, &Datagram) -> Verdict>;
+type Script = Box<dyn FnMut(Instant, &Datagram) -> Verdict + Send>;
 
 /// Counters of what became of packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -205,7 +205,7 @@ impl Net {
     }
 
     /// Adds a script: it sees every packet, after those added before it let it pass.
-    pub fn script(&mut self, script: impl FnMut(Instant, &Datagram) -> Verdict + 'static) {
+    pub fn script(&mut self, script: impl FnMut(Instant, &Datagram) -> Verdict + Send + 'static) {
         self.scripts.push(Box::new(script));
     }
 
@@ -225,7 +225,11 @@ impl Net {
     }
 
     /// Loses the next `count` packets that `which` says yes to.
-    pub fn drop_next_if(&mut self, count: usize, which: impl Fn(&Datagram) -> bool + 'static) {
+    pub fn drop_next_if(
+        &mut self,
+        count: usize,
+        which: impl Fn(&Datagram) -> bool + Send + 'static,
+    ) {
         let mut left = count;
         self.script(move |_, datagram| {
             if left > 0 && which(datagram) {

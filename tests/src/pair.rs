@@ -452,7 +452,7 @@ impl Pair {
     pub fn script_from(
         &mut self,
         side: Side,
-        mut script: impl FnMut(Instant, &Datagram) -> Verdict + 'static,
+        mut script: impl FnMut(Instant, &Datagram) -> Verdict + Send + 'static,
     ) {
         let addrs = self.host(side).addrs.clone();
         self.net.script(move |now, datagram| {

@@ -1,6 +1,12 @@
 //! Order, fragmentation, bundling and scheduling of messages (§6.5, §6.6, §6.9, §6.10).
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sctp_proto::{Event, Ppid, SchedulerKind, SendError, SendInfo, StreamId};
@@ -133,16 +139,16 @@ fn no_packet_is_larger_than_the_path_carries() {
                     ..Link::default()
                 })
                 .build();
-            let largest = std::rc::Rc::new(std::cell::Cell::new(0));
+            let largest = Arc::new(AtomicUsize::new(0));
             let seen = largest.clone();
             pair.net.script(move |_, datagram| {
-                seen.set(seen.get().max(datagram.payload.len()));
+                seen.fetch_max(datagram.payload.len(), Ordering::Relaxed);
                 Verdict::Pass
             });
             pair.connect();
             pair.send(Client, 1, vec![7; 100_000]);
             pair.drive();
-            let largest = largest.get() + headers;
+            let largest = largest.load(Ordering::Relaxed) + headers;
             assert!(largest <= usize::from(mtu), "{largest} > {mtu}");
             // Full packets are as full as multiples of four allow.
             assert!(largest > usize::from(mtu) - 4, "{largest} < {mtu}");
