@@ -589,6 +589,25 @@ fn the_window_opens_by_enough_or_not_at_all() {
 }
 
 #[test]
+fn window_updates_are_few_whatever_the_size_of_chunks() {
+    for size in [1, 20, 1200] {
+        let (mut rx, mut tsn) = (reassembly(false), 0);
+        while rx.a_rwnd() > 0 {
+            tsn += 1;
+            rx.insert(chunk(tsn).seq(tsn - 1).len(size)).unwrap();
+        }
+        let (mut advertised, mut updates) = (rx.a_rwnd(), 0);
+        while rx.recv(StreamId(0)).is_some() {
+            if rx.window_update_due(advertised) {
+                advertised = rx.a_rwnd();
+                updates += 1;
+            }
+        }
+        assert!((4..=5).contains(&updates), "{updates}");
+    }
+}
+
+#[test]
 fn one_chunk_fits_an_empty_window_whatever_its_size() {
     let mut rx = small(4096, false);
     rx.insert(chunk(1).len(9000)).unwrap();

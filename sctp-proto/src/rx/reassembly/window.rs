@@ -27,12 +27,11 @@ impl Reassembly {
     //# The receiver MUST also have an algorithm for advertising its receive window to avoid receiver
     //# silly window syndrome (SWS), as described in [RFC1122].
     pub(crate) fn a_rwnd(&self) -> u32 {
-        if self.free() < 2 * self.packet {
+        let room = self.room();
+        if room < self.packet {
             return 0;
         }
-        let room = (self.free() - self.packet) as u64;
-        let usual = self.usual_payload;
-        let payload = room * usual / (usual + UNIT * CHUNK_OVERHEAD as u64);
+        let payload = room as u64 * self.usual_payload / self.usual_cost();
         u32::try_from(payload).unwrap_or(u32::MAX)
     }
 
@@ -42,9 +41,20 @@ impl Reassembly {
     //# The receiver MUST avoid sending a large number of window updates -- in particular, large
     //# bursts of them.
     pub(crate) fn window_update_due(&self, last_advertised: u32) -> bool {
-        let gained = (self.a_rwnd() as usize).saturating_sub(last_advertised as usize);
-        let stuck = (last_advertised as usize) < self.packet;
-        gained >= self.window / 4 || (stuck && gained > 0 && self.free() >= 3 * self.packet)
+        // In room, of which a quarter is worth the same whatever the size of the chunks.
+        let last = u64::from(last_advertised) * self.usual_cost() / self.usual_payload.max(1);
+        let (last, room) = (last as usize, self.room());
+        room >= last + self.window / 4 || (last < self.packet && room >= 2 * self.packet)
+    }
+
+    /// What is free short of the last packet.
+    fn room(&self) -> usize {
+        self.free().saturating_sub(self.packet)
+    }
+
+    /// What a chunk with the usual payload costs, in the same unit.
+    fn usual_cost(&self) -> u64 {
+        self.usual_payload + UNIT * CHUNK_OVERHEAD as u64
     }
 
     pub(super) fn free(&self) -> usize {
