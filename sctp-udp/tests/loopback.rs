@@ -151,6 +151,86 @@ async fn a_large_transfer_on_several_threads_comes_back_whole() {
     serving.await.unwrap();
 }
 
+/// A server for `accept_stream`: answers each message on its stream, gives the stream back.
+async fn serve_streams(association: Association) {
+    while let Ok(Some((mut tx, mut rx))) = association.accept_stream().await {
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = rx.recv().await {
+                let data = message.data.into_bytes();
+                if tx.send(data, SendInfo::default()).await.is_err() {
+                    return;
+                }
+                match tx.release(rx) {
+                    Ok(()) => return,
+                    Err(back) => (tx, rx) = back,
+                }
+            }
+        });
+    }
+}
+
+/// One association that ends in one of several ways.
+async fn come_and_go(client: Endpoint, peer: SocketAddr, seed: u32) {
+    let association = client.connect(&[peer], Arc::default()).await.unwrap();
+    let mut streams = tokio::task::JoinSet::new();
+    for id in 0..seed % 7 + 1 {
+        let (mut tx, mut rx) = association.stream(StreamId(id as u16)).unwrap();
+        streams.spawn(async move {
+            for round in 0..seed % 5 {
+                let size = (seed as usize * 7919 + round as usize * 104_729) % 30_000 + 1;
+                let message = Bytes::from(vec![round as u8; size]);
+                tx.send(message.clone(), SendInfo::default()).await.unwrap();
+                let mut received = 0;
+                while received < size {
+                    received += rx.recv().await.unwrap().unwrap().data.len();
+                }
+                assert_eq!(received, size);
+            }
+            if seed.is_multiple_of(3) {
+                tx.finish().await.unwrap();
+            }
+        });
+    }
+    while let Some(result) = streams.join_next().await {
+        result.unwrap();
+    }
+    match seed % 4 {
+        0 => assert_eq!(association.shutdown().await, CloseReason::Shutdown),
+        1 => association.abort("enough".into()),
+        2 => {
+            let info = SendInfo::default();
+            association.send(S0, "bye".into(), info).await.unwrap();
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn associations_that_come_and_go_on_several_threads_leave_nothing() {
+    let server = server(&["127.0.0.1:0"]).unwrap();
+    let client = bind(None, &["127.0.0.1:0"]).unwrap();
+    let peer = server.local_addrs()[0];
+    let accepting = server.clone();
+    tokio::spawn(async move {
+        while let Some(incoming) = accepting.accept().await {
+            tokio::spawn(serve_streams(incoming.accept().unwrap()));
+        }
+    });
+    let mut clients = tokio::task::JoinSet::new();
+    for seed in 0..200 {
+        clients.spawn(come_and_go(client.clone(), peer, seed));
+        if clients.len() == 40 {
+            clients.join_next().await.unwrap().unwrap();
+        }
+    }
+    while let Some(result) = clients.join_next().await {
+        result.unwrap();
+    }
+    client.close().await;
+    server.close().await;
+    assert_eq!((client.associations(), server.associations()), (0, 0));
+}
+
 #[tokio::test]
 async fn a_configuration_that_cannot_work_is_refused() {
     let mut config = EndpointConfig::default();
