@@ -33,8 +33,6 @@ struct Args {
     /// UDP address and port to send from [default: any]
     #[arg(long, value_name = "ADDR:PORT")]
     local: Option<SocketAddr>,
-    #[command(flatten)]
-    what: What,
     /// Wait for as many bytes as were sent, and compare SHA-256 sums
     #[arg(long)]
     echo: bool,
@@ -50,6 +48,8 @@ struct Args {
     /// Fail when one run takes longer
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
+    #[command(flatten)]
+    what: What,
     #[command(flatten)]
     association: AssociationArgs,
 }
