@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{CloseReason, PathError, ResetError, SendError},
-    ids::{PathId, StreamId},
+    ids::{PathId, StreamId, Tsn},
     message::{Message, SendInfo},
     path::Paths,
     rx::Reassembly,
@@ -61,6 +61,17 @@ impl Association {
     pub fn recv(&mut self, stream: StreamId) -> Option<Message> {
         let message = self.rx()?.recv(stream);
         self.on_read(message)
+    }
+
+    /// The TSN that what [`recv`](Self::recv) would take next begins with; `None` if there is
+    /// nothing. Against the `last_tsn` of [`Event::IncomingReset`](crate::Event::IncomingReset), it
+    /// tells what came before the reset from what begins anew.
+    pub fn next_tsn(&self, stream: StreamId) -> Option<Tsn> {
+        match &self.phase {
+            Phase::CookieWait(_) => None,
+            Phase::Open(tcb) => tcb.rx.next_tsn(stream),
+            Phase::Closed(rx, _) => rx.as_ref()?.next_tsn(stream),
+        }
     }
 
     /// Takes the next message, or part of one, of any stream, in the order they became readable.

@@ -47,8 +47,8 @@ pub enum Event {
     IncomingReset {
         /// The inbound streams; empty means all.
         streams: Vec<StreamId>,
-        /// The last TSN before the reset: a message whose [`tsn`](crate::Message::tsn) is after it
-        /// belongs to the streams' next life.
+        /// The last TSN before the reset: what begins after it belongs to the streams' next life
+        /// (see [`next_tsn`](crate::Association::next_tsn)).
         last_tsn: Tsn,
     },
     /// A `reset_streams` is complete; `performed` false if the peer denied it.

@@ -9,7 +9,7 @@ use super::{
     store::{Chunk, Id, List, Store},
 };
 use crate::{
-    ids::{Ppid, StreamId},
+    ids::{Ppid, StreamId, Tsn},
     serial::before32,
 };
 
@@ -114,8 +114,13 @@ impl Runs {
     /// Whether the run has something to deliver in part: its first fragment is of those that the
     /// cumulative TSN covers.
     pub(super) fn is_deliverable(&self, key: Key, store: &Store) -> bool {
-        let first = self.get(key).and_then(|run| run.list.first());
-        first.is_some_and(|id| !store.is_above(id))
+        self.first_deliverable(key, store).is_some()
+    }
+
+    /// The TSN of what the run has to deliver in part.
+    pub(super) fn first_deliverable(&self, key: Key, store: &Store) -> Option<Tsn> {
+        let first = self.get(key).and_then(|run| run.list.first())?;
+        (!store.is_above(first)).then(|| store.get(first).tsn)
     }
 
     /// Where the fragment fits, or in what it contradicts those that are here. Changes nothing.

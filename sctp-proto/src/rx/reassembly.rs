@@ -290,6 +290,11 @@ impl Reassembly {
         Some(message)
     }
 
+    /// The TSN that what `recv` would return next begins with.
+    pub(crate) fn next_tsn(&self, id: StreamId) -> Option<Tsn> {
+        self.first_tsn(self.streams.get(&id)?)
+    }
+
     /// The next message, or part of one, of any stream: one from each that has something, in turn,
     /// so that a busy stream does not starve the others.
     pub(crate) fn recv_any(&mut self) -> Option<Message> {
@@ -482,11 +487,17 @@ impl Reassembly {
 
     /// Whether `recv` would find something.
     fn is_readable(&self, stream: &Stream) -> bool {
-        match stream.partial {
-            Partial::Begun(key) => self.runs.is_deliverable(key, &self.store),
-            _ if !stream.ready.is_empty() => true,
-            Partial::Offered(key) => self.pressure && self.runs.is_deliverable(key, &self.store),
-            Partial::None => false,
+        self.first_tsn(stream).is_some()
+    }
+
+    /// The first TSN of what `recv` would find.
+    fn first_tsn(&self, stream: &Stream) -> Option<Tsn> {
+        let deliverable = |key| self.runs.first_deliverable(key, &self.store);
+        match (stream.partial, stream.ready.first()) {
+            (Partial::Begun(key), _) => deliverable(key),
+            (_, Some(first)) => Some(self.store.get(first).tsn),
+            (Partial::Offered(key), _) if self.pressure => deliverable(key),
+            (Partial::Offered(_) | Partial::None, None) => None,
         }
     }
 }

@@ -237,7 +237,15 @@ impl Receiver {
             let Some(&id) = self.readable.iter().nth(at) else {
                 return false;
             };
+            let first = self.rx.next_tsn(id);
             let message = self.rx.recv(id);
+            assert_eq!(first.is_some(), message.is_some());
+            if let (Some(first), Some(message)) = (first, &message) {
+                // A whole message may be listed by its first fragment, a part by its own.
+                assert!(!message.tsn.before(first));
+                let fragments = message.data.clone().into_fragments().count();
+                assert!(fragments > 1 || message.tsn == first);
+            }
             if message.is_none() {
                 self.readable.remove(&id);
                 return true;
