@@ -274,7 +274,6 @@ impl State {
             Event::StreamDiscarded(id) => {
                 let stream = self.streams.entry(id).or_default();
                 stream.stalled = true;
-                stream.held = None;
                 wakes.add(&mut stream.recv_waker);
                 self.notify(Notification::StreamDiscarded(id));
             }

@@ -22,6 +22,14 @@ pub(crate) enum Next {
     Empty,
 }
 
+/// What the next read of a stream would find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peek {
+    Message,
+    End,
+    Nothing,
+}
+
 /// An outgoing stream reset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Reset {
@@ -41,9 +49,6 @@ pub(crate) struct Stream {
     pub(super) readable: bool,
     /// Listed in `State::ready`.
     queued: bool,
-    /// Taken from the protocol but not read: it lies beyond an end, or made sure that the stream
-    /// is not empty.
-    pub(super) held: Option<Message>,
     /// The last message read is not complete.
     partial: bool,
     /// Last TSNs before the resets by the peer whose end nobody has read yet, oldest first.
@@ -62,13 +67,9 @@ impl Stream {
         self.send_claimed || self.recv_claimed
     }
 
-    fn may_have_message(&self) -> bool {
-        self.readable || self.held.is_some()
-    }
-
     fn is_idle(&self) -> bool {
         !self.is_claimed()
-            && !self.may_have_message()
+            && !self.readable
             && !self.queued
             && !self.stalled
             && !self.blocked
@@ -81,36 +82,27 @@ impl Stream {
 impl State {
     /// What reading a stream yields now, whoever reads it.
     pub(crate) fn next(&mut self, id: StreamId, wakes: &mut Wakes) -> Next {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return Next::Empty;
-        };
-        let message = stream.held.take().or_else(|| {
-            let message = stream.readable.then(|| self.proto.recv(id)).flatten();
-            stream.readable &= message.is_some();
-            message
-        });
-        let next = match (message, stream.ends.front()) {
-            (Some(message), Some(last)) if last.before(message.tsn) => {
-                stream.held = Some(message);
-                stream.ends.pop_front();
-                stream.partial = false;
+        let next = match self.peek(id) {
+            Peek::Message => match self.proto.recv(id) {
+                Some(message) => {
+                    if let Some(stream) = self.streams.get_mut(&id) {
+                        stream.partial = !message.complete;
+                    }
+                    self.unreported += message.data.len();
+                    Next::Message(message)
+                }
+                None => Next::Empty,
+            },
+            Peek::End => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.ends.pop_front();
+                    stream.partial = false;
+                    stream.stalled = false;
+                }
                 Next::End
             }
-            (Some(message), _) => {
-                stream.partial = !message.complete;
-                self.unreported += message.data.len();
-                Next::Message(message)
-            }
-            (None, Some(_)) => {
-                stream.ends.pop_front();
-                stream.partial = false;
-                Next::End
-            }
-            (None, None) => Next::Empty,
+            Peek::Nothing => Next::Empty,
         };
-        if matches!(next, Next::End) {
-            stream.stalled = false;
-        }
         // The peer learns of the room by the next SACK, or by a window update that only the
         // protocol can tell to be due. Asking after every small message would be a wake each.
         if self.unreported >= READ_QUANTUM || (self.unreported > 0 && matches!(next, Next::Empty)) {
@@ -120,21 +112,31 @@ impl State {
         next
     }
 
+    /// What `next` would yield. Nothing is taken from the protocol, whose window counts what it
+    /// holds, before somebody wants to have it.
+    fn peek(&mut self, id: StreamId) -> Peek {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return Peek::Nothing;
+        };
+        let first = stream.readable.then(|| self.proto.next_tsn(id)).flatten();
+        if stream.readable && first.is_none() {
+            // Coming back empty-handed is what makes the protocol say `Readable` again.
+            stream.readable = self.proto.recv(id).is_some();
+        }
+        match (first, stream.ends.front()) {
+            (Some(first), Some(last)) if last.before(first) => Peek::End,
+            (Some(_), _) => Peek::Message,
+            (None, Some(_)) => Peek::End,
+            (None, None) => Peek::Nothing,
+        }
+    }
+
     /// The next message of any unclaimed stream, the streams in turn.
     pub(crate) fn next_unclaimed(&mut self, wakes: &mut Wakes) -> Option<Message> {
-        while let Some(id) = self.pop_ready() {
-            loop {
-                match self.next(id, wakes) {
-                    Next::Message(message) => {
-                        self.requeue(id);
-                        return Some(message);
-                    }
-                    Next::End => {}
-                    Next::Empty => {
-                        self.prune(id);
-                        break;
-                    }
-                }
+        while let Some(id) = self.pop_ready(wakes) {
+            if let Next::Message(message) = self.next(id, wakes) {
+                self.requeue(id);
+                return Some(message);
             }
         }
         None
@@ -142,36 +144,30 @@ impl State {
 
     /// Claims the next unclaimed stream that has a message.
     pub(crate) fn claim_ready(&mut self, wakes: &mut Wakes) -> Option<StreamId> {
-        while let Some(id) = self.pop_ready() {
-            loop {
-                match self.next(id, wakes) {
-                    Next::Message(message) => {
-                        let stream = self.streams.entry(id).or_default();
-                        stream.held = Some(message);
-                        stream.partial = false;
-                        stream.send_claimed = true;
-                        stream.recv_claimed = true;
-                        return Some(id);
-                    }
-                    Next::End => {}
-                    Next::Empty => {
-                        self.prune(id);
-                        break;
-                    }
-                }
-            }
-        }
-        None
+        let id = self.pop_ready(wakes)?;
+        let stream = self.streams.entry(id).or_default();
+        stream.send_claimed = true;
+        stream.recv_claimed = true;
+        Some(id)
     }
 
-    fn pop_ready(&mut self) -> Option<StreamId> {
+    /// The next unclaimed stream that has a message; ends before it concern nobody.
+    fn pop_ready(&mut self, wakes: &mut Wakes) -> Option<StreamId> {
         while let Some(id) = self.ready.pop_front() {
-            if let Some(stream) = self.streams.get_mut(&id) {
-                stream.queued = false;
-                if !stream.is_claimed() {
-                    return Some(id);
-                }
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            stream.queued = false;
+            if stream.is_claimed() {
+                continue;
             }
+            while let Peek::End = self.peek(id) {
+                self.next(id, wakes);
+            }
+            if let Peek::Message = self.peek(id) {
+                return Some(id);
+            }
+            self.prune(id);
         }
         None
     }
@@ -180,7 +176,7 @@ impl State {
         if let Some(stream) = self.streams.get_mut(&id)
             && !stream.is_claimed()
             && !stream.queued
-            && stream.may_have_message()
+            && stream.readable
         {
             stream.queued = true;
             self.ready.push_back(id);
@@ -214,12 +210,11 @@ impl State {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        if stream.recv_claimed || stream.may_have_message() {
+        if stream.recv_claimed || stream.readable {
             if stream.ends.len() < MAX_ENDS {
                 stream.ends.push_back(last_tsn);
             } else if !stream.stalled {
                 stream.stalled = true;
-                stream.held = None;
                 self.proto.stop(id);
             }
             wakes.add(&mut stream.recv_waker);
@@ -276,13 +271,10 @@ impl State {
         stream.recv_waker = None;
         if !ended {
             if stream.ends.is_empty() {
-                stream.held = None;
-                stream.readable = false;
                 stream.partial = false;
                 if self.closed.is_none() {
                     self.proto.stop(id);
-                    // Coming back empty-handed is what makes the protocol say `Readable` again.
-                    while self.proto.recv(id).is_some() {}
+                    self.peek(id);
                     self.wake_driver(wakes);
                 }
             } else {
@@ -302,13 +294,10 @@ impl State {
         let Some(stream) = self.streams.get_mut(&id) else {
             return true;
         };
-        if stream.held.is_none() && stream.readable {
-            stream.held = self.proto.recv(id);
-            stream.readable = stream.held.is_some();
-        }
-        if stream.held.is_some() || stream.partial || !stream.ends.is_empty() {
+        if stream.partial || !matches!(self.peek(id), Peek::Nothing) {
             return false;
         }
+        let stream = self.streams.entry(id).or_default();
         stream.send_claimed = false;
         stream.recv_claimed = false;
         stream.recv_waker = None;
