@@ -64,7 +64,7 @@ impl Association {
     }
 
     /// The TSN that what [`recv`](Self::recv) would take next begins with; `None` if there is
-    /// nothing. Against the `last_tsn` of [`Event::IncomingReset`](crate::Event::IncomingReset), it
+    /// nothing. Against the `last_tsn` of [`Event::IncomingReset`], it
     /// tells what came before the reset from what begins anew.
     pub fn next_tsn(&self, stream: StreamId) -> Option<Tsn> {
         match &self.phase {
