@@ -12,10 +12,12 @@ const way = (entry) => {
 
 const colour = (stream) => `hsl(${(stream * 137.5) % 360} 75% 62%)`;
 
+// But for the icon, which browsers ask for when all is over, if at all.
 const entries = () => [
   ...performance.getEntriesByType("navigation"),
   ...performance.getEntriesByType("resource").filter((e) => e.name.startsWith(location.origin)),
-].sort((a, b) => a.startTime - b.startTime);
+].filter((e) => !e.name.endsWith("/favicon.svg"))
+  .sort((a, b) => a.startTime - b.startTime);
 
 const label = () => {
   const found = new Map(entries().map((entry) => [entry.name, entry]));
@@ -68,7 +70,7 @@ const judge = () => {
       `This page came over SCTP: ${ways.length} objects on ${streams.size} streams.`;
   } else if (ways.some((w) => w.text === "TCP")) {
     document.getElementById("verdict").prepend(
-      `This browser speaks TCP: all ${ways.length} objects came that way. `);
+      "This browser speaks TCP: every object came that way. ");
   }
 };
 

@@ -78,13 +78,14 @@ impl Limits {
         self
     }
 
-    /// Most associations at a time; further peers are refused. Default 10,000.
+    /// Most associations at a time on one listener; further peers are refused. Default 10,000.
     pub fn associations(&mut self, count: usize) -> &mut Self {
         self.associations = count.max(1);
         self
     }
 
-    /// Most TCP connections at a time; further ones wait in the listen queue. Default 10,000.
+    /// Most TCP connections at a time on one listener; further ones wait in its queue. Default
+    /// 10,000.
     pub fn connections(&mut self, count: usize) -> &mut Self {
         self.connections = count.max(1);
         self

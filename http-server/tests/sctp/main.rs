@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, Router, body::Body, response::IntoResponse, routing::get};
 use http_server::{Limits, Origin};
 use peer::Running;
-use sctp_udp::{AssociationConfig, CloseReason, Ppid};
+use sctp_udp::{AssociationConfig, CloseReason, Ppid, SendInfo, StreamId};
 use tokio::sync::Notify;
 
 fn app() -> Router {
@@ -170,6 +170,42 @@ async fn a_handler_that_panics_fails_alone() {
         .await;
     assert!(stream.response().await.is_none());
     assert_eq!(client.stream(2).get("/").await.body, b"sctp Some(2)");
+}
+
+/// Streams of the messages of six large responses, in the order of their arrival.
+async fn arrivals(contiguous: bool) -> Vec<u16> {
+    let mut limits = Limits::default();
+    limits.contiguous(contiguous);
+    let server = Running::start(app(), limits).await;
+    let mut config = AssociationConfig::default();
+    config.interleaving(false);
+    let client = server.connect(config).await;
+    for id in 0..6 {
+        let request = bytes::Bytes::from_static(b"GET /big HTTP/1.1\r\nhost: test\r\n\r\n");
+        let info = SendInfo::new(Ppid(63));
+        client
+            .association
+            .send(StreamId(id), request, info)
+            .await
+            .unwrap();
+    }
+    let (mut order, mut bytes) = (Vec::new(), 0);
+    while bytes < 6 * 300_000 {
+        let message = client.association.recv().await.unwrap().unwrap();
+        bytes += message.data.len();
+        order.push(message.stream.0);
+    }
+    order
+}
+
+#[tokio::test]
+async fn responses_take_turns_unless_they_are_to_be_contiguous() {
+    let mut order = arrivals(true).await;
+    order.dedup();
+    assert_eq!(order.len(), 6, "{order:?}");
+    let mut order = arrivals(false).await;
+    order.dedup();
+    assert!(order.len() > 12, "{order:?}");
 }
 
 #[tokio::test]
