@@ -128,6 +128,11 @@ impl CookieJar {
         self.unix_offset.saturating_add(now.as_nanos())
     }
 
+    /// The longest lifetime that [`lifetime`](Self::lifetime) gives.
+    pub(crate) fn longest_lifetime(&self) -> Duration {
+        self.lifetime(Duration::MAX)
+    }
+
     /// The lifetime of a cookie for a peer that suggests this increment (§3.3.2.1.3). It at most
     /// doubles, and never outlasts the key.
     pub(crate) fn lifetime(&self, increment: Duration) -> Duration {

@@ -157,7 +157,7 @@ impl Run {
     }
 
     fn receive(&mut self, side: Side) {
-        // A delayed copy of a COOKIE ECHO may set up another association after the end.
+        // The numbers a host has seen are those of its latest association.
         let conns = self.pair.host(side).conns.len();
         if self.received[index(side)].conns != conns {
             self.received[index(side)] = Received {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use sctp_proto::AssociationState;
 use sctp_tests::{
-    build::data,
+    build::{bare_abort, cookie_echo, data, init},
     codec::kind,
     net::Link,
     pair::{
         Pair,
         Side::{Client, Server},
     },
-    peer::Peer,
+    peer::{Peer, TAG},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -93,7 +93,7 @@ fn an_opened_window_was_used_after_a_backed_off_time_out_only() {
 #[test]
 fn readable_came_after_closed() {
     let mut peer = Peer::connected();
-    let abort = sctp_tests::build::bare_abort(false);
+    let abort = bare_abort(false);
     peer.send_bundle(vec![data(1).payload("last words").be(), abort]);
     assert_eq!(peer.state(), AssociationState::Closed);
     assert_eq!(peer.host_recv(1).unwrap(), "last words");
@@ -115,4 +115,29 @@ fn nagle_split_what_had_waited_together() {
     let sack = peer.sack(1);
     peer.send(sack);
     peer.expect_packet(&[kind::DATA; 5]);
+}
+
+/// A copy of a COOKIE ECHO that came when its association was over set it up once more, and the
+/// message bundled with it was delivered a second time.
+#[test]
+fn a_late_copy_of_a_cookie_began_a_second_association() {
+    let mut peer = Peer::client();
+    let answer = peer.init(init(TAG));
+    let cookie = cookie_echo(&answer.cookie());
+    let packet = peer.packet(answer.tag, vec![cookie, data(1).payload("once").be()]);
+    peer.send_bytes(packet.encode());
+    assert_eq!(peer.host_recv(1).unwrap(), "once");
+    let reason = bare_abort(false);
+    peer.send(reason);
+    assert_eq!(peer.host.endpoint.associations(), 0);
+    peer.receive_all();
+    for seconds in [0, 30, 29, 1, 1000] {
+        peer.advance(Duration::from_secs(seconds));
+        peer.send_bytes(packet.encode());
+        assert_eq!(peer.host.conns.len(), 1);
+        assert_eq!(peer.host.endpoint.associations(), 0);
+    }
+    // The same peer may come again at any time.
+    peer.receive_all();
+    peer.connect(init(TAG));
 }

@@ -231,6 +231,12 @@ impl Endpoint {
             }
             return None;
         }
+        if self.departed.contains(now, cookie.local_tag) {
+            // A peer that has not heard of the end yet is told.
+            self.stats.cookies_rejected += 1;
+            let causes = CauseWriter::new();
+            return self.send_abort(now, &inbound, cookie.peer_tag, &causes, buf);
+        }
         self.admit(now, inbound, cookie, buf)
     }
 

@@ -1,5 +1,6 @@
 //! Ports, cookies and routing: what exists whether or not there is an association.
 
+mod departed;
 mod listen;
 mod ootb;
 mod route;
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 
 pub use self::listen::Incoming;
 use self::{
+    departed::Departed,
     listen::Pending,
     ootb::{Answer, RateLimit, is_tag_exception},
     route::{Route, Routes},
@@ -89,6 +91,9 @@ pub struct Endpoint {
     rng: StdRng,
     /// Of associations and of waiting peers.
     routes: Routes,
+    departed: Departed,
+    /// When the latest datagram came.
+    latest: Instant,
     /// Those routes that lead to no association yet.
     pending: FxHashMap<AssociationHandle, Pending>,
     next_incoming: u64,
@@ -112,6 +117,8 @@ impl Endpoint {
             server,
             rng,
             routes: Routes::default(),
+            departed: Departed::default(),
+            latest: Instant::EPOCH,
             pending: FxHashMap::default(),
             next_incoming: 0,
             stats: EndpointStats::default(),
@@ -174,6 +181,7 @@ impl Endpoint {
         data: BytesMut,
         buf: &mut Vec<u8>,
     ) -> Option<DatagramEvent> {
+        self.latest = self.latest.max(now);
         let Some(header) = CommonHeader::parse(&data) else {
             self.stats.malformed += 1;
             return None;
@@ -268,9 +276,14 @@ impl Endpoint {
         handle: AssociationHandle,
         event: EndpointEvent,
     ) -> Option<AssociationEvent> {
-        match event.0 {
+        let departed = match event.0 {
             EndpointEventKind::Drained => self.routes.remove(handle),
             EndpointEventKind::TagChanged { new } => self.routes.retag(handle, new),
+        };
+        if let Some(tag) = departed {
+            // No cookie with this tag was made after the latest packet.
+            let until = self.latest + self.cookies.longest_lifetime();
+            self.departed.add(until, tag);
         }
         None
     }

@@ -29,8 +29,6 @@ pub(super) struct Route {
 /// §5.4). A tag serves all addresses of a peer and costs one lookup with a cheap hash, since tags
 /// are chosen here at random; addresses and ports are chosen by whoever sends, and get SipHash
 /// with a random key.
-//
-// TIME-WAIT: a tag that must not be used again for a while would be kept in `tags` after `remove`.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     routes: Slab<Route>,
@@ -56,23 +54,23 @@ impl Routes {
         AssociationHandle(key)
     }
 
-    pub(super) fn remove(&mut self, handle: AssociationHandle) {
-        let Some(route) = self.routes.try_remove(handle.0) else {
-            return;
-        };
+    /// Removes a route; returns the tag it had.
+    pub(super) fn remove(&mut self, handle: AssociationHandle) -> Option<u32> {
+        let route = self.routes.try_remove(handle.0)?;
         self.tags.remove(&route.tag);
         for ip in route.peers {
             self.peers.remove(&(ip, route.ports));
         }
+        Some(route.tag)
     }
 
-    /// Gives an association another tag (after a restart). The new one must not be in use.
-    pub(super) fn retag(&mut self, handle: AssociationHandle, tag: u32) {
-        if let Some(route) = self.routes.get_mut(handle.0) {
-            self.tags.remove(&route.tag);
-            route.tag = tag;
-            self.tags.insert(tag, handle.0);
-        }
+    /// Gives an association another tag (after a restart); returns the one it had. The new one must
+    /// not be in use.
+    pub(super) fn retag(&mut self, handle: AssociationHandle, tag: u32) -> Option<u32> {
+        let route = self.routes.get_mut(handle.0)?;
+        self.tags.remove(&route.tag);
+        self.tags.insert(tag, handle.0);
+        Some(std::mem::replace(&mut route.tag, tag))
     }
 
     pub(super) fn by_tag(&self, tag: u32) -> Option<AssociationHandle> {
