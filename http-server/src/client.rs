@@ -6,7 +6,7 @@ mod lane;
 mod links;
 mod output;
 mod report;
-mod response;
+pub(crate) mod response;
 mod transfer;
 mod url;
 

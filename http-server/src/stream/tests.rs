@@ -6,10 +6,12 @@ use std::{
 use http::HeaderValue;
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use proptest::prelude::*;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tower::service_fn;
 
 use super::*;
+use crate::client::response::{Part, ResponseParser};
 
 type TestBody = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -364,4 +366,99 @@ async fn contiguous_responses_wait_for_their_turn() {
         .map(|(index, _)| index)
         .collect();
     assert_eq!(heads, [0, 4]);
+}
+
+/// Frames of a body, and whether its length is known.
+fn bodies() -> impl Strategy<Value = Vec<(Vec<usize>, bool)>> {
+    let frames = proptest::collection::vec(prop_oneof![0usize..50, 0usize..200_000], 0..4);
+    proptest::collection::vec((frames, any::<bool>()), 1..5)
+}
+
+/// A body of these frames; the byte is their number.
+struct SizedFrames {
+    frames: std::collections::VecDeque<Bytes>,
+    known: bool,
+}
+
+impl SizedFrames {
+    fn new(frames: &[usize], known: bool) -> Self {
+        let frame = |(index, size): (usize, &usize)| Bytes::from(vec![index as u8; *size]);
+        Self {
+            frames: frames.iter().enumerate().map(frame).collect(),
+            known,
+        }
+    }
+}
+
+impl Body for SizedFrames {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.frames.pop_front().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        let length = self.frames.iter().map(|bytes| bytes.len() as u64).sum();
+        match self.known {
+            true => http_body::SizeHint::with_exact(length),
+            false => http_body::SizeHint::default(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the bodies and however the requests are cut: the responses are right, each head
+    /// is whole in its message, and no message holds parts of two responses.
+    #[test]
+    fn messages_keep_the_rules(bodies in bodies(), cut in 1usize..80) {
+        let requests: String = (0..bodies.len())
+            .map(|index| format!("GET /{index} HTTP/1.1\r\nhost: a\r\n\r\n"))
+            .collect();
+        let mut peer = Peer::new();
+        for piece in requests.as_bytes().chunks(cut) {
+            peer = peer.says(piece.to_vec());
+        }
+        let served = bodies.clone();
+        let service = service_fn(move |request: Request<RequestBody>| {
+            let index: usize = request.uri().path()[1..].parse().unwrap();
+            let (frames, known) = &served[index];
+            let body = SizedFrames::new(frames, *known).boxed_unsync();
+            std::future::ready(Ok::<_, Infallible>(Response::new(body)))
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (outcome, messages) = runtime.block_on(peer.served(service));
+        prop_assert_eq!(outcome, Outcome::Idle);
+
+        let mut messages = messages.into_iter();
+        for (frames, _) in &bodies {
+            let mut parser = ResponseParser::new(false);
+            let (mut first, mut body) = (true, Vec::new());
+            while !parser.is_done() {
+                let message = messages.next().expect("a response that ends");
+                prop_assert!(message.len() <= 64 * 1024);
+                prop_assert!(!first || message.windows(4).any(|four| four == b"\r\n\r\n"));
+                first = false;
+                parser.push(message);
+                while let Some(part) = parser.next().unwrap() {
+                    if let Part::Body(bytes) = part {
+                        body.extend_from_slice(&bytes);
+                    }
+                }
+            }
+            prop_assert!(!parser.has_excess(), "a message with parts of two responses");
+            let expected: Vec<u8> = frames
+                .iter()
+                .enumerate()
+                .flat_map(|(index, size)| vec![index as u8; *size])
+                .collect();
+            prop_assert!(body == expected);
+        }
+        prop_assert!(messages.next().is_none());
+    }
 }
