@@ -3,12 +3,14 @@
 //!
 //! A target is a name: of a function here, a file in `fuzz_targets`, a folder in `corpus`.
 
+mod http;
 mod input;
 mod outstanding;
 mod packet;
 mod params;
 mod tsn_map;
 
+pub use http::{http_request, http_response};
 pub use input::Input;
 pub use outstanding::outstanding;
 pub use packet::packet;
@@ -19,7 +21,9 @@ pub use tsn_map::tsn_map;
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 6] = [
+    ("http_request", http_request),
+    ("http_response", http_response),
     ("outstanding", outstanding),
     ("packet", packet),
     ("params", params),

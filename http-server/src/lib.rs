@@ -16,6 +16,9 @@ mod conditional;
 mod demo;
 mod exchange;
 mod files;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod limits;
 mod listen;
 mod log;

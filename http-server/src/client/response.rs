@@ -117,7 +117,7 @@ impl ResponseParser {
                     return Ok(Some(Part::Body(self.input.split_to(size).freeze())));
                 }
                 State::ChunkSize => match httparse::parse_chunk_size(&self.input) {
-                    Ok(httparse::Status::Complete((line, size))) => {
+                    Ok(httparse::Status::Complete((line, size))) if line <= CHUNK_LINE_LIMIT => {
                         self.input.advance(line);
                         self.state = match size {
                             0 => State::Trailers,
@@ -144,7 +144,7 @@ impl ResponseParser {
                 State::Trailers => {
                     let mut fields = [httparse::EMPTY_HEADER; FIELD_LIMIT];
                     match httparse::parse_headers(&self.input, &mut fields)? {
-                        httparse::Status::Complete((size, _)) => {
+                        httparse::Status::Complete((size, _)) if size <= HEAD_LIMIT => {
                             self.input.advance(size);
                             self.state = State::Done;
                             return Ok(Some(Part::End));
@@ -152,7 +152,7 @@ impl ResponseParser {
                         httparse::Status::Partial if self.input.len() <= HEAD_LIMIT => {
                             return Ok(None);
                         }
-                        httparse::Status::Partial => return Err(ResponseError::HeadTooLarge),
+                        _ => return Err(ResponseError::HeadTooLarge),
                     }
                 }
                 State::UntilClose => {
@@ -189,9 +189,9 @@ impl ResponseParser {
             let mut fields = [httparse::EMPTY_HEADER; FIELD_LIMIT];
             let mut response = httparse::Response::new(&mut fields);
             let size = match response.parse(&self.input)? {
-                httparse::Status::Complete(size) => size,
+                httparse::Status::Complete(size) if size <= HEAD_LIMIT => size,
                 httparse::Status::Partial if self.input.len() <= HEAD_LIMIT => return Ok(None),
-                httparse::Status::Partial => return Err(ResponseError::HeadTooLarge),
+                _ => return Err(ResponseError::HeadTooLarge),
             };
             let head = Head {
                 version: if response.version == Some(0) {
