@@ -117,7 +117,17 @@ impl Host {
 
     /// Makes an association of a waiting peer.
     pub fn accept(&mut self, now: Instant, incoming: Incoming) {
-        match self.endpoint.accept(now, incoming, None) {
+        self.accept_with(now, incoming, None);
+    }
+
+    /// As [`accept`](Self::accept), with settings other than the server's.
+    pub fn accept_with(
+        &mut self,
+        now: Instant,
+        incoming: Incoming,
+        config: Option<AssociationConfig>,
+    ) {
+        match self.endpoint.accept(now, incoming, config.map(Arc::new)) {
             Ok((handle, association)) => self.conns.push(Conn::new(handle, association)),
             Err(error) => panic!("cannot accept: {error}"),
         }

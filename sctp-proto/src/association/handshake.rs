@@ -31,8 +31,10 @@ use crate::{
     },
 };
 
-/// Longest extension of the cookie's life asked for after a Stale Cookie error.
-const MAX_PRESERVATIVE: Duration = Duration::from_secs(60);
+/// By how much the life asked for after a Stale Cookie error exceeds the round trip measured.
+const EXTENSION: Duration = Duration::from_secs(1);
+/// Longest round trip asked for. A COOKIE ECHO that took longer was retransmitted all the time.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(60);
 
 /// COOKIE-WAIT: INIT sent, or about to be.
 #[derive(Debug)]
@@ -166,11 +168,18 @@ impl Association {
             Err(reject) => {
                 let mut causes = CauseWriter::new();
                 reject.write_cause(&mut causes);
-                let tag = init_ack.initiate_tag;
-                if tag != 0 {
-                    self.cx
-                        .reply(Reply::abort(meta, self.cx.ports, tag, &causes));
-                }
+                //= RFC 9260 §3.3.3
+                //# If an endpoint in the COOKIE-WAIT state receives an INIT ACK chunk with the
+                //# Initiate Tag set to 0, it MUST destroy the TCB and SHOULD send an ABORT chunk
+                //# with the T bit set.
+                let (tag, reflected) = match init_ack.initiate_tag {
+                    0 => (self.cx.local_tag, true),
+                    tag => (tag, false),
+                };
+                let ports = self.cx.ports;
+                self.cx.reply(Reply::new(meta, ports, tag, |packet| {
+                    packet.abort(reflected, &causes)
+                }));
                 //= RFC 9260 §3.3.3
                 //# A receiver of an INIT ACK chunk with the a_rwnd value set to a
                 //# value smaller than 1500 MUST discard the packet, SHOULD send a
@@ -206,10 +215,12 @@ impl Association {
                 .min(init_ack.outbound_streams),
             peer_a_rwnd: init_ack.a_rwnd,
             capabilities: Capabilities::offered(&self.cx.config).and(params.capabilities),
+            peer_addresses: params.addresses.clone(),
         };
         let cookie = Bytes::copy_from_slice(params.cookie.unwrap_or_default());
         let state = State::CookieEchoed {
             cookie,
+            since: now,
             retransmits: 0,
             stale: wait.stale,
         };
@@ -294,6 +305,22 @@ impl Association {
             self.cx
                 .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
             return;
+        }
+        if let Phase::Open(tcb) = &self.phase {
+            let new = params.addresses.iter().filter(|ip| !tcb.has_address(**ip));
+            let mut added = ParamWriter::new();
+            new.for_each(|ip| _ = added.address(*ip));
+            if !added.as_bytes().is_empty() {
+                //= RFC 9260 §5.2.2
+                //# If new addresses are added to the association, the endpoint MUST respond with an
+                //# ABORT chunk, copying the 'Initiate Tag' of the unexpected INIT chunk into the
+                //# 'Verification Tag' of the outbound packet carrying the ABORT chunk.
+                let mut causes = CauseWriter::new();
+                causes.restart_with_new_addresses(added.as_bytes());
+                self.cx
+                    .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
+                return;
+            }
         }
         let mut bytes = Vec::new();
         let init_ack = InitAck {
@@ -461,22 +488,25 @@ impl Association {
 }
 
 impl Tcb {
-    /// The peer found the cookie stale by so many microseconds: ask for a longer life, and for the
-    /// round trip that the first one did not last.
-    pub(super) fn on_stale_cookie(&mut self, cx: &Cx, measure: &[u8]) -> Handled {
-        let State::CookieEchoed { stale, .. } = &mut self.state else {
+    /// The peer found the cookie stale: ask for one that lives longer by the time that this one
+    /// took to get there, its retransmissions included.
+    pub(super) fn on_stale_cookie(&mut self, cx: &Cx, now: Instant) -> Handled {
+        //= RFC 9260 §5.2.6
+        //# In all cases, if the association is not in the COOKIE-ECHOED state, the ERROR chunk
+        //# SHOULD be silently discarded.
+        let State::CookieEchoed { stale, since, .. } = &mut self.state else {
             return Ok(());
         };
         *stale += 1;
         if *stale > cx.config.max_init_retransmits {
             return Err(Fatal::silent(CloseReason::StaleCookie));
         }
-        let micros = measure
-            .first_chunk()
-            .map_or(0, |bytes| u32::from_be_bytes(*bytes));
-        let rto = self.paths.get(self.paths.primary()).rto.rto();
-        let wanted = Duration::from_micros(micros.into()) + 2 * rto;
-        self.retry_with = Some(wanted.min(MAX_PRESERVATIVE));
+        //= RFC 9260 §5.2.6
+        //# When calculating the time extension, an implementation SHOULD use the RTT information
+        //# measured based on the previous COOKIE ECHO/ERROR chunk exchange and SHOULD add no more
+        //# than 1 second beyond the measured RTT, due to long State Cookie life times making the
+        //# endpoint more subject to a replay attack.
+        self.retry_with = Some((now - *since).min(MAX_ROUND_TRIP) + EXTENSION);
         Ok(())
     }
 }
@@ -491,6 +521,7 @@ fn agreement(cookie: &StateCookie) -> Agreement {
         inbound_streams: cookie.inbound_streams,
         peer_a_rwnd: cookie.peer_a_rwnd,
         capabilities: cookie.capabilities,
+        peer_addresses: cookie.peer_addresses.clone(),
     }
 }
 

@@ -76,7 +76,21 @@ impl Association {
                     ));
                     return Ok(());
                 }
-                if !tag_is_valid(&self.cx, tcb, header.verification_tag, &first) {
+                let tag = header.verification_tag;
+                let ends = matches!(first.kind, kind::ABORT | kind::SHUTDOWN_COMPLETE);
+                if (ends || tag != self.cx.local_tag)
+                    && let Some(reflected) = reflected(packet)
+                {
+                    if tag == tcb.agreed.peer_tag {
+                        return tcb.on_reflected(&reflected);
+                    }
+                    self.cx.stats.dropped_bad_tag += 1;
+                    return Ok(());
+                }
+                //= RFC 9260 §8.5
+                //# When receiving an SCTP packet, the endpoint MUST ensure that the value in the
+                //# Verification Tag field of the received SCTP packet matches its own tag.
+                if tag != self.cx.local_tag {
                     self.cx.stats.dropped_bad_tag += 1;
                     return Ok(());
                 }
@@ -87,24 +101,31 @@ impl Association {
     }
 }
 
-/// The tag rules of §8.5 and §8.5.1 for packets that do not begin with INIT or COOKIE ECHO.
-fn tag_is_valid(cx: &Cx, tcb: &Tcb, tag: u32, first: &RawChunk<'_>) -> bool {
-    let reflected = matches!(
-        Chunk::parse(*first),
-        Ok(Chunk::Abort { t_bit: true, .. } | Chunk::ShutdownComplete { t_bit: true })
-    );
-    if reflected {
-        //= RFC 9260 §8.5.1
-        //# The receiver of an ABORT chunk MUST accept the packet if the Verification Tag field of
-        //# the packet matches its own tag and the T bit is not set OR if it is set to its Peer's
-        //# Tag and the T bit is set in the Chunk Flags.
-        tag == tcb.agreed.peer_tag
-    } else {
-        tag == cx.local_tag
-    }
+/// The chunk of a packet by which a peer that does not know the association says so, with the tag
+/// of the packet that it answers. Nothing else in such a packet counts.
+fn reflected(packet: &[u8]) -> Option<Chunk<'_>> {
+    wire::chunks(packet)
+        .map_while(|raw| raw.and_then(Chunk::parse).ok())
+        .find(|chunk| {
+            matches!(
+                chunk,
+                Chunk::Abort { t_bit: true, .. } | Chunk::ShutdownComplete { t_bit: true }
+            )
+        })
 }
 
 impl Tcb {
+    //= RFC 9260 §8.5.1
+    //# The receiver of an ABORT chunk MUST accept the packet if the Verification Tag field of the
+    //# packet matches its own tag and the T bit is not set OR if it is set to its Peer's Tag and
+    //# the T bit is set in the Chunk Flags.
+    fn on_reflected(&mut self, chunk: &Chunk<'_>) -> Handled {
+        match chunk {
+            Chunk::Abort { causes, .. } => Err(Fatal::silent(peer_abort(causes))),
+            _ => self.on_shutdown_complete(),
+        }
+    }
+
     /// The chunks of a packet whose tag is right, from the `skip`-th on.
     pub(crate) fn on_packet(
         &mut self,
@@ -118,7 +139,7 @@ impl Tcb {
             cx.stats.dropped_bad_tag += 1;
             return Ok(());
         };
-        self.follow_peer(path, meta, packet);
+        self.follow_peer(cx, path, meta, packet);
         cx.stats.packets_received += 1;
         cx.stats.bytes_received += packet.len() as u64;
         let mut data = DataSeen::default();
@@ -131,8 +152,10 @@ impl Tcb {
                     Ok(Next::Stop)
                 }
             };
-            if let Next::Stop = handled? {
-                break;
+            match handled {
+                Ok(Next::Continue) => {}
+                Ok(Next::Stop) => break,
+                Err(fatal) => return Err(unless_aborted(cx, packet, fatal)),
             }
         }
         if data.any {
@@ -155,7 +178,7 @@ impl Tcb {
     ///
     /// Called once checksum and verification tag are right; the port moves only if every chunk
     /// parses as well, and never by an INIT, which does not come here.
-    fn follow_peer(&mut self, path: PathId, meta: &DatagramMeta, packet: &Bytes) {
+    fn follow_peer(&mut self, cx: &Cx, path: PathId, meta: &DatagramMeta, packet: &Bytes) {
         let path = self.paths.get_mut(path);
         //= RFC 6951 §5.4
         //# After finding the SCTP association (which includes checking the verification tag), the
@@ -172,7 +195,13 @@ impl Tcb {
         }
         path.socket = meta.socket;
         if meta.local_ip.is_some() {
-            path.local_ip = meta.local_ip;
+            let before = std::mem::replace(&mut path.local_ip, meta.local_ip);
+            //= RFC 9260 §7.2.5.2
+            //# If such a routing change happens, the congestion control parameters for the affected
+            //# destination addresses MUST be reset to their initial values.
+            if before.is_some_and(|before| meta.local_ip != Some(before)) {
+                path.reset_congestion(&cx.config);
+            }
         }
     }
 
@@ -194,15 +223,15 @@ impl Tcb {
             Chunk::Data(fields) => self.on_data(cx, packet, fields, false, data)?,
             Chunk::IData(fields) => self.on_data(cx, packet, fields, true, data)?,
             Chunk::Sack(sack) => self.on_sack(cx, now, &sack)?,
-            Chunk::Heartbeat(info) => self.on_heartbeat(path, info),
+            Chunk::Heartbeat(_) => self.on_heartbeat(path, raw.value),
             Chunk::HeartbeatAck(info) => self.on_heartbeat_ack(cx, now, info),
             Chunk::Abort { t_bit, causes } => {
-                // With T set the tag was compared with the peer's, if ABORT is the first chunk.
-                if !t_bit || raw.offset == wire::COMMON_HEADER {
+                // With T set the tag ought to be this side's own, reflected, and is not.
+                if !t_bit {
                     return Err(Fatal::silent(peer_abort(&causes)));
                 }
             }
-            Chunk::Error(causes) => self.on_error(cx, &causes)?,
+            Chunk::Error(causes) => self.on_error(cx, now, &causes)?,
             Chunk::CookieAck => self.on_cookie_ack(cx, now),
             Chunk::Shutdown { cumulative } => self.on_shutdown(cx, now, cumulative)?,
             Chunk::ShutdownAck => self.on_shutdown_ack(cx, path)?,
@@ -229,6 +258,20 @@ impl Tcb {
         }
         Ok(Next::Continue)
     }
+}
+
+/// What a packet brought about when it ended the association: nothing is sent in answer if there
+/// is an ABORT in it.
+//= RFC 9260 §9.1
+//# An endpoint MUST NOT respond to any received packet that contains an ABORT chunk (also see
+//# Section 8.4).
+fn unless_aborted(cx: &mut Cx, packet: &[u8], mut fatal: Fatal) -> Fatal {
+    let mut chunks = wire::chunks(packet).map_while(Result::ok);
+    if chunks.any(|raw| raw.kind == kind::ABORT) {
+        cx.replies.clear();
+        fatal.abort = None;
+    }
+    fatal
 }
 
 /// What the DATA chunks of one packet ask of the SACK.

@@ -159,13 +159,20 @@ impl Association {
     /// The association that a valid cookie stands for; `packet` is the one that brought it.
     pub(crate) fn accept(
         now: Instant,
-        config: Arc<AssociationConfig>,
+        mut config: Arc<AssociationConfig>,
         cookies: Arc<CookieJar>,
         cookie: &StateCookie,
         meta: &DatagramMeta,
         packet: &Bytes,
         seed: [u8; 32],
     ) -> Self {
+        //= RFC 9260 §3.3.2
+        //# During the life of the association, this buffer space SHOULD NOT be reduced (i.e.,
+        //# dedicated buffers ought not to be taken away from this association); however, an
+        //# endpoint MAY change the value of a_rwnd it sends in SACK chunks.
+        if config.receive_window != cookie.local_a_rwnd {
+            Arc::make_mut(&mut config).receive_window = cookie.local_a_rwnd;
+        }
         let mut cx = Cx::new(config, cookies, cookie.ports, cookie.local_tag, seed);
         let mut tcb = handshake::from_cookie(&mut cx, meta, cookie);
         tcb.establish(&mut cx, now, false);

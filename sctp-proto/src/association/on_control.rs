@@ -13,23 +13,28 @@ use crate::{
     ids::{PathId, Tsn},
     path::heartbeat,
     time::Instant,
-    wire::{CHUNK_HEADER, COMMON_HEADER, Causes, PacketWriter, cause},
+    wire::{COMMON_HEADER, Causes, PacketWriter, cause},
 };
 
 impl Tcb {
-    pub(super) fn on_heartbeat(&mut self, path: PathId, info: &[u8]) {
+    /// A HEARTBEAT; `value` is all of the chunk but its header.
+    pub(super) fn on_heartbeat(&mut self, path: PathId, value: &[u8]) {
         //= RFC 9260 §8.3
         //# A receiver of a HEARTBEAT chunk MUST respond to a HEARTBEAT chunk with a HEARTBEAT ACK
         //# chunk after entering the COOKIE-ECHOED state (sender of the INIT chunk) or the
         //# ESTABLISHED state (receiver of the INIT chunk), up until reaching the SHUTDOWN-SENT
         //# state (sender of the SHUTDOWN chunk) or the SHUTDOWN-ACK-SENT state (receiver of the
         //# SHUTDOWN chunk).
-        let size = COMMON_HEADER + PacketWriter::chunk_size(info.len() + CHUNK_HEADER);
+        let size = COMMON_HEADER + PacketWriter::chunk_size(value.len());
         // An answer that fits no packet is none: the peer's path MTU is larger than this side's.
         if !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent)
             && size <= self.paths.get(path).max_packet
         {
-            self.due.heartbeat_ack(path, info);
+            //= RFC 9260 §8.3
+            //# The receiver of the HEARTBEAT chunk SHOULD immediately respond with a HEARTBEAT ACK
+            //# chunk that contains the Heartbeat Information TLV, together with any other received
+            //# TLVs, copied unchanged from the received HEARTBEAT chunk.
+            self.due.heartbeat_ack(path, value);
         }
     }
 
@@ -56,12 +61,12 @@ impl Tcb {
         }
     }
 
-    pub(super) fn on_error(&mut self, cx: &mut Cx, causes: &Causes<'_>) -> Handled {
+    pub(super) fn on_error(&mut self, cx: &mut Cx, now: Instant, causes: &Causes<'_>) -> Handled {
         for raw in causes.iter() {
             let reported = raw.to_owned();
             tracing::debug!(cause = reported.name(), "peer reports an error");
-            if raw.code == cause::STALE_COOKIE && matches!(self.state, State::CookieEchoed { .. }) {
-                return self.on_stale_cookie(cx, raw.info);
+            if raw.code == cause::STALE_COOKIE {
+                return self.on_stale_cookie(cx, now);
             }
             cx.peer_error(reported);
         }

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::{
     cx::{Cx, Fatal, Handled},
     inbound::DataSeen,
-    outbound::MAX_GAP_BLOCKS,
     state::State,
     tcb::{MAX_OWED_SACKS, Tcb},
 };
@@ -13,8 +12,12 @@ use crate::{
     error::CloseReason,
     rx::{GapBlocks, RxChunk, RxError, TsnCheck},
     time::Instant,
-    wire::{CauseWriter, Data},
+    wire::{COMMON_HEADER, CauseWriter, Data, PacketWriter},
 };
+
+/// Gap ack blocks in a SACK that is owed, which waits for its packet: as many as fit the MTU of an
+/// Ethernet, so that a path with a larger one does not cost memory.
+const MAX_OWED_GAP_BLOCKS: usize = 360;
 
 impl Tcb {
     /// One DATA or (`interleaved`) I-DATA chunk.
@@ -136,8 +139,10 @@ impl Tcb {
             self.restart_t2(cx, now);
         }
         if self.sack.on_data_packet(now, immediately) && self.owed_sacks.len() < MAX_OWED_SACKS {
-            self.owed_sacks
-                .push((self.tsn_map.cumulative(), self.gap_blocks(MAX_GAP_BLOCKS)));
+            let packet = self.paths.get(self.sack_path).max_packet;
+            let room = packet - COMMON_HEADER - PacketWriter::sack_size(0, 0);
+            let gaps = self.gap_blocks((room / 4).min(MAX_OWED_GAP_BLOCKS));
+            self.owed_sacks.push((self.tsn_map.cumulative(), gaps));
         }
     }
 }

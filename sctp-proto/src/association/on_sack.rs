@@ -4,6 +4,7 @@ use super::{
     Event,
     cx::{Cx, Handled},
     on_data::violation,
+    state::State,
     tcb::Tcb,
     timers::PathTimer,
 };
@@ -19,6 +20,11 @@ impl Tcb {
     /// A SACK chunk.
     pub(super) fn on_sack(&mut self, cx: &mut Cx, now: Instant, sack: &Sack<'_>) -> Handled {
         cx.stats.sacks_received += 1;
+        //= RFC 9260 §6
+        //# A SACK chunk received in any other state SHOULD be discarded.
+        if matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
+            return Ok(());
+        }
         //= RFC 9260 §6.2.1
         //# If Cumulative TSN Ack is less than the Cumulative TSN Ack Point, then drop the SACK
         //# chunk. Since Cumulative TSN Ack is monotonically increasing, a SACK chunk whose

@@ -115,9 +115,13 @@ impl Tcb {
         };
         let rto = path.rto.rto();
         if timed_out {
-            let at = now + heartbeat::next_in(interval, rto, &mut cx.rng);
+            let handled = self.count_error(cx, id);
+            // The time-out just waited for is part of the time from HEARTBEAT to HEARTBEAT.
+            let backed_off = self.paths.get(id).rto.rto();
+            let next = heartbeat::next_in(interval, backed_off, &mut cx.rng);
+            let at = now + next.saturating_sub(rto);
             cx.timers.set_path(PathTimer::Heartbeat, id, at);
-            return self.count_error(cx, id);
+            return handled;
         }
         // Busy paths are measured by their data.
         let idle_for = path.last_sent.map_or(interval, |sent| now - sent);

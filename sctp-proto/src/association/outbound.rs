@@ -19,13 +19,8 @@ use crate::{
     time::Instant,
     transmit::{DatagramMeta, Transmit},
     tx::MessageKey,
-    wire::{
-        CHUNK_HEADER, COMMON_HEADER, CauseWriter, DataFields, PacketWriter, ReConfigWriter, kind,
-    },
+    wire::{COMMON_HEADER, CauseWriter, DataFields, PacketWriter, ReConfigWriter, kind},
 };
-
-/// Gap ack blocks in one SACK at most. More cost the peer time and help no further.
-pub(super) const MAX_GAP_BLOCKS: usize = 256;
 
 /// A packet that leaves as it is, to wherever the one came from that it answers.
 #[derive(Debug)]
@@ -179,7 +174,9 @@ impl Tcb {
         if let Some(&(path, _)) = self.due.heartbeat_acks.front() {
             return path;
         }
-        if let Some(path) = self.paths.iter().find(|path| path.heartbeat.due) {
+        if self.state.sends_heartbeats()
+            && let Some(path) = self.paths.iter().find(|path| path.heartbeat.due)
+        {
             return path.id;
         }
         if self.sack.due() {
@@ -258,16 +255,16 @@ impl Tcb {
         id: PathId,
         packet: &mut PacketWriter<'_>,
     ) {
-        while let Some((path, info)) = self.due.heartbeat_acks.front() {
-            let size = PacketWriter::chunk_size(CHUNK_HEADER + info.len());
-            if *path != id || packet.remaining() < size {
+        while let Some((path, value)) = self.due.heartbeat_acks.front() {
+            if *path != id || packet.remaining() < PacketWriter::chunk_size(value.len()) {
                 break;
             }
-            packet.heartbeat(kind::HEARTBEAT_ACK, info);
+            packet.chunk(kind::HEARTBEAT_ACK, 0, value);
             self.due.heartbeat_acks.pop_front();
         }
+        let beats = self.state.sends_heartbeats();
         let path = self.paths.get_mut(id);
-        if path.heartbeat.due {
+        if beats && path.heartbeat.due {
             let info = path.heartbeat.send(now, &mut cx.rng);
             packet.heartbeat(kind::HEARTBEAT, &info);
             path.last_sent = Some(now);
@@ -306,7 +303,10 @@ impl Tcb {
         let Some(room) = packet.remaining().checked_sub(empty) else {
             return;
         };
-        let gaps = self.gap_blocks((room / 4).min(MAX_GAP_BLOCKS));
+        //= RFC 9260 §6.2
+        //# The SCTP endpoint MUST report as many Gap Ack Blocks as can fit in a single SACK chunk
+        //# such that the size of the SCTP packet does not exceed the current PMTU.
+        let gaps = self.gap_blocks(room / 4);
         let mut duplicates = self.tsn_map.take_duplicates();
         duplicates.truncate(room / 4 - gaps.len());
         self.advertised = self.rx.a_rwnd();
@@ -336,8 +336,6 @@ impl Tcb {
         let mut segment_size = 0;
         let mut written = 0;
         for (cumulative, gaps) in self.owed_sacks[..owed].iter().take(max_segments) {
-            let room = path.max_packet - COMMON_HEADER - PacketWriter::sack_size(0, 0);
-            let gaps = &gaps[..gaps.len().min(room / 4)];
             let size = COMMON_HEADER + PacketWriter::sack_size(gaps.len(), 0);
             if written > 0 && size != segment_size {
                 break;
@@ -402,6 +400,7 @@ impl Tcb {
         let flight = self.outstanding.flight(id);
         let path = self.paths.get_mut(id);
         path.last_sent = Some(now);
+        path.last_data = Some(now);
         path.congestion
             .on_sent(now, sent, flight, !cx.queue.has_unsent());
         //= RFC 9260 §6.3.2
@@ -475,7 +474,7 @@ impl Tcb {
         if self.outstanding.flight(id) == 0 {
             self.burst = self.burst.max(self.max_burst(cx));
             let path = self.paths.get_mut(id);
-            if let Some(last) = path.last_sent {
+            if let Some(last) = path.last_data {
                 path.congestion.on_idle(now, now - last, path.rto.rto());
             }
         }

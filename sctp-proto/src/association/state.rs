@@ -24,7 +24,7 @@
 use bytes::Bytes;
 
 use super::{AssociationState, handshake::CookieWait, tcb::Tcb};
-use crate::{error::CloseReason, rx::Reassembly};
+use crate::{error::CloseReason, rx::Reassembly, time::Instant};
 
 /// What exists depends on how far the association has come.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) enum State {
     CookieEchoed {
         /// The peer's state cookie.
         cookie: Bytes,
+        /// When it was echoed first.
+        since: Instant,
         /// Expiries of T1-cookie.
         retransmits: u32,
         /// How often the peer found a cookie stale.
@@ -74,6 +76,14 @@ impl State {
     /// Whether this side still sends DATA.
     pub(crate) fn sends_data(&self) -> bool {
         !matches!(self, Self::ShutdownSent | Self::ShutdownAckSent)
+    }
+
+    /// Whether paths are probed: from ESTABLISHED until SHUTDOWN or SHUTDOWN ACK is sent (§8.3).
+    pub(crate) fn sends_heartbeats(&self) -> bool {
+        matches!(
+            self,
+            Self::Established | Self::ShutdownPending | Self::ShutdownReceived
+        )
     }
 
     /// Whether streams can be reset (RFC 6525 §5.1: only in ESTABLISHED, and in what follows it

@@ -1,6 +1,6 @@
 //! The transmission control block: what exists once the peer is known.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -12,7 +12,7 @@ use super::{
     state::State,
 };
 use crate::{
-    capabilities::Capabilities,
+    capabilities::{Capabilities, MAX_PEER_ADDRESSES},
     config::AssociationConfig,
     ids::{PathId, Tsn},
     path::Paths,
@@ -38,6 +38,8 @@ pub(crate) struct Agreement {
     pub(crate) inbound_streams: u16,
     pub(crate) peer_a_rwnd: u32,
     pub(crate) capabilities: Capabilities,
+    /// Addresses that the peer listed: those it may list again when it restarts.
+    pub(crate) peer_addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
 }
 
 /// State shared with the peer, and the mechanisms that keep it.
@@ -98,6 +100,7 @@ pub(crate) struct Due {
     pub(crate) cookie_ack: bool,
     pub(crate) shutdown: bool,
     pub(crate) shutdown_ack: bool,
+    /// Values of HEARTBEAT ACK chunks.
     pub(crate) heartbeat_acks: VecDeque<(PathId, Bytes)>,
     pub(crate) errors: Option<CauseWriter>,
     /// Responses to the peer's RE-CONFIG requests: (sequence number, result).
@@ -108,18 +111,20 @@ pub(crate) struct Due {
 impl Due {
     /// Queues the answer to a HEARTBEAT. Beyond a few the peer gets none: it sends them faster
     /// than they can be answered.
-    pub(crate) fn heartbeat_ack(&mut self, path: PathId, info: &[u8]) {
+    pub(crate) fn heartbeat_ack(&mut self, path: PathId, value: &[u8]) {
         if self.heartbeat_acks.len() < MAX_HEARTBEAT_ACKS {
             self.heartbeat_acks
-                .push_back((path, Bytes::copy_from_slice(info)));
+                .push_back((path, Bytes::copy_from_slice(value)));
         }
     }
 
-    /// Adds a cause to the ERROR chunk of the next packet, unless that is too large already.
+    /// Adds a cause to the ERROR chunk of the next packet, unless that becomes too large.
     pub(crate) fn error(&mut self, add: impl FnOnce(&mut CauseWriter)) {
         let causes = self.errors.get_or_insert_with(CauseWriter::new);
-        if causes.as_bytes().len() < MAX_ERROR_BYTES {
-            add(causes);
+        let before = causes.clone();
+        add(causes);
+        if !before.is_empty() && causes.as_bytes().len() > MAX_ERROR_BYTES {
+            *causes = before;
         }
     }
 }
@@ -160,6 +165,11 @@ impl Tcb {
             paths,
             agreed,
         }
+    }
+
+    /// Whether an address is one of the peer's, as far as it told.
+    pub(crate) fn has_address(&self, ip: IpAddr) -> bool {
+        self.agreed.peer_addresses.contains(&ip) || self.paths.by_remote(ip).is_some()
     }
 
     /// Begins receiving anew: the peer chose other tags and TSNs before anything was received

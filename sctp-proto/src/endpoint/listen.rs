@@ -345,10 +345,7 @@ impl Endpoint {
         //# INIT chunk into the 'Verification Tag' of the outbound packet
         //# carrying the ABORT chunk.
         let mut added = ParamWriter::new();
-        match inbound.meta.remote.ip() {
-            IpAddr::V4(ip) => added.ipv4_address(ip),
-            IpAddr::V6(ip) => added.ipv6_address(ip),
-        };
+        added.address(inbound.meta.remote.ip());
         let mut causes = CauseWriter::new();
         causes.restart_with_new_addresses(added.as_bytes());
         self.send_abort(now, inbound, tag, &causes, buf)

@@ -46,9 +46,10 @@ pub(crate) struct Path {
     pub(crate) recovery_exit: Option<Tsn>,
     /// T3-rtx expired, and no data was acknowledged since: one packet may be in flight (§7.2.3).
     pub(crate) on_probation: bool,
-    /// When something that measures the path was last sent; idle paths are probed, and lose their
-    /// window's credit.
+    /// When something that measures the path was last sent: idle paths are probed.
     pub(crate) last_sent: Option<Instant>,
+    /// When DATA was last sent: an unused window decays.
+    pub(crate) last_data: Option<Instant>,
     pub(crate) t3_expiries: u64,
 }
 
@@ -75,19 +76,34 @@ impl Path {
             recovery_exit: None,
             on_probation: false,
             last_sent: None,
+            last_data: None,
             t3_expiries: 0,
         }
     }
 
+    /// Nothing is known about the way there any more: another window, from its beginning.
+    pub(crate) fn reset_congestion(&mut self, config: &AssociationConfig) {
+        let ipv6 = self.remote.is_ipv6();
+        self.congestion = congestion::new(config.congestion_control, self.max_packet, ipv6);
+        self.recovery_exit = None;
+        self.on_probation = false;
+    }
+
     /// Notes one failure; true if it makes the path inactive.
     pub(crate) fn on_error(&mut self) -> bool {
-        self.errors = self.errors.saturating_add(1);
+        //= RFC 9260 §8.3
+        //# After this, the endpoint SHOULD continue sending HEARTBEAT chunks on this destination
+        //# address but SHOULD stop increasing the counter.
+        if self.state == PathState::Inactive {
+            return false;
+        }
+        self.errors += 1;
         //= RFC 9260 §8.2
         //# When the value in the error counter exceeds the protocol parameter
         //# 'Path.Max.Retrans' of that destination address, the endpoint SHOULD mark the
         //# destination transport address as inactive, and a notification SHOULD be sent to the
         //# upper layer.
-        let fails = self.errors > self.max_retrans && self.state == PathState::Active;
+        let fails = self.errors > self.max_retrans;
         if fails {
             self.state = PathState::Inactive;
         }

@@ -1,7 +1,7 @@
 //! The parameters of INIT and INIT ACK, of this RFC and of its extensions.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
@@ -229,6 +229,14 @@ impl ParamWriter {
         match address.to_ipv4_mapped() {
             Some(address) => self.ipv4_address(address),
             None => self.param(param::IPV6_ADDRESS, &address.octets()),
+        }
+    }
+
+    /// IPv4 or IPv6 Address.
+    pub fn address(&mut self, address: IpAddr) -> &mut Self {
+        match address {
+            IpAddr::V4(address) => self.ipv4_address(address),
+            IpAddr::V6(address) => self.ipv6_address(address),
         }
     }
 
