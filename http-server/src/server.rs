@@ -55,7 +55,7 @@ impl<S> Server<S> {
             limits: Limits::default(),
             listeners: Vec::new(),
             sctp_port: SCTP_PORT,
-            association: AssociationConfig::default(),
+            association: default_association(),
         }
     }
 
@@ -77,7 +77,9 @@ impl<S> Server<S> {
         self
     }
 
-    /// Settings of the associations; the default suits most servers.
+    /// Settings of the associations. The default is that of `sctp-udp`, but that streams take
+    /// turns by message ([`SchedulerKind::RoundRobinPerMessage`]): the objects of a page are then
+    /// complete one after another, not all at the end.
     pub fn association(mut self, config: AssociationConfig) -> Self {
         self.association = config;
         self
@@ -127,6 +129,12 @@ impl<S> Server<S> {
         endpoint.max_associations(self.limits.associations);
         Endpoint::bind(endpoint, Some(server), &[listen.address])
     }
+}
+
+fn default_association() -> AssociationConfig {
+    let mut config = AssociationConfig::default();
+    config.scheduler(SchedulerKind::RoundRobinPerMessage);
+    config
 }
 
 /// A listener could not be had.

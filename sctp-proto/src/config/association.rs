@@ -13,6 +13,9 @@ pub enum SchedulerKind {
     /// One message of each stream in turn; with I-DATA, one packet's worth (§3.2).
     #[default]
     RoundRobin,
+    /// One message of each stream in turn, with I-DATA as well: small messages leave whole, in the
+    /// order they came, and a stream of large ones yields after each. Not one of RFC 8260's.
+    RoundRobinPerMessage,
     /// One packet's worth of each stream in turn (§3.3).
     RoundRobinPerPacket,
     /// Streams with a smaller priority number first, in turn within one number (§3.4).

@@ -1,6 +1,6 @@
 //! Which stream sends next (RFC 8260 §3).
 //!
-//! All six schedulers are one heap of the streams that have work, lowest rank first; the kind
+//! All schedulers are one heap of the streams that have work, lowest rank first; the kind
 //! decides only what the rank is. The stream being served is kept beside the heap and compared
 //! with its top at the end of each turn, so that a lone stream costs no heap operation, and any
 //! number of them O(log n) per turn.
@@ -126,9 +126,7 @@ impl Scheduler {
                 stream.scheduled = false;
                 return;
             }
-            Left::Rest
-                if !self.interleaving || self.kind == SchedulerKind::FirstComeFirstServed =>
-            {
+            Left::Rest if !self.interleaving || self.is_by_message() => {
                 current.locked = true;
                 self.current = Some(current);
                 return;
@@ -171,6 +169,14 @@ impl Scheduler {
         self.packet = None;
     }
 
+    /// Whether a message once begun is finished first, even if it could be interrupted.
+    fn is_by_message(&self) -> bool {
+        matches!(
+            self.kind,
+            SchedulerKind::FirstComeFirstServed | SchedulerKind::RoundRobinPerMessage
+        )
+    }
+
     fn serves(&self, id: StreamId) -> bool {
         self.current
             .as_ref()
@@ -181,7 +187,9 @@ impl Scheduler {
         self.turns += 1;
         let key = match self.kind {
             SchedulerKind::FirstComeFirstServed => order,
-            SchedulerKind::RoundRobin | SchedulerKind::RoundRobinPerPacket => 0,
+            SchedulerKind::RoundRobin
+            | SchedulerKind::RoundRobinPerMessage
+            | SchedulerKind::RoundRobinPerPacket => 0,
             SchedulerKind::Priority => u64::from(stream.value),
             SchedulerKind::FairBandwidth | SchedulerKind::WeightedFairQueueing => stream.served,
         };

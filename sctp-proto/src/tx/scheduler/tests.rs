@@ -1,4 +1,4 @@
-//! The six schedulers, seen through the queue.
+//! The schedulers, seen through the queue.
 
 use bytes::Bytes;
 
@@ -90,6 +90,20 @@ fn round_robin_takes_turns_by_message_or_by_chunk() {
         }
         assert_eq!(streams(&mut queue, 10), expected);
         assert!(!queue.has_unsent());
+    }
+}
+
+#[test]
+fn turns_by_message_are_not_interrupted_by_i_data() {
+    for interleaving in [false, true] {
+        let mut queue = queue(SchedulerKind::RoundRobinPerMessage, interleaving);
+        for stream in 0..2 {
+            send(&mut queue, stream, 250);
+            send(&mut queue, stream, 250);
+        }
+        let mut order = streams(&mut queue, 20);
+        order.dedup();
+        assert_eq!(order, [0, 1, 0, 1]);
     }
 }
 
