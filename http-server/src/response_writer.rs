@@ -54,6 +54,8 @@ struct State<K> {
     gone: bool,
     /// The right to send while responses are contiguous.
     turn: Option<OwnedSemaphorePermit>,
+    /// `turn` is an earlier response's, whose messages are not all sent.
+    turn_is_old: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,7 @@ impl<K: MessageSink> Outbox<K> {
             close: false,
             gone: false,
             turn: None,
+            turn_is_old: false,
         })))
     }
 
@@ -93,6 +96,7 @@ impl<K: MessageSink> Outbox<K> {
         let mut state = self.lock();
         state.cut();
         state.begun += 1;
+        state.turn_is_old = true;
         state.phase = Phase::Open { starving: false };
     }
 
@@ -116,7 +120,9 @@ impl<K: MessageSink> Outbox<K> {
 
     /// Keeps `turn` until the response is sent.
     pub(crate) fn hold_turn(&self, turn: OwnedSemaphorePermit) {
-        self.lock().turn = Some(turn);
+        let mut state = self.lock();
+        state.turn = Some(turn);
+        state.turn_is_old = false;
     }
 
     /// Takes all of `bytes`; forms a message whenever there is enough for one.
@@ -163,7 +169,7 @@ impl<K: MessageSink> Outbox<K> {
             state.formed.pop_front();
             state.sent += 1;
         }
-        if state.formed.is_empty() && state.phase == Phase::Idle {
+        if state.formed.is_empty() && (state.phase == Phase::Idle || state.turn_is_old) {
             state.turn = None;
         }
         Poll::Ready(Ok(()))

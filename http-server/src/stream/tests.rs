@@ -22,16 +22,25 @@ struct Sent {
     room: usize,
     /// The association is over.
     gone: bool,
+    /// Takes a message only when asked again.
+    hesitates: Option<bool>,
 }
 
 impl MessageSink for Sent {
-    fn poll_send(&mut self, _: &mut Context<'_>, message: &mut Bytes) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &mut Bytes) -> Poll<io::Result<()>> {
         let mut messages = self.messages.lock().unwrap();
         if self.gone {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if messages.len() == self.room {
             return Poll::Pending;
+        }
+        if let Some(ready) = &mut self.hesitates {
+            *ready = !*ready;
+            if !*ready {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         messages.push(std::mem::take(message));
         Poll::Ready(Ok(()))
@@ -68,6 +77,7 @@ impl Peer {
                 messages: Arc::default(),
                 room: usize::MAX,
                 gone: false,
+                hesitates: None,
             },
             shared: Shared {
                 draining,
@@ -366,6 +376,19 @@ async fn contiguous_responses_wait_for_their_turn() {
         .map(|(index, _)| index)
         .collect();
     assert_eq!(heads, [0, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn contiguous_responses_on_one_stream_follow_each_other() {
+    let request = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut peer = Peer::new().says(request.repeat(3));
+    peer.shared.turn = Some(Arc::new(Semaphore::new(1)));
+    peer.sent.hesitates = Some(true);
+    let served = peer.served(answer!(body(vec![0; 150_000])));
+    let (outcome, messages) = tokio::time::timeout(Duration::from_secs(5), served)
+        .await
+        .unwrap();
+    assert_eq!((outcome, messages.len()), (Outcome::Idle, 9));
 }
 
 /// Frames of a body, and whether its length is known.
