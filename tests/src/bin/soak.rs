@@ -52,7 +52,7 @@ fn main() {
     let bytes: usize = items.iter().map(|item| item.size).sum();
     let total = items.len();
     let mut flow = Flow::new(Client, items);
-    let mut told = Duration::ZERO;
+    let mut told = 10;
     while flow.left() > 0 {
         flow.drain(&mut pair);
         flow.pump(&mut pair);
@@ -61,10 +61,10 @@ fn main() {
             "all is quiet, and {} messages are missing",
             flow.left()
         );
-        let simulated = Duration::from_nanos(pair.now.as_nanos());
-        if simulated > told + Duration::from_secs(60) {
-            told = simulated;
-            eprintln!("{simulated:?}: {} of {total} messages left", flow.left());
+        let tenth = 10 * flow.left() / total;
+        if tenth < told {
+            told = tenth;
+            eprintln!("{:?}: {} of {total} messages left", pair.now, flow.left());
         }
     }
     pair.shutdown(Client);
