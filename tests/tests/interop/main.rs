@@ -4,6 +4,7 @@
 //! itself, or fails where `SCTP_REQUIRE_PEERS` is set.
 
 mod dcsctp;
+mod http;
 mod programs;
 mod relay;
 mod rtc;

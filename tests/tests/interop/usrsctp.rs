@@ -33,14 +33,14 @@ const ECHO: u16 = 7;
 const DISCARD: u16 = 9;
 
 /// Guards against a test that hangs.
-async fn within_minutes<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn within_minutes<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(240), what)
         .await
         .expect("the test hangs")
 }
 
 /// Starts a program that is killed when dropped.
-fn start(program: &Path, change: impl FnOnce(&mut Command)) -> Child {
+pub(crate) fn start(program: &Path, change: impl FnOnce(&mut Command)) -> Child {
     let mut command = Command::new(program);
     command
         .stdin(Stdio::null())
@@ -52,7 +52,7 @@ fn start(program: &Path, change: impl FnOnce(&mut Command)) -> Child {
 }
 
 /// A UDP port that nobody uses: the programs cannot be told to choose one.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a port");
     socket.local_addr().expect("its address").port()
 }
@@ -362,7 +362,7 @@ async fn drain(mut lines: Split<BufReader<ChildStdout>>) {
     while let Ok(Some(_)) = lines.next_segment().await {}
 }
 
-fn assert_success(status: std::io::Result<ExitStatus>) {
+pub(crate) fn assert_success(status: std::io::Result<ExitStatus>) {
     let status = status.expect("its exit status");
     assert!(status.success(), "{status}");
 }
