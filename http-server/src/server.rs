@@ -131,7 +131,8 @@ impl<S> Server<S> {
     }
 }
 
-fn default_association() -> AssociationConfig {
+/// What [`Server::association`] describes.
+pub(crate) fn default_association() -> AssociationConfig {
     let mut config = AssociationConfig::default();
     config.scheduler(SchedulerKind::RoundRobinPerMessage);
     config

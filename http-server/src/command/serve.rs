@@ -12,10 +12,9 @@ use tower::Service;
 
 use super::args::{LogKind, LogTo, Serve};
 use crate::{
-    AccessLog, AssociationConfig, Demo, Files, Limits, Listen, LogFormat, RequestBody, Server,
-    Transport,
+    AccessLog, Demo, Files, Limits, Listen, LogFormat, RequestBody, Server, Transport,
     body::BoxError,
-    server::{BindError, SCTP_PORT},
+    server::{BindError, SCTP_PORT, default_association},
 };
 
 /// Exit status of a process ended by a second signal, as shells count: 128 + SIGINT.
@@ -69,7 +68,7 @@ where
     limits
         .contiguous(args.contiguous)
         .drain_timeout(Duration::from_secs(args.drain_timeout));
-    let mut association = AssociationConfig::default();
+    let mut association = default_association();
     if let Some(mtu) = args.mtu {
         association.path_mtu(mtu);
     }
