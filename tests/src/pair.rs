@@ -274,12 +274,7 @@ impl Pair {
     /// Moves to the next thing that happens and lets it happen; false if nothing ever will.
     pub fn step(&mut self) -> bool {
         self.flush();
-        let times = [
-            self.net.next_arrival(),
-            self.client.timeout(),
-            self.server.timeout(),
-        ];
-        let Some(next) = times.into_iter().flatten().min() else {
+        let Some(next) = self.next_wake() else {
             return false;
         };
         self.steps_left = self.steps_left.checked_sub(1).unwrap_or_else(|| {
@@ -295,6 +290,16 @@ impl Pair {
         }
         self.flush();
         true
+    }
+
+    /// When the next thing happens, after [`flush`](Self::flush).
+    pub fn next_wake(&self) -> Option<Instant> {
+        let times = [
+            self.net.next_arrival(),
+            self.client.timeout(),
+            self.server.timeout(),
+        ];
+        times.into_iter().flatten().min()
     }
 
     /// Polls both ends and gives what they send to the network.
@@ -317,12 +322,7 @@ impl Pair {
         let end = self.now + time;
         self.flush();
         loop {
-            let times = [
-                self.net.next_arrival(),
-                self.client.timeout(),
-                self.server.timeout(),
-            ];
-            if times.into_iter().flatten().min().is_none_or(|at| at > end) {
+            if self.next_wake().is_none_or(|at| at > end) {
                 break;
             }
             self.step();

@@ -118,15 +118,20 @@ fn random_pair(rng: &mut Rng, seed: u64) -> (Pair, u16) {
     (pair, streams)
 }
 
-/// Steps until `done`, moving the load.
-fn work(pair: &mut Pair, flows: &mut [Flow], mut done: impl FnMut(&mut Pair, &[Flow]) -> bool) {
-    loop {
-        for flow in flows.iter_mut() {
-            flow.drain(pair);
+/// Steps until `done`, moving the load. A lazy reader reads every `lazy` steps, so that windows
+/// close, and when nothing else is going to happen within a second.
+fn work(
+    pair: &mut Pair,
+    flows: &mut [Flow],
+    lazy: usize,
+    mut done: impl FnMut(&mut Pair, &[Flow]) -> bool,
+) {
+    for step in 0.. {
+        let soon = pair.now + Duration::from_secs(1);
+        if step % lazy == 0 || pair.next_wake().is_none_or(|at| at > soon) {
+            flows.iter_mut().for_each(|flow| flow.drain(pair));
         }
-        for flow in flows.iter_mut() {
-            flow.pump(pair);
-        }
+        flows.iter_mut().for_each(|flow| flow.pump(pair));
         if done(pair, flows) {
             return;
         }
@@ -137,6 +142,13 @@ fn work(pair: &mut Pair, flows: &mut [Flow], mut done: impl FnMut(&mut Pair, &[F
                 pair.summary()
             );
         }
+    }
+}
+
+fn random_laziness(rng: &mut Rng) -> usize {
+    match rng.below(3) {
+        0 => 1,
+        _ => rng.between(1, 60),
     }
 }
 
@@ -160,7 +172,8 @@ fn every_message_arrives_once_in_order_and_whole() {
             flows[0].pump(&mut pair);
         }
         pair.drive_until(Pair::established);
-        work(&mut pair, &mut flows, |_, flows| {
+        let lazy = random_laziness(&mut rng);
+        work(&mut pair, &mut flows, lazy, |_, flows| {
             flows.iter().all(|flow| flow.left() == 0)
         });
         // The end, by either side or by both, at once or after a while.
@@ -195,7 +208,10 @@ fn a_shutdown_at_any_moment_delivers_what_was_queued() {
         pair.start();
         pair.drive_until(Pair::established);
         let mut flows = [flow];
-        work(&mut pair, &mut flows, |_, flows| flows[0].all_queued());
+        let lazy = random_laziness(&mut rng);
+        work(&mut pair, &mut flows, lazy, |_, flows| {
+            flows[0].all_queued()
+        });
         [flow] = flows;
         let side = if rng.chance(0.5) { Client } else { Server };
         pair.shutdown(side);
@@ -282,7 +298,7 @@ fn a_large_file_and_many_small_ones_over_one_association() {
         });
     }
     let mut flows = [Flow::new(Client, items)];
-    work(&mut pair, &mut flows, |_, flows| flows[0].left() == 0);
+    work(&mut pair, &mut flows, 1, |_, flows| flows[0].left() == 0);
     pair.shutdown(Client);
     pair.drive();
     assert_eq!(pair.closed(Client), Some(CloseReason::Shutdown));
