@@ -50,7 +50,8 @@ fn connected_listing(addresses: &[[u8; 4]]) -> Peer {
 }
 
 //= RFC 9260 §3.3.3, test
-//# If an endpoint in the COOKIE-WAIT state receives an INIT ACK chunk with the Initiate Tag...
+//# If an endpoint in the COOKIE-WAIT state receives an INIT ACK chunk with the Initiate Tag set to
+//# 0, it MUST destroy the TCB and SHOULD send an ABORT chunk with the T bit set.
 #[test]
 fn an_init_ack_with_tag_zero_gets_an_abort_with_the_own_tag() {
     let mut peer = Peer::server();
@@ -420,4 +421,13 @@ fn the_reasons_of_an_end_are_told() {
     assert_eq!(reason.code, cause::USER_ABORT);
     assert_eq!(reason.info.as_ref(), b"why not");
     assert!(!peer.events().contains(&Event::PeerShutdown));
+}
+
+//= RFC 9260 §12.3, test
+//# The receiver of an INIT chunk MUST silently discard the INIT chunk and all further chunks if...
+#[test]
+fn an_init_out_of_the_blue_with_a_tag_is_discarded() {
+    let mut peer = Peer::client();
+    peer.send_tagged(OTHER, init(TAG));
+    peer.expect_nothing();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     time::Instant,
-    wire::{Chunk, Malformed, cause, chunks, kind},
+    wire::{COMMON_HEADER, Chunk, Malformed, cause, chunks, kind},
 };
 
 /// T bit of ABORT and SHUTDOWN COMPLETE: the verification tag is the receiver's own, reflected.
@@ -20,7 +20,7 @@ pub(super) enum Answer {
 
 impl Answer {
     /// Rules 2 and 5 to 8 of §8.4. Rule 1 is the caller's; rules 3 and 4 (INIT, COOKIE ECHO) never
-    /// come here, but for an INIT with a tag, which is no exception to rule 8.
+    /// come here, but for an INIT with a tag.
     pub(super) fn to(packet: &[u8]) -> Result<Self, Malformed> {
         let mut answer = Self::Abort;
         for raw in chunks(packet) {
@@ -30,6 +30,12 @@ impl Answer {
                 //# If the OOTB packet contains an ABORT chunk, the receiver MUST
                 //# silently discard the OOTB packet and take no further action.
                 kind::ABORT => return Ok(Self::Silence),
+                //= RFC 9260 §12.3
+                //# The receiver of an INIT chunk MUST silently discard the INIT chunk and all
+                //# further chunks if the INIT chunk is bundled with other chunks or the packet has
+                //# a non-zero Verification Tag.
+                kind::INIT if raw.offset == COMMON_HEADER => return Ok(Self::Silence),
+                kind::INIT => break,
                 //= RFC 9260 §8.4
                 //# If the packet contains a SHUTDOWN ACK chunk, the receiver SHOULD
                 //# respond to the sender of the OOTB packet with a SHUTDOWN COMPLETE
