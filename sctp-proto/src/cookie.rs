@@ -114,6 +114,9 @@ pub(crate) struct CookieJar {
 impl CookieJar {
     /// A jar with the key of `config`, or else with `drawn_key`.
     pub(crate) fn new(config: &EndpointConfig, drawn_key: [u8; 32]) -> Self {
+        //= RFC 9260 §5.1.3
+        //# The secret key SHOULD be random ([RFC4086] provides some information on randomness
+        //# guidelines).
         let key = config.cookie_key.unwrap_or(drawn_key);
         Self {
             master: keyed(&key),
@@ -141,6 +144,9 @@ impl CookieJar {
     }
 
     /// The bytes of a cookie for the peer that it names.
+    //= RFC 9260 §5.1.3
+    //# Inside this State Cookie, the sender MUST include a MAC (see [RFC2104] for an example) to
+    //# provide integrity protection on the State Cookie.
     pub(crate) fn seal(&self, cookie: &StateCookie) -> Vec<u8> {
         let mut bytes = cookie.encode();
         let mac = self.mac(cookie.created, &cookie.context(), &bytes);
@@ -183,10 +189,15 @@ impl CookieJar {
         Ok((cookie, freshness))
     }
 
+    //= RFC 9260 §5.1.3
+    //# The secret key SHOULD be changed reasonably frequently (e.g., hourly), and the timestamp in
+    //# the State Cookie MAY be used to determine which key is used to verify the MAC.
     const fn epoch(&self, unix_nanos: u64) -> u64 {
         unix_nanos / self.rotation
     }
 
+    //= RFC 9260 §5.1.3
+    //# A MAC with acceptable security properties SHOULD be used.
     fn mac(&self, created: u64, context: &CookieContext, body: &[u8]) -> Hmac<Sha256> {
         let mut key = self.master.clone();
         key.update(LABEL);
@@ -239,6 +250,15 @@ impl StateCookie {
         }
     }
 
+    //= RFC 9260 §5.1.3
+    //# The State Cookie SHOULD also contain a timestamp on when the State Cookie is created and the
+    //# lifespan of the State Cookie, along with all the information necessary for it to establish
+    //# the association, including the port numbers and the Verification Tags.
+    //= RFC 9260 §5.1.3
+    //# An implementation SHOULD make the cookie as small as possible to ensure interoperability.
+    //= RFC 9260 §5.1.3
+    //# If the State Cookie is not encrypted, it MUST NOT contain information that is not being
+    //# envisioned to be shared.
     fn encode(&self) -> Vec<u8> {
         let tied = self.tie_tags != (0, 0);
         let lifetime = u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX);

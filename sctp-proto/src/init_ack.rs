@@ -66,6 +66,12 @@ impl InitAck<'_> {
         };
 
         let mut params = ParamWriter::new();
+        //= RFC 9260 §5.1
+        //# Moreover, "Z" MUST generate and send along with the INIT ACK chunk a State Cookie.
+        //= RFC 9260 §3.3.3.1.1
+        //# This parameter value MUST contain all the necessary state and parameter information
+        //# required for the sender of this INIT ACK chunk to create the association, along with a
+        //# Message Authentication Code (MAC).
         params.state_cookie(&self.cookies.seal(&cookie));
         // Only what both sides can do: a peer that knows no extensions need not hear of ours, and
         // the packet stays small.

@@ -88,6 +88,10 @@ const OPEN: [AssociationState; 4] = [
     AssociationState::ShutdownReceived,
 ];
 
+//= RFC 9260 §5.2.1, test
+//# Upon receipt of an INIT chunk in the COOKIE-WAIT...
+//= RFC 9260 §5.2.1, test
+//# After that, the endpoint MUST NOT change its state,...
 #[test]
 fn an_init_in_cookie_wait_is_answered_with_the_tag_and_tsn_of_the_own_init() {
     let mut peer = Peer::server();
@@ -100,6 +104,10 @@ fn an_init_in_cookie_wait_is_answered_with_the_tag_and_tsn_of_the_own_init() {
     assert_eq!(peer.expect(kind::INIT).as_init().tag, own.tag);
 }
 
+//= RFC 9260 §5.2.1, test
+//# Upon receipt of an INIT chunk in the COOKIE-ECHOED...
+//= RFC 9260 §5.2.1, test
+//# The endpoint MUST also generate a State Cookie with...
 #[test]
 fn an_init_in_cookie_echoed_is_answered_with_the_tag_and_tsn_of_the_own_init() {
     let mut peer = Peer::server();
@@ -110,6 +118,14 @@ fn an_init_in_cookie_echoed_is_answered_with_the_tag_and_tsn_of_the_own_init() {
     assert_eq!(peer.state(), AssociationState::CookieEchoed);
 }
 
+//= RFC 9260 §5.2.2, test
+//# Unless otherwise stated, upon receipt of an unexpected INIT...
+//= RFC 9260 §5.2.2, test
+//# And the INIT ACK chunk MUST contain a new...
+//= RFC 9260 §5.2.2, test
+//# After sending the INIT ACK or ABORT chunk, the...
+//= RFC 9260 §5.2.2, test
+//# The outbound SCTP packet containing this INIT ACK chunk...
 #[test]
 fn an_init_in_other_states_is_answered_with_a_new_tag_and_changes_nothing() {
     for state in OPEN {
@@ -135,6 +151,8 @@ fn a_thousand_duplicated_inits_change_nothing() {
     assert_alive(&mut peer, 1);
 }
 
+//= RFC 9260 §9.2, test
+//# If an endpoint is in the SHUTDOWN-ACK-SENT state and receives an...
 #[test]
 fn an_init_in_shutdown_ack_sent_is_answered_with_shutdown_ack() {
     let mut peer = in_state(AssociationState::ShutdownAckSent);
@@ -192,6 +210,10 @@ fn an_init_from_another_udp_port_is_refused_and_moves_nothing() {
     assert_alive(&mut peer, 1);
 }
 
+//= RFC 9260 §5.2.4, test
+//# A RESTART notification SHOULD be sent to the ULP...
+//= RFC 9260 §5.2.2, test
+//# If no new addresses are added, when responding to...
 #[test]
 fn action_a_a_restarted_peer_gets_a_new_association() {
     for state in OPEN {
@@ -247,6 +269,8 @@ fn init_aside_forgetting(peer: &mut Peer) -> Init {
     init_aside(peer, OTHER)
 }
 
+//= RFC 9260 §5.2.4, test
+//# If the endpoint is in the SHUTDOWN-ACK-SENT state and...
 #[test]
 fn action_a_in_shutdown_ack_sent_resends_shutdown_ack_with_an_error() {
     let mut peer = Peer::connected();
@@ -290,6 +314,8 @@ fn action_b_in_cookie_wait_establishes() {
     assert_alive(&mut peer, 1);
 }
 
+//= RFC 9260 §5.2.4, test
+//# The endpoint SHOULD stay in or enter the ESTABLISHED...
 #[test]
 fn action_b_in_cookie_echoed_takes_the_peers_new_tag() {
     // Local tag M, peer's tag X.
@@ -325,6 +351,10 @@ fn action_b_in_established_takes_the_peers_new_tag() {
     assert_alive(&mut peer, 1);
 }
 
+//= RFC 9260 §5.2.4, test
+//# The cookie SHOULD be silently discarded.
+//= RFC 9260 §5.2.4, test
+//# The endpoint SHOULD NOT change states and SHOULD leave...
 #[test]
 fn action_c_a_late_cookie_is_discarded() {
     // Local tag X, peer's tag M, no tie-tags: the peer got this cookie before the host began an
@@ -372,6 +402,10 @@ fn action_d_a_duplicated_cookie_is_acknowledged_again() {
     assert_alive(&mut peer, 1);
 }
 
+//= RFC 9260 §5.2.4, test
+//# When both local and remote tags match, the endpoint...
+//= RFC 9260 §5.2.4, test
+//# It SHOULD stop any T1-cookie timer that is running...
 #[test]
 fn action_d_in_cookie_echoed_establishes() {
     // Both tags M: the peer uses one tag for its INIT and its INIT ACK.
@@ -389,6 +423,8 @@ fn action_d_in_cookie_echoed_establishes() {
     assert_alive(&mut peer, 1);
 }
 
+//= RFC 9260 §5.2.4, test
+//# For any case not shown in Table 12, the...
 #[test]
 fn cookies_that_match_no_row_are_discarded() {
     // Both tags X without tie-tags: two cookies from before there was an association.
@@ -426,6 +462,10 @@ fn cookies_that_match_no_row_are_discarded() {
     assert_alive(&mut peer, 1);
 }
 
+//= RFC 9260 §5.2.4, test
+//# If the State Cookie is older than the lifespan...
+//= RFC 9260 §5.2.4, test
+//# The endpoint also MUST transmit an ERROR chunk with...
 #[test]
 fn a_stale_cookie_restarts_nothing() {
     let mut peer = Peer::connected();
@@ -440,6 +480,10 @@ fn a_stale_cookie_restarts_nothing() {
     assert_alive(&mut peer, 1);
 }
 
+//= RFC 9260 §5.2.3, test
+//# If an INIT ACK chunk is received by an...
+//= RFC 9260 §5.2.5, test
+//# At any state other than COOKIE-ECHOED, an endpoint SHOULD...
 #[test]
 fn handshake_chunks_of_the_past_change_nothing() {
     let mut peer = Peer::connected();

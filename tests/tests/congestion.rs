@@ -51,6 +51,8 @@ fn busy() -> Peer {
     peer
 }
 
+//= RFC 9260 §7.2.1, test
+//# The initial cwnd before data transmission MUST be set...
 #[test]
 fn it_begins_with_the_initial_window() {
     let mut peer = busy();
@@ -63,6 +65,10 @@ fn it_begins_with_the_initial_window() {
     assert_eq!(data_packets(&mut peer), cwnd.div_ceil(FULL + 16));
 }
 
+//= RFC 9260 §7.2.1, test
+//# If these conditions are met, then cwnd MUST be...
+//= RFC 9260 §7.2.1, test
+//# The positive integer L SHOULD be 1 and MAY...
 #[test]
 fn slow_start_grows_by_no_more_than_a_packet_per_sack() {
     let mut peer = busy();
@@ -99,6 +105,10 @@ fn many_small_acknowledgements_grow_it_no_more_than_one_large() {
     }
 }
 
+//= RFC 9260 §7.2.1, test
+//# When cwnd is less than or equal to ssthresh,...
+//= RFC 9260 §7.2.1, test
+//# Only when these two conditions are met can the...
 #[test]
 fn a_window_that_is_not_used_does_not_grow() {
     let mut peer = Peer::connected();
@@ -111,6 +121,10 @@ fn a_window_that_is_not_used_does_not_grow() {
     assert_eq!(path(&mut peer).cwnd, initial);
 }
 
+//= RFC 9260 §7.2.3, test
+//# Upon detection of packet losses from SACK chunks (see...
+//= RFC 9260 §7.2.4, test
+//# While in Fast Recovery, the ssthresh and cwnd SHOULD...
 #[test]
 fn a_fast_retransmit_halves_it_once_per_recovery() {
     let mut peer = busy();
@@ -141,6 +155,8 @@ fn a_fast_retransmit_halves_it_once_per_recovery() {
     assert!(association.stats().data_chunks_retransmitted >= 1);
 }
 
+//= RFC 9260 §7.2.3, test
+//# When the T3-rtx timer expires on an address, SCTP...
 #[test]
 fn a_time_out_leaves_one_packet() {
     let mut peer = busy();
@@ -173,6 +189,8 @@ fn an_idle_window_decays_to_no_less_than_four_packets() {
     assert!(data_packets(&mut peer) <= 6);
 }
 
+//= RFC 9260 §6.1, test
+//# When the time comes for the sender to transmit new...
 #[test]
 fn max_burst_bounds_what_one_sack_lets_go() {
     let mut peer = Peer::connected_with(|c| {

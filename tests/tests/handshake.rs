@@ -18,6 +18,10 @@ use sctp_tests::{
 /// One way through the default network.
 const DELAY: Duration = Duration::from_millis(10);
 
+//= RFC 9260 §5.1.1, test
+//# After receiving the stream configuration information from the other...
+//= RFC 9260 §5.1.1, test
+//# After the association is initialized, the valid outbound stream...
 #[test]
 fn both_sides_agree_on_what_the_association_is() {
     let mut pair = Pair::builder()
@@ -55,6 +59,12 @@ fn extensions_need_both_sides() {
     assert_eq!(pair.recv(Server, 3).unwrap(), "as DATA");
 }
 
+//= RFC 9260 §5, test
+//# Before the first data transmission can take place from...
+//= RFC 9260 §5.1.4, test
+//# When an endpoint (in the COOKIE-WAIT state) receives an...
+//= RFC 9260 §5.1, test
+//# The COOKIE ECHO chunk MAY be bundled with any...
 #[test]
 fn it_takes_two_round_trips_and_the_first_request_one() {
     let mut pair = Pair::default();
@@ -70,6 +80,10 @@ fn it_takes_two_round_trips_and_the_first_request_one() {
     assert_eq!(pair.now - begin, 4 * DELAY);
 }
 
+//= RFC 9260 §3.3.11, test
+//# This chunk MUST precede any DATA chunk sent within...
+//= RFC 9260 §3.3.12, test
+//# This chunk MUST precede any DATA or SACK chunk...
 #[test]
 fn early_data_survives_the_loss_of_any_packet_of_the_handshake() {
     for lost in [
@@ -109,6 +123,16 @@ fn a_handshake_survives_the_doubling_of_every_packet() {
     );
 }
 
+//= RFC 9260 §4, test
+//# If the T1-init timer expires, the endpoint MUST retransmit...
+//= RFC 9260 §4, test
+//# This MUST be repeated up to 'Max.Init.Retransmits' times.
+//= RFC 9260 §4, test
+//# After that, the endpoint MUST abort the initialization process...
+//= RFC 9260 §5.1.6, test
+//# When retransmitting the INIT chunk, the endpoint MUST follow...
+//= RFC 9260 §5.1, test
+//# The T1-init timer and T1-cookie timer SHOULD follow the...
 #[test]
 fn init_is_given_up_after_max_init_retransmits() {
     let mut peer = Peer::server_with(|c| {
@@ -128,6 +152,12 @@ fn init_is_given_up_after_max_init_retransmits() {
     assert_eq!(peer.host.endpoint.associations(), 0);
 }
 
+//= RFC 9260 §4, test
+//# If the T1-cookie timer expires, the endpoint MUST retransmit...
+//= RFC 9260 §5.1.4, test
+//# If the timer expires, the endpoint MUST retransmit the...
+//= RFC 9260 §5.1.4, test
+//# The endpoint MUST also start the T1-cookie timer after...
 #[test]
 fn cookie_echo_is_given_up_after_max_init_retransmits() {
     let mut peer = Peer::server_with(|c| {
@@ -218,6 +248,8 @@ fn abort_ends_an_attempt_with_the_peers_reason() {
     peer.expect_nothing();
 }
 
+//= RFC 9260 §8.5, test
+//# When receiving an SCTP packet, the endpoint MUST ensure...
 #[test]
 fn an_init_ack_needs_the_tag_of_the_init() {
     let mut peer = Peer::server();
@@ -229,6 +261,14 @@ fn an_init_ack_needs_the_tag_of_the_init() {
     peer.expect(kind::COOKIE_ECHO);
 }
 
+//= RFC 9260 §3.3.3, test
+//# If an endpoint in the COOKIE-WAIT state receives an INIT ACK chunk with the OS value set to 0,
+//# it MUST destroy the TCB and SHOULD send an ABORT chunk.
+//= RFC 9260 §3.3.3, test
+//# If an endpoint in the COOKIE-WAIT state receives an INIT ACK chunk with the MIS value set to 0,
+//# it MUST destroy the TCB and SHOULD send an ABORT chunk.
+//= RFC 9260 §5.1, test
+//# The Verification Tag field in the common header of...
 #[test]
 fn an_init_ack_with_nonsense_ends_the_attempt() {
     // §3.3.3: an initiate tag of zero, no streams.
@@ -254,6 +294,16 @@ fn an_init_ack_with_nonsense_ends_the_attempt() {
     peer.expect_abort(cause::MISSING_PARAMETER);
 }
 
+//= RFC 9260 §3.3.2, test
+//# A receiver of an INIT chunk with the a_rwnd...
+//= RFC 9260 §3.3.2, test
+//# A receiver of an INIT chunk with the OS...
+//= RFC 9260 §3.3.2, test
+//# A receiver of an INIT chunk with the MIS...
+//= RFC 9260 §5.1, test
+//# If an endpoint receives an INIT, INIT ACK, or...
+//= RFC 9260 §8.4, test
+//# If, for whatever reason, the INIT chunk cannot be...
 #[test]
 fn an_init_that_cannot_be_obeyed_is_answered_with_abort() {
     // §3.3.2: no streams, or a window below the least a peer must have.
@@ -274,6 +324,18 @@ fn an_init_that_cannot_be_obeyed_is_answered_with_abort() {
     assert!(peer.find(kind::INIT_ACK).is_none());
 }
 
+//= RFC 9260 §3, test
+//# INIT, INIT ACK, and SHUTDOWN COMPLETE chunks MUST NOT...
+//= RFC 9260 §5.1, test
+//# An INIT or INIT ACK chunk MUST NOT be...
+//= RFC 9260 §5.1, test
+//# They MUST be the only chunks present in the...
+//= RFC 9260 §8.5.1, test
+//# When an endpoint receives an SCTP packet with the...
+//= RFC 9260 §8.5.1, test
+//# Otherwise, the receiver MUST silently discard the packet.
+//= RFC 9260 §3.1, test
+//# A packet containing an INIT chunk MUST have a...
 #[test]
 fn an_init_shares_its_packet_with_nothing_and_has_tag_zero() {
     let mut peer = Peer::client();
@@ -298,6 +360,10 @@ fn an_init_to_a_port_nobody_listens_on_is_answered_with_abort() {
     assert!(!answer.t_bit(), "the tag is the INIT's (§8.4)");
 }
 
+//= RFC 9260 §3.2.2, test
+//# If the receiver of an INIT chunk detects unrecognized...
+//= RFC 9260 §3.3.3.1.2, test
+//# This parameter is returned to the originator of the...
 #[test]
 fn unknown_parameters_are_treated_by_their_two_high_bits() {
     // 00 stop, 01 stop and report, 10 skip, 11 skip and report (§3.2.1). What follows in the
@@ -326,6 +392,14 @@ fn unknown_parameters_are_treated_by_their_two_high_bits() {
     }
 }
 
+//= RFC 9260 §3.3.2, test
+//# The receiver of an INIT chunk containing a Host...
+//= RFC 9260 §3.3.2.1.4, test
+//# The receiver of an INIT chunk or an INIT...
+//= RFC 9260 §3.3.3, test
+//# The receiver of INIT ACK chunks containing a Host...
+//= RFC 9260 §5.1.2, test
+//# If there is a Host Name Address parameter present...
 #[test]
 fn a_host_name_address_is_refused() {
     let mut peer = Peer::client();
@@ -334,6 +408,12 @@ fn a_host_name_address_is_refused() {
     assert_eq!(answer.cause(), Some(cause::UNRESOLVABLE_ADDRESS));
 }
 
+//= RFC 9260 §4, test
+//# If the State Cookie in the received COOKIE ECHO...
+//= RFC 9260 §5.1.5, test
+//# If this comparison fails, the SCTP packet, including the...
+//= RFC 9260 §5.1.3, test
+//# Inside this State Cookie, the sender MUST include a...
 #[test]
 fn a_flipped_bit_anywhere_in_a_cookie_changes_nothing() {
     let mut peer = Peer::client();
@@ -374,6 +454,8 @@ fn a_flipped_bit_in_a_cookie_changes_nothing_in_a_live_association() {
     assert_eq!(peer.host.live(), 1);
 }
 
+//= RFC 9260 §5.1.5, test
+//# If these values do not match, the packet MUST...
 #[test]
 fn a_cookie_is_for_the_address_and_ports_it_was_made_for() {
     let mut peer = Peer::client();
@@ -404,6 +486,12 @@ fn a_cookie_is_for_the_address_and_ports_it_was_made_for() {
     peer.expect(kind::COOKIE_ACK);
 }
 
+//= RFC 9260 §4, test
+//# Or, if the received State Cookie is expired (see...
+//= RFC 9260 §5.1.5, test
+//# If the elapsed time is longer than the lifespan...
+//= RFC 9260 §5.1.3, test
+//# The State Cookie SHOULD also contain a timestamp on...
 #[test]
 fn a_stale_cookie_is_reported_and_a_fresh_one_taken() {
     let mut peer = Peer::client();
@@ -420,6 +508,8 @@ fn a_stale_cookie_is_reported_and_a_fresh_one_taken() {
     peer.connect(init(TAG));
 }
 
+//= RFC 9260 §5.2.6, test
+//# When processing an ERROR chunk with a "Stale Cookie"...
 #[test]
 fn a_client_told_that_its_cookie_is_stale_asks_for_more_time() {
     let mut peer = Peer::server();
@@ -471,6 +561,8 @@ fn a_cookie_preservative_lengthens_the_life_of_a_cookie() {
     ));
 }
 
+//= RFC 9260 §5.1.3, test
+//# The secret key SHOULD be changed reasonably frequently (e.g.,...
 #[test]
 fn a_cookie_survives_the_rotation_of_its_key() {
     let mut endpoint = EndpointConfig::default();
@@ -508,6 +600,8 @@ fn endpoints_with_a_common_key_accept_each_others_cookies() {
     second.expect(kind::COOKIE_ACK);
 }
 
+//= RFC 9260 §5.1.5, test
+//# The COOKIE ACK chunk MAY be bundled with an...
 #[test]
 fn data_before_the_cookie_ack_is_answered_only_with_the_cookie() {
     let mut peer = Peer::client();
@@ -522,6 +616,10 @@ fn data_before_the_cookie_ack_is_answered_only_with_the_cookie() {
     assert_eq!(peer.host_recv(1).unwrap(), "early");
 }
 
+//= RFC 9260 §5.1.1, test
+//# In the INIT and INIT ACK chunks, the sender...
+//= RFC 6951 §3.2, test
+//# For single-homed associations, IP addresses MUST NOT be listed...
 #[test]
 fn init_says_what_the_configuration_says() {
     let mut peer = Peer::server_with(|c| {

@@ -29,6 +29,8 @@ fn beating(interval: Duration) -> Peer {
     peer
 }
 
+//= RFC 9260 §3.3.6, test
+//# An endpoint MUST send this chunk to its peer...
 #[test]
 fn a_heartbeat_comes_back_unchanged() {
     let mut peer = Peer::connected();
@@ -39,6 +41,8 @@ fn a_heartbeat_comes_back_unchanged() {
     }
 }
 
+//= RFC 9260 §8.3, test
+//# A receiver of a HEARTBEAT chunk MUST respond to...
 #[test]
 fn a_heartbeat_is_answered_in_cookie_echoed() {
     let mut peer = Peer::server();
@@ -51,6 +55,8 @@ fn a_heartbeat_is_answered_in_cookie_echoed() {
     assert!(peer.find(kind::HEARTBEAT_ACK).is_some());
 }
 
+//= RFC 9260 §8.3, test
+//# On an idle destination address that is allowed to...
 #[test]
 fn an_idle_path_is_watched_about_once_per_interval() {
     let mut peer = beating(15 * SECOND);
@@ -84,6 +90,8 @@ fn a_path_that_carries_data_is_not_watched() {
     assert_eq!(peer.find_all(kind::HEARTBEAT), []);
 }
 
+//= RFC 9260 §3.3.5, test
+//# When a HEARTBEAT chunk is being used for path...
 #[test]
 fn heartbeats_carry_a_nonce_that_is_checked() {
     let mut peer = beating(5 * SECOND);
@@ -113,6 +121,10 @@ fn heartbeats_carry_a_nonce_that_is_checked() {
     assert!(second.value.len() >= 4 + 8, "64 bits at least");
 }
 
+//= RFC 9260 §8.3, test
+//# The endpoint SHOULD increment the respective error counter of...
+//= RFC 9260 §8.3, test
+//# When the value of this counter exceeds the protocol...
 #[test]
 fn a_silent_peer_is_given_up_after_association_max_retrans() {
     let mut peer = Peer::connected_with(|c| {
@@ -141,6 +153,10 @@ fn a_silent_peer_is_given_up_after_association_max_retrans() {
     assert!(inactive.is_some(), "{events:?}");
 }
 
+//= RFC 9260 §8.3, test
+//# Upon the receipt of the HEARTBEAT ACK chunk, the...
+//= RFC 9260 §8.3, test
+//# The endpoint SHOULD report to the upper layer when...
 #[test]
 fn an_inactive_path_that_answers_is_active_again() {
     let mut peer = Peer::connected_with(|c| {
@@ -225,6 +241,8 @@ fn heartbeats_end_with_the_association() {
     );
 }
 
+//= RFC 6951 §5.4, test
+//# After finding the SCTP association (which includes checking the...
 #[test]
 fn the_remote_port_follows_a_packet_with_the_right_tag() {
     let mut peer = Peer::connected();

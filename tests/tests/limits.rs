@@ -387,6 +387,8 @@ fn the_highest_stream_costs_no_more_than_the_lowest() {
     }
 }
 
+//= RFC 9260 §6.9, test
+//# If the data receiver runs out of buffer space...
 #[test]
 fn a_window_smaller_than_a_message_delivers_it_in_parts() {
     for interleaving in [false, true] {

@@ -34,6 +34,12 @@ fn last_sack(peer: &mut Peer) -> Sack {
     sacks.last().expect("a SACK").as_sack()
 }
 
+//= RFC 9260 §6.2, test
+//# Specifically, an acknowledgement SHOULD be generated for at least...
+//= RFC 9260 §6.2, test
+//# The guidelines on the delayed acknowledgement algorithm specified in...
+//= RFC 9260 §5.1, test
+//# After the reception of the first DATA chunk in...
 #[test]
 fn a_sack_may_wait_for_a_second_packet_but_not_for_long() {
     let mut peer = warmed_up();
@@ -49,6 +55,18 @@ fn a_sack_may_wait_for_a_second_packet_but_not_for_long() {
     }
 }
 
+//= RFC 9260 §6.2, test
+//# When a packet arrives with duplicate DATA chunk(s) and...
+//= RFC 9260 §6.2, test
+//# Upon receipt of an SCTP packet containing a DATA...
+//= RFC 9260 §6.2, test
+//# The duplicate TSN number(s) SHOULD be reported in the...
+//= RFC 9260 §6.7, test
+//# If the endpoint detects a gap in the received...
+//= RFC 9260 §7.2.4, test
+//# However, whenever an endpoint notices a hole in the...
+//= RFC 9260 §3.3.4, test
+//# The SACK chunk MUST contain the Cumulative TSN Ack,...
 #[test]
 fn a_gap_a_duplicate_and_the_i_bit_are_acknowledged_at_once() {
     let mut peer = warmed_up();
@@ -86,6 +104,8 @@ fn the_i_bit_is_sent_when_asked_for() {
     assert!(before.iter().all(|bit| !bit), "{bits:?}");
 }
 
+//= RFC 9260 §6.1, test
+//# Before an endpoint transmits a DATA chunk, if any...
 #[test]
 fn a_sack_rides_with_data() {
     let mut peer = warmed_up();
@@ -98,6 +118,8 @@ fn a_sack_rides_with_data() {
     peer.expect_nothing();
 }
 
+//= RFC 9260 §6.2, test
+//# When sending a SACK chunk, the data receiver SHOULD...
 #[test]
 fn the_window_shrinks_with_what_is_unread_and_grows_with_what_is_read() {
     let mut peer = Peer::connected_with(|c| {
@@ -123,6 +145,12 @@ fn the_window_shrinks_with_what_is_unread_and_grows_with_what_is_read() {
     assert!(last_sack(&mut peer).a_rwnd > windows[1]);
 }
 
+//= RFC 9260 §6.2, test
+//# The dropped DATA chunk(s) MUST NOT be included in...
+//= RFC 9260 §6.2, test
+//# When the window opens up, an SCTP receiver SHOULD...
+//= RFC 9260 §6.2, test
+//# The data receiver SHOULD notify the data sender in...
 #[test]
 fn data_beyond_the_window_is_not_kept() {
     let mut peer = Peer::connected_with(|c| {
@@ -145,6 +173,8 @@ fn data_beyond_the_window_is_not_kept() {
     assert_eq!(last_sack(&mut peer).cumulative, held + 1);
 }
 
+//= RFC 9260 §6.2, test
+//# Also, if the new incoming DATA chunk holds a...
 #[test]
 fn what_fills_a_gap_displaces_what_came_too_early() {
     let mut peer = Peer::connected_with(|c| {
@@ -189,6 +219,12 @@ fn retransmitted(peer: &mut Peer) -> Vec<u32> {
     chunks.iter().map(offset).collect()
 }
 
+//= RFC 9260 §7.2.4, test
+//# Whenever an endpoint receives a SACK chunk that indicates...
+//= RFC 9260 §7.2.4, test
+//# When a Fast Retransmit is being performed, the sender...
+//= RFC 9260 §6.7, test
+//# The number of "missing" reports for each outstanding DATA...
 #[test]
 fn three_missing_reports_resend_at_once_and_only_once() {
     let mut peer = Peer::connected();
@@ -212,6 +248,10 @@ fn three_missing_reports_resend_at_once_and_only_once() {
     assert_eq!(retransmitted(&mut peer)[0], 0);
 }
 
+//= RFC 9260 §7.2.4, test
+//# Miss indications SHOULD follow the Highest TSN Newly Acknowledged...
+//= RFC 9260 §6.7, test
+//# All DATA chunks with TSNs not included in the...
 #[test]
 fn repeated_reports_of_the_same_are_no_new_reports() {
     // §7.2.4: only TSNs newly acknowledged count (highest TSN newly acknowledged).
@@ -228,6 +268,16 @@ fn repeated_reports_of_the_same_are_no_new_reports() {
     assert_eq!(retransmitted(&mut peer), []);
 }
 
+//= RFC 9260 §6.1, test
+//# Whenever a transmission or retransmission is made to any...
+//= RFC 9260 §8.1, test
+//# An endpoint SHOULD keep a counter on the total...
+//= RFC 9260 §8.1, test
+//# If the value of this counter exceeds the limit...
+//= RFC 9260 §8.1, test
+//# In addition, the endpoint SHOULD report the failure to...
+//= RFC 9260 §8.2, test
+//# When the value in the error counter exceeds the...
 #[test]
 fn a_lost_last_packet_waits_for_t3_which_doubles() {
     let mut peer = Peer::connected_with(|c| {
@@ -258,6 +308,12 @@ fn a_lost_last_packet_waits_for_t3_which_doubles() {
     assert_eq!(peer.closed(), Some(CloseReason::TimedOut));
 }
 
+//= RFC 9260 §6.3.3, test
+//# Any DATA chunks that were sent to the address...
+//= RFC 9260 §7.2.1, test
+//# The initial cwnd after a retransmission timeout MUST be...
+//= RFC 9260 §6.1, test
+//# When the time comes for the sender to transmit,...
 #[test]
 fn t3_sends_one_packet_and_the_rest_as_acknowledgements_come() {
     let mut peer = Peer::connected();
@@ -292,6 +348,8 @@ fn a_shrunk_round_trip_time_shrinks_the_time_out() {
     assert!((400 * MS..450 * MS).contains(&wait), "{wait:?}");
 }
 
+//= RFC 9260 §6.3.1, test
+//# Karn's algorithm: RTT measurements MUST NOT be made using...
 #[test]
 fn a_retransmitted_chunk_does_not_measure_the_round_trip() {
     // Karn's rule (§6.3.1 C5): 900 ms after the first transmission, just after the second.
@@ -306,6 +364,14 @@ fn a_retransmitted_chunk_does_not_measure_the_round_trip() {
     assert!(path.stats.srtt < 10 * MS, "{:?}", path.stats);
 }
 
+//= RFC 9260 §6.1, test
+//# Senders MUST support zero window probing.
+//= RFC 9260 §6.1, test
+//# If the sender continues to receive SACK chunks from...
+//= RFC 9260 §6.1, test
+//# The sender SHOULD send the first zero window probe...
+//= RFC 9260 §6.1, test
+//# A zero window probe SHOULD only be sent when...
 #[test]
 fn a_closed_window_is_probed_with_one_chunk_for_ever() {
     let mut peer = Peer::connected_with(|c| {
@@ -332,6 +398,10 @@ fn a_closed_window_is_probed_with_one_chunk_for_ever() {
     assert_eq!(retransmitted(&mut peer), [2, 3, 4, 5]);
 }
 
+//= RFC 9260 §6.1, test
+//# At any given time, the data sender MUST NOT...
+//= RFC 9260 §6.2.1, test
+//# An endpoint SHOULD use the following rules to calculate...
 #[test]
 fn no_more_is_sent_than_the_peers_window_takes() {
     let mut peer = Peer::client();
@@ -385,6 +455,8 @@ fn an_older_sack_takes_nothing_back() {
     assert_eq!(peer.state(), AssociationState::Established);
 }
 
+//= RFC 9260 §12.4, test
+//# An SCTP implementation MUST abort the association if it...
 #[test]
 fn a_sack_for_what_was_never_sent_is_a_violation() {
     let mut peer = Peer::connected();

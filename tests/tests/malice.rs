@@ -217,6 +217,8 @@ fn gap_blocks_that_cannot_be_are_harmless() {
     peer.send(many);
 }
 
+//= RFC 9260 §6.2, test
+//# If an endpoint receives a DATA chunk with no...
 #[test]
 fn data_without_user_data_is_answered_with_abort() {
     for chunk in [
@@ -347,6 +349,8 @@ fn unknown_chunks_are_treated_by_their_two_high_bits() {
     }
 }
 
+//= RFC 9260 §12.4, test
+//# When an SCTP implementation receives a packet containing multiple...
 #[test]
 fn one_packet_in_is_at_most_one_packet_out() {
     // RFC 5062, amplification: what a stranger sends is answered by one packet of at most three

@@ -20,6 +20,8 @@ fn held(stats: Stats) -> isize {
     stats.bytes_allocated as isize - stats.bytes_deallocated as isize
 }
 
+//= RFC 9260 §5.1, test
+//# After sending an INIT ACK chunk with the State...
 #[test]
 fn twenty_thousand_spoofed_inits_and_forged_cookies_leave_memory_as_it_was() {
     let config = AssociationConfig::default();

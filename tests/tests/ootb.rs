@@ -37,6 +37,26 @@ fn one_of_each() -> Vec<Chunk> {
     ]
 }
 
+//= RFC 9260 §8.4, test
+//# If the OOTB packet contains an ABORT chunk, the...
+//= RFC 9260 §8.4, test
+//# If the packet contains a COOKIE ECHO chunk as...
+//= RFC 9260 §8.4, test
+//# If the packet contains a SHUTDOWN ACK chunk, the...
+//= RFC 9260 §8.4, test
+//# When sending the SHUTDOWN COMPLETE chunk, the receiver of...
+//= RFC 9260 §8.4, test
+//# If the packet contains a SHUTDOWN COMPLETE chunk, the...
+//= RFC 9260 §8.4, test
+//# If the packet contains an ERROR chunk with the...
+//= RFC 9260 §8.4, test
+//# The receiver SHOULD respond to the sender of the...
+//= RFC 9260 §8.4, test
+//# When sending the ABORT chunk, the receiver of the...
+//= RFC 9260 §6, test
+//# A DATA chunk received in CLOSED is out of...
+//= RFC 9260 §6, test
+//# A SACK chunk in the CLOSED state is out...
 #[test]
 fn out_of_the_blue_packets_get_the_answers_of_section_8_4() {
     for chunk in one_of_each() {
@@ -69,6 +89,8 @@ fn out_of_the_blue_packets_get_the_answers_of_section_8_4() {
     }
 }
 
+//= RFC 9260 §8.5.1, test
+//# If the ABORT chunk is sent in response to...
 #[test]
 fn an_abort_anywhere_in_a_packet_is_not_answered() {
     let mut peer = Peer::client();
@@ -106,6 +128,8 @@ fn answers_out_of_the_blue_are_limited_per_second() {
     assert!(peer.receive().is_some(), "a second later it answers again");
 }
 
+//= RFC 9260 §8.4, test
+//# If the OOTB packet is to or from a...
 #[test]
 fn nonsense_addresses_are_not_answered() {
     for source in ["224.0.0.1:9899", "255.255.255.255:9899", "0.0.0.0:9899"] {
@@ -124,6 +148,10 @@ fn nonsense_addresses_are_not_answered() {
     peer.expect_nothing();
 }
 
+//= RFC 9260 §6.8, test
+//# When an SCTP packet is received, the receiver MUST...
+//= RFC 9260 §6.8, test
+//# If it is not, the receiver MUST treat the...
 #[test]
 fn damaged_packets_are_dropped_without_a_word() {
     let mut peer = Peer::connected();
@@ -145,6 +173,12 @@ fn damaged_packets_are_dropped_without_a_word() {
     assert_eq!(peer.host_recv(1).unwrap(), "data");
 }
 
+//= RFC 9260 §8.5, test
+//# If the received Verification Tag value does not match...
+//= RFC 9260 §8.5.1, test
+//# Otherwise, the receiver MUST silently discard the packet and...
+//= RFC 9260 §9.1, test
+//# An endpoint receiving an ABORT chunk MUST apply the...
 #[test]
 fn the_tag_decides_in_every_state_what_may_touch_an_association() {
     // §8.5 and §8.5.1: chunk x tag {0, the host's, the peer's, strange}. The T bit is part of
@@ -180,6 +214,12 @@ fn the_tag_decides_in_every_state_what_may_touch_an_association() {
     }
 }
 
+//= RFC 9260 §8.5.1, test
+//# An endpoint MUST ignore the SHUTDOWN COMPLETE chunk if...
+//= RFC 9260 §9.2, test
+//# Upon reception of the SHUTDOWN COMPLETE chunk, the endpoint...
+//= RFC 9260 §9.2, test
+//# If the endpoint is in the SHUTDOWN-ACK-SENT state, the...
 #[test]
 fn a_shutdown_complete_counts_in_shutdown_ack_sent_only() {
     for (t_bit, tag_of_host, ends) in [
@@ -201,6 +241,12 @@ fn a_shutdown_complete_counts_in_shutdown_ack_sent_only() {
     }
 }
 
+//= RFC 9260 §8.5.1, test
+//# If the receiver is in COOKIE-ECHOED or COOKIE-WAIT state,...
+//= RFC 9260 §8.5.1, test
+//# Only where no TCB exists SHOULD the sender use...
+//= RFC 9260 §9.2, test
+//# The sender of the INIT or COOKIE ECHO chunk...
 #[test]
 fn a_shutdown_ack_during_set_up_is_out_of_the_blue() {
     // §8.5.1 E, §9.2: the answer reflects the tag, and the attempt goes on.

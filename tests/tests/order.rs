@@ -45,6 +45,10 @@ fn messages_keep_their_boundaries_their_order_and_their_ppid() {
     assert_eq!(pair.recv(Server, 1), None);
 }
 
+//= RFC 9260 §6.6, test
+//# Within a stream, an endpoint MUST deliver DATA chunks...
+//= RFC 9260 §6.6, test
+//# If DATA chunks arrive out of order of their...
 #[test]
 fn an_ordered_message_waits_for_those_before_it_on_its_stream_only() {
     let mut peer = Peer::connected();
@@ -59,6 +63,10 @@ fn an_ordered_message_waits_for_those_before_it_on_its_stream_only() {
     assert_eq!(peer.host_recv(1).unwrap(), "second");
 }
 
+//= RFC 9260 §6.5, test
+//# The Stream Sequence Number of an outgoing stream MUST...
+//= RFC 9260 §6.5, test
+//# In particular, when the Stream Sequence Number reaches the...
 #[test]
 fn stream_sequence_numbers_and_tsns_wrap() {
     let mut peer = Peer::client();
@@ -94,6 +102,14 @@ fn readable_is_told_once_until_all_is_read() {
     assert_eq!(readable(&mut peer), 1);
 }
 
+//= RFC 9260 §6.9, test
+//# An endpoint MAY support fragmentation when sending DATA chunks,...
+//= RFC 9260 §6.9, test
+//# An endpoint MUST recognize fragmented DATA chunks by examining...
+//= RFC 9260 §6, test
+//# The fragmentation and bundling mechanisms, as detailed in Sections...
+//= RFC 9260 §6, test
+//# When converting user messages into DATA chunks, an endpoint...
 #[test]
 fn a_large_message_is_cut_and_put_together() {
     for (seed, size) in [1, 1199, 1200, 1300, 5000, 65_536, 262_144, 1_000_000]
@@ -122,6 +138,12 @@ fn a_large_message_is_cut_and_put_together() {
     }
 }
 
+//= RFC 9260 §6.9, test
+//# If an endpoint supports fragmentation, it MUST fragment a...
+//= RFC 9260 §6.10, test
+//# The total size of the resultant SCTP packet MUST...
+//= RFC 9260 §6.9, test
+//# When determining when to fragment, the SCTP implementation MUST...
 #[test]
 fn no_packet_is_larger_than_the_path_carries() {
     for (addrs, headers) in [
@@ -157,6 +179,14 @@ fn no_packet_is_larger_than_the_path_carries() {
     }
 }
 
+//= RFC 9260 §3.3.1, test
+//# When a user message is fragmented by SCTP for...
+//= RFC 9260 §3.3.1, test
+//# This means that the TSNs for each fragment of...
+//= RFC 9260 §6.9, test
+//# The transmitter MUST then assign, in sequence, a separate...
+//= RFC 9260 §6.9, test
+//# The transmitter MUST also set the B/E bits of...
 #[test]
 fn fragments_of_one_message_have_consecutive_tsns_and_one_ssn() {
     let mut peer = Peer::connected();
@@ -207,6 +237,8 @@ fn nagle_holds_small_messages_back_while_data_is_outstanding() {
     assert_eq!(sent(&mut peer).len(), 2);
 }
 
+//= RFC 9260 §6.2, test
+//# An endpoint SHOULD NOT send a DATA chunk with...
 #[test]
 fn messages_of_no_bytes_and_of_too_many_are_refused() {
     let mut pair = Pair::connected();
@@ -280,6 +312,10 @@ fn sender_dry_is_told_when_all_is_acknowledged() {
     assert!(pair.events(Client).contains(&Event::SenderDry));
 }
 
+//= RFC 9260 §6.5, test
+//# If an endpoint receives a DATA chunk with an...
+//= RFC 9260 §6.5, test
+//# Every DATA chunk MUST carry a valid stream identifier.
 #[test]
 fn an_unknown_stream_is_reported_and_its_data_acknowledged() {
     for stream in [1024, 1025, 65_535] {
@@ -373,6 +409,8 @@ fn weights_share_the_bandwidth() {
     assert!((17..=19).contains(&first), "{order:?}");
 }
 
+//= RFC 9260 §3.3.1, test
+//# After reassembly (if necessary), unordered DATA chunks MUST be...
 #[test]
 fn unordered_messages_pass_lost_ones() {
     let mut pair = Pair::connected();

@@ -31,6 +31,12 @@ fn assert_both_closed(pair: &mut Pair) {
     }
 }
 
+//= RFC 9260 §9.2, test
+//# An endpoint SHOULD reject any new data request from...
+//= RFC 9260 §6, test
+//# Data transmission MUST only happen in the ESTABLISHED, SHUTDOWN-PENDING,...
+//= RFC 9260 §4, test
+//# In the SHUTDOWN-RECEIVED state, the endpoint MUST transmit or...
 #[test]
 fn everything_queued_arrives_before_the_end() {
     let mut pair = Pair::connected();
@@ -55,6 +61,12 @@ fn everything_queued_arrives_before_the_end() {
     assert!(pair.events(Server).contains(&Event::PeerShutdown));
 }
 
+//= RFC 9260 §9.2, test
+//# Upon the receipt of the SHUTDOWN ACK chunk, the...
+//= RFC 9260 §8.5.1, test
+//# When sending a SHUTDOWN COMPLETE chunk, if the receiver...
+//= RFC 9260 §3.3.8, test
+//# An endpoint in an association MUST use this chunk...
 #[test]
 fn it_takes_three_packets() {
     let mut peer = Peer::connected();
@@ -69,6 +81,8 @@ fn it_takes_three_packets() {
     assert_eq!(peer.host.endpoint.associations(), 0);
 }
 
+//= RFC 9260 §9.2, test
+//# An endpoint SHOULD ensure that all its outstanding DATA...
 #[test]
 fn a_shutdown_waits_for_what_is_outstanding() {
     let mut peer = Peer::connected();
@@ -83,6 +97,12 @@ fn a_shutdown_waits_for_what_is_outstanding() {
     peer.expect(kind::SHUTDOWN);
 }
 
+//= RFC 9260 §4, test
+//# In the SHUTDOWN-RECEIVED state, the endpoint MUST NOT accept...
+//= RFC 9260 §9.2, test
+//# If there are still outstanding DATA chunks left, the...
+//= RFC 9260 §9.2, test
+//# If the receiver of the SHUTDOWN chunk has no...
 #[test]
 fn the_other_side_too_sends_what_it_has_first() {
     let mut peer = Peer::connected();
@@ -110,6 +130,10 @@ fn the_other_side_too_sends_what_it_has_first() {
     assert_eq!(peer.closed(), Some(CloseReason::Shutdown));
 }
 
+//= RFC 9260 §4, test
+//# In the SHUTDOWN-SENT state, the endpoint MUST acknowledge any...
+//= RFC 9260 §9.2, test
+//# While in the SHUTDOWN-SENT state, the SHUTDOWN chunk sender...
 #[test]
 fn data_after_the_own_shutdown_is_taken_and_answered_with_shutdown() {
     let mut peer = Peer::connected();
@@ -131,6 +155,12 @@ fn data_after_the_own_shutdown_is_taken_and_answered_with_shutdown() {
     assert_eq!(peer.host_recv(1).unwrap(), "still coming");
 }
 
+//= RFC 9260 §9.2, test
+//# If the timer expires, the endpoint MUST resend the SHUTDOWN chunk...
+//= RFC 9260 §9.2, test
+//# It SHOULD then start the T2-shutdown timer and enter...
+//= RFC 9260 §9.2, test
+//# The rules in Section 6.3 MUST be followed to...
 #[test]
 fn a_lost_shutdown_is_sent_again_with_the_latest_tsn() {
     let mut peer = Peer::connected();
@@ -144,6 +174,14 @@ fn a_lost_shutdown_is_sent_again_with_the_latest_tsn() {
     assert_eq!(peer.state(), AssociationState::ShutdownSent);
 }
 
+//= RFC 9260 §9.2, test
+//# An endpoint SHOULD limit the number of retransmissions of...
+//= RFC 9260 §9.2, test
+//# If this threshold is exceeded, the endpoint SHOULD destroy...
+//= RFC 9260 §9.2, test
+//# The sender of the SHUTDOWN ACK chunk SHOULD limit...
+//= RFC 9260 §9.2, test
+//# If the timer expires, the endpoint MUST resend the SHUTDOWN ACK...
 #[test]
 fn a_shutdown_nobody_answers_is_given_up() {
     for ack in [false, true] {
@@ -188,6 +226,10 @@ fn a_peer_that_sends_for_ever_meets_the_guard() {
     assert!(peer.find(kind::ABORT).is_some());
 }
 
+//= RFC 9260 §9.2, test
+//# If an endpoint is in the SHUTDOWN-SENT state and...
+//= RFC 9260 §9.2, test
+//# If an endpoint is in the SHUTDOWN-ACK-SENT state and receives a SHUTDOWN...
 #[test]
 fn both_sides_may_shut_down_at_once() {
     let mut peer = Peer::connected();
@@ -283,6 +325,8 @@ fn a_shutdown_before_the_association_is_up_delivers_what_was_queued() {
     assert_eq!(pair.recv(Server, 1).unwrap(), "hello and goodbye");
 }
 
+//= RFC 9260 §9.2, test
+//# If a SHUTDOWN chunk is received in the COOKIE-WAIT...
 #[test]
 fn a_shutdown_chunk_during_set_up_is_discarded() {
     let mut peer = Peer::server();
@@ -311,6 +355,12 @@ fn a_shutdown_ack_out_of_place_ends_nothing() {
     assert_eq!(peer.state(), AssociationState::Established);
 }
 
+//= RFC 9260 §9.1, test
+//# When an endpoint decides to abort an existing association,...
+//= RFC 9260 §9.1, test
+//# If the association is aborted on request of the...
+//= RFC 9260 §9.1, test
+//# After checking the Verification Tag, the receiving endpoint MUST...
 #[test]
 fn an_abort_ends_both_sides_with_its_reason() {
     let mut pair = Pair::connected();
@@ -340,6 +390,10 @@ fn an_abort_ends_both_sides_with_its_reason() {
     }
 }
 
+//= RFC 9260 §3.3.7, test
+//# DATA chunks MUST NOT be bundled with ABORT chunks.
+//= RFC 9260 §9.1, test
+//# The sender MUST fill in the peer's Verification Tag...
 #[test]
 fn an_abort_carries_no_data() {
     let mut peer = Peer::connected();

@@ -34,11 +34,25 @@ impl Association {
         let outbound = match &mut self.phase {
             Phase::CookieWait(_) => self.cx.config.outbound_streams,
             Phase::Open(tcb) if tcb.state.takes_messages() => tcb.agreed.outbound_streams,
+            //= RFC 9260 §9.2
+            //# An endpoint SHOULD reject any new data request from its upper layer if it is in the
+            //# SHUTDOWN-PENDING, SHUTDOWN-SENT, SHUTDOWN-RECEIVED, or SHUTDOWN-ACK-SENT state.
+            //= RFC 9260 §4
+            //# In the SHUTDOWN-RECEIVED state, the endpoint MUST NOT accept any new send requests
+            //# from its SCTP user.
+            //= RFC 9260 §4
+            //# In the SHUTDOWN-ACK-SENT state, the endpoint MUST NOT accept any new send requests
+            //# from its SCTP user.
             Phase::Open(_) | Phase::Closed(..) => return Err(SendError::Closing),
         };
         if self.cx.shutdown_requested {
             return Err(SendError::Closing);
         }
+        //= RFC 9260 §6.5
+        //# Every DATA chunk MUST carry a valid stream identifier.
+        //= RFC 9260 §5.1.1
+        //# After the association is initialized, the valid outbound stream identifier range for
+        //# either endpoint MUST be 0 to min(local OS, remote MIS) - 1.
         if stream.0 >= outbound {
             return Err(SendError::UnknownStream(stream));
         }
@@ -151,6 +165,9 @@ impl Association {
             Phase::CookieWait(_) => self.cx.shutdown_requested = true,
             Phase::Open(tcb) => match tcb.state {
                 State::CookieEchoed { .. } => self.cx.shutdown_requested = true,
+                //= RFC 9260 §9.2
+                //# Once an endpoint has reached the SHUTDOWN-RECEIVED state, it MUST ignore ULP
+                //# shutdown requests but MUST continue responding to SHUTDOWN chunks from its peer.
                 State::Established => tcb.state = State::ShutdownPending,
                 _ => {}
             },
@@ -163,6 +180,9 @@ impl Association {
     /// gets 512 bytes at most.
     pub fn abort(&mut self, now: Instant, reason: Bytes) {
         let mut causes = CauseWriter::new();
+        //= RFC 9260 §9.1
+        //# If the association is aborted on request of the upper layer, a "User-Initiated Abort"
+        //# error cause (see Section 3.3.10.12) SHOULD be present in the ABORT chunk.
         causes.user_initiated_abort(&reason[..reason.len().min(MAX_ABORT_REASON)]);
         let fatal = Fatal {
             reason: CloseReason::LocalAbort,

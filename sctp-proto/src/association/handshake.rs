@@ -90,6 +90,12 @@ impl CookieWait {
         }
         let fixed = init_fields(cx, self.initial_tsn);
         let mut packet = PacketWriter::new(buf, path.max_packet, &header);
+        //= RFC 9260 §5.1
+        //# An INIT or INIT ACK chunk MUST NOT be bundled with any other chunk.
+        //= RFC 9260 §5.1
+        //# They MUST be the only chunks present in the SCTP packets that carry them.
+        //= RFC 9260 §3.1
+        //# A packet containing an INIT chunk MUST have a zero Verification Tag.
         packet.init(kind::INIT, &fixed, &params);
         let size = packet.finish();
         cx.timers.set(Timer::T1, now + path.rto.rto());
@@ -98,12 +104,23 @@ impl CookieWait {
     }
 
     /// T1-init ran out: INIT goes again, to the peer's next address if it has several.
+    //= RFC 9260 §4
+    //# If the T1-init timer expires, the endpoint MUST retransmit the INIT chunk and restart the
+    //# T1-init timer.
+    //= RFC 9260 §4
+    //# After that, the endpoint MUST abort the initialization process and report the error to the
+    //# SCTP user.
     pub(super) fn on_t1(&mut self, cx: &mut Cx) -> Handled {
         self.retransmits += 1;
         if self.retransmits > cx.config.max_init_retransmits {
             return Err(Fatal::silent(CloseReason::HandshakeTimedOut));
         }
         let path = self.paths.get_mut(PathId(0));
+        //= RFC 9260 §5.1
+        //# The T1-init timer and T1-cookie timer SHOULD follow the same rules given in Section 6.3.
+        //= RFC 9260 §5.1.6
+        //# When retransmitting the INIT chunk, the endpoint MUST follow the rules defined in
+        //# Section 6.3 to determine the proper timer value.
         path.rto.on_timeout();
         path.remote = self.peers[self.retransmits as usize % self.peers.len()];
         self.init_due = true;
@@ -113,6 +130,10 @@ impl CookieWait {
 }
 
 /// The fixed part of INIT, and of an INIT ACK that repeats it (§5.2.1).
+//= RFC 9260 §5.1.1
+//# In the INIT and INIT ACK chunks, the sender of the chunk MUST indicate the number of outbound
+//# streams (OS) it wishes to have in the association, as well as the maximum inbound streams (MIS)
+//# it will accept from the other endpoint.
 fn init_fields(cx: &Cx, initial_tsn: Tsn) -> InitFields {
     InitFields {
         initiate_tag: cx.local_tag,
@@ -146,6 +167,12 @@ impl Association {
                 causes,
             } if ours => Err(Fatal::silent(peer_abort(&causes))),
             // The peer is still ending an earlier association (§9.2, §8.5.1 E).
+            //= RFC 9260 §8.5.1
+            //# Only where no TCB exists SHOULD the sender use the Verification Tag from the
+            //# SHUTDOWN ACK chunk and MUST set the T bit.
+            //= RFC 9260 §8.5.1
+            //# If the receiver is in COOKIE-ECHOED or COOKIE-WAIT state, the procedures in Section
+            //# 8.4 SHOULD be followed; in other words, it is treated as an OOTB packet.
             Chunk::ShutdownAck => {
                 let tag = header.verification_tag;
                 self.cx
@@ -231,6 +258,14 @@ impl Association {
             return Ok(());
         };
         let mut tcb = Tcb::new(&mut self.cx, state, agreed, wait.paths);
+        //= RFC 9260 §5.1.4
+        //# When an endpoint (in the COOKIE-WAIT state) receives an INIT ACK chunk with a State
+        //# Cookie parameter, it MUST immediately send a COOKIE ECHO chunk to its peer with the
+        //# received State Cookie.
+        //= RFC 9260 §3.3.3
+        //# If an INIT ACK chunk is received with all mandatory parameters that are specified for
+        //# the INIT ACK chunk, then the receiver SHOULD process the INIT ACK chunk and send back a
+        //# COOKIE ECHO chunk.
         tcb.due.cookie_echo = true;
         if !params.unrecognized.is_empty() {
             let unrecognized = params.unrecognized_tlvs();
@@ -252,6 +287,10 @@ impl Association {
             return;
         };
         let (paths, local_tag, initial_tsn, tie_tags) = match &mut self.phase {
+            //= RFC 9260 §5.2.1
+            //# Upon receipt of an INIT chunk in the COOKIE-WAIT state, an endpoint MUST respond
+            //# with an INIT ACK chunk using the same parameters it sent in its original INIT chunk
+            //# (including its Initiate Tag, unchanged).
             Phase::CookieWait(wait) => (&wait.paths, self.cx.local_tag, wait.initial_tsn, (0, 0)),
             Phase::Open(tcb) => match tcb.state {
                 //= RFC 9260 §9.2
@@ -264,6 +303,15 @@ impl Association {
                     tcb.due.shutdown_ack = true;
                     return;
                 }
+                //= RFC 9260 §5.2.1
+                //# Upon receipt of an INIT chunk in the COOKIE-ECHOED state, an endpoint MUST
+                //# respond with an INIT ACK chunk using the same parameters it sent in its original
+                //# INIT chunk (including its Initiate Tag, unchanged), provided that no new address
+                //# has been added to the forming association.
+                //= RFC 9260 §5.2.1
+                //# For an endpoint that is in the COOKIE-ECHOED state, it MUST populate its
+                //# Tie-Tags within both the association TCB and inside the State Cookie (see
+                //# Section 5.2.2 for a description of the Tie-Tags).
                 State::CookieEchoed { .. } => (
                     &tcb.paths,
                     self.cx.local_tag,
@@ -307,6 +355,18 @@ impl Association {
             return;
         }
         if let Phase::Open(tcb) = &self.phase {
+            //= RFC 9260 §5.2.2
+            //# Before responding, the endpoint MUST check to see if the unexpected INIT chunk adds
+            //# new addresses to the association.
+            //= RFC 9260 §5.2.1
+            //# If the INIT chunk indicates that a new address has been added to the association,
+            //# then the entire INIT chunk MUST be discarded, and the state of the existing
+            //# association SHOULD NOT be changed.
+            //= RFC 9260 §5.2.1
+            //# An ABORT chunk SHOULD be sent in a response that MAY include the "Restart of an
+            //# Association with New Addresses" error cause.
+            //= RFC 9260 §5.2.2
+            //# The error SHOULD list the addresses that were added to the restarting association.
             let new = params.addresses.iter().filter(|ip| !tcb.has_address(**ip));
             let mut added = ParamWriter::new();
             new.for_each(|ip| _ = added.address(*ip));
@@ -323,6 +383,18 @@ impl Association {
             }
         }
         let mut bytes = Vec::new();
+        //= RFC 9260 §5.2.2
+        //# Unless otherwise stated, upon receipt of an unexpected INIT chunk for this association,
+        //# the endpoint MUST generate an INIT ACK chunk with a State Cookie.
+        //= RFC 9260 §5.2.1
+        //# The endpoint MUST also generate a State Cookie with the INIT ACK chunk.
+        //= RFC 9260 §5.2.2
+        //# After sending the INIT ACK or ABORT chunk, the endpoint MUST take no further actions,
+        //# i.e., the existing association, including its current state, and the corresponding TCB
+        //# MUST NOT be changed.
+        //= RFC 9260 §5.2.1
+        //# After that, the endpoint MUST NOT change its state, the T1-init timer MUST be left
+        //# running, and the corresponding TCB MUST NOT be destroyed.
         let init_ack = InitAck {
             cookies: &self.cx.cookies,
             config: &self.cx.config,
@@ -357,6 +429,14 @@ impl Association {
             && !(local_matches && peer_matches)
         {
             let mut causes = CauseWriter::new();
+            //= RFC 9260 §5.2.4
+            //# If the State Cookie is older than the lifespan carried in the State Cookie and the
+            //# Verification Tags contained in the State Cookie do not match the current
+            //# association's Verification Tags, the packet, including the COOKIE ECHO chunk and any
+            //# DATA chunks, SHOULD be discarded.
+            //= RFC 9260 §5.2.4
+            //# The endpoint also MUST transmit an ERROR chunk with a "Stale Cookie" error cause to
+            //# the peer endpoint (this is case C or D in Section 5.2).
             causes.stale_cookie(by);
             let tag = cookie.peer_tag;
             self.cx
@@ -372,6 +452,11 @@ impl Association {
                 let Phase::Open(tcb) = &mut self.phase else {
                     return Ok(());
                 };
+                //= RFC 9260 §5.2.4
+                //# When both local and remote tags match, the endpoint SHOULD enter the ESTABLISHED
+                //# state if it is in the COOKIE-ECHOED state.
+                //= RFC 9260 §5.2.4
+                //# It SHOULD stop any T1-cookie timer that is running and send a COOKIE ACK chunk.
                 if let State::CookieEchoed { .. } = tcb.state {
                     tcb.establish(&mut self.cx, now, false);
                 }
@@ -419,7 +504,13 @@ impl Association {
             .push_back(EndpointEventKind::TagChanged {
                 new: cookie.local_tag,
             });
+        //= RFC 9260 §5.2.4
+        //# All the congestion control parameters (e.g., cwnd, ssthresh) related to this peer MUST
+        //# be reset to their initial values (see Section 6.2.1).
         let mut tcb = from_cookie(&mut self.cx, meta, cookie);
+        //= RFC 9260 §5.2.4
+        //# A RESTART notification SHOULD be sent to the ULP instead of a COMMUNICATION LOST
+        //# notification.
         tcb.establish(&mut self.cx, now, true);
         tcb.due.cookie_ack = true;
         self.phase = Phase::Open(Box::new(tcb));
@@ -450,6 +541,10 @@ impl Association {
                     tcb.replace_peer(&mut self.cx, agreement(cookie))?;
                     tcb.establish(&mut self.cx, now, false);
                 } else {
+                    //= RFC 9260 §5.2.4
+                    //# The endpoint SHOULD stay in or enter the ESTABLISHED state, but it MUST
+                    //# update its peer's Verification Tag from the State Cookie, stop any T1-init
+                    //# or T1-cookie timers that might be running, and send a COOKIE ACK chunk.
                     tcb.agreed.peer_tag = cookie.peer_tag;
                 }
             }
@@ -552,6 +647,12 @@ const fn action(local_matches: bool, peer_matches: bool, tied: bool, untied: boo
         (true, true) => Action::Duplicate,
         (true, false) => Action::Collision,
         (false, false) if tied && !untied => Action::Restart,
+        //= RFC 9260 §5.2.4
+        //# For any case not shown in Table 12, the cookie SHOULD be silently discarded.
+        //= RFC 9260 §5.2.4
+        //# The cookie SHOULD be silently discarded.
+        //= RFC 9260 §5.2.4
+        //# The endpoint SHOULD NOT change states and SHOULD leave any timers running.
         (false, _) => Action::Discard,
     }
 }

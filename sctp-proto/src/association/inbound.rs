@@ -84,6 +84,9 @@ impl Association {
                     if tag == tcb.agreed.peer_tag {
                         return tcb.on_reflected(&reflected);
                     }
+                    //= RFC 9260 §8.5.1
+                    //# Otherwise, the receiver MUST silently discard the packet and take no further
+                    //# action.
                     self.cx.stats.dropped_bad_tag += 1;
                     return Ok(());
                 }
@@ -143,6 +146,10 @@ impl Tcb {
         cx.stats.packets_received += 1;
         cx.stats.bytes_received += packet.len() as u64;
         let mut data = DataSeen::default();
+        //= RFC 9260 §6.10
+        //# An endpoint MUST process received chunks in their order in the packet.
+        //= RFC 9260 §6.10
+        //# If the receiver detects a partial chunk, it MUST drop the chunk.
         for chunk in wire::chunks(packet).skip(skip) {
             let handled = match chunk.and_then(|raw| Ok((raw, Chunk::parse(raw)?))) {
                 Ok((raw, chunk)) => self.on_chunk(cx, now, path, packet, raw, chunk, &mut data),
@@ -227,6 +234,13 @@ impl Tcb {
             Chunk::HeartbeatAck(info) => self.on_heartbeat_ack(cx, now, info),
             Chunk::Abort { t_bit, causes } => {
                 // With T set the tag ought to be this side's own, reflected, and is not.
+                //= RFC 9260 §9.1
+                //# After checking the Verification Tag, the receiving endpoint MUST remove the
+                //# association from its record and SHOULD report the termination to its upper
+                //# layer.
+                //= RFC 9260 §9.1
+                //# An endpoint receiving an ABORT chunk MUST apply the special Verification Tag
+                //# check rules described in Section 8.5.1.
                 if !t_bit {
                     return Err(Fatal::silent(peer_abort(&causes)));
                 }
@@ -241,6 +255,9 @@ impl Tcb {
             }
             // A COOKIE ECHO that is not the first chunk, or a setup chunk that must be alone: §6.10
             // forbids such packets. An unexpected INIT ACK is discarded (§5.2.3).
+            //= RFC 9260 §5.2.3
+            //# If an INIT ACK chunk is received by an endpoint in any state other than the
+            //# COOKIE-WAIT or CLOSED state, the endpoint SHOULD discard the INIT ACK chunk.
             Chunk::Init(_) | Chunk::InitAck(_) | Chunk::CookieEcho(_) => return Ok(Next::Stop),
             Chunk::ForwardTsn(_)
             | Chunk::IForwardTsn(_)
@@ -283,6 +300,9 @@ pub(crate) struct DataSeen {
 }
 
 /// The close reason that an ABORT stands for.
+//= RFC 9260 §9.1
+//# If a "User-Initiated Abort" error cause is present in the ABORT chunk, the Upper Layer Abort
+//# Reason SHOULD be made available to the upper layer.
 pub(crate) fn peer_abort(causes: &Causes<'_>) -> CloseReason {
     CloseReason::PeerAbort(causes.iter().next().map(|cause| cause.to_owned()))
 }

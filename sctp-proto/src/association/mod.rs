@@ -210,6 +210,17 @@ impl Association {
         }
         let Fatal { reason, abort } = fatal;
         tracing::debug!(%reason, "association closed");
+        //= RFC 9260 §9.1
+        //# When an endpoint decides to abort an existing association, it MUST send an ABORT chunk
+        //# to its peer endpoint.
+        //= RFC 9260 §9.1
+        //# The sender MUST fill in the peer's Verification Tag in the outbound packet and MUST NOT
+        //# bundle any DATA chunk with the ABORT chunk.
+        //= RFC 9260 §8.5.1
+        //# The endpoint MUST always fill in the Verification Tag field of the outbound packet with
+        //# the destination endpoint's tag value if it is known.
+        //= RFC 9260 §3.3.7
+        //# DATA chunks MUST NOT be bundled with ABORT chunks.
         if let (Some(causes), Phase::Open(tcb)) = (abort, &self.phase) {
             let meta = tcb.paths.get(tcb.paths.primary()).meta();
             let tag = tcb.agreed.peer_tag;

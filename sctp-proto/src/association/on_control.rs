@@ -44,8 +44,19 @@ impl Tcb {
             .iter_mut()
             .find_map(|path| path.heartbeat.answered(now, info).map(|rtt| (path, rtt)));
         let Some((path, rtt)) = answered else { return };
+        //= RFC 9260 §8.3
+        //# The receiver of the HEARTBEAT ACK chunk SHOULD also perform an RTT measurement for that
+        //# destination transport address using the time value carried in the HEARTBEAT ACK chunk.
         path.rto.on_measurement_at(now, rtt);
         let (id, interval) = (path.id, path.heartbeat.interval);
+        //= RFC 9260 §8.3
+        //# Upon the receipt of the HEARTBEAT ACK chunk, the sender of the HEARTBEAT chunk SHOULD
+        //# clear the error counter of the destination transport address to which the HEARTBEAT
+        //# chunk was sent and mark the destination transport address as active if it is not so
+        //# marked.
+        //= RFC 9260 §8.3
+        //# The endpoint SHOULD report to the upper layer when an inactive destination address is
+        //# marked as active due to the reception of the latest HEARTBEAT ACK chunk.
         if path.on_answer() {
             let state = path.state;
             cx.path_changed(id, state);
@@ -53,6 +64,9 @@ impl Tcb {
         //= RFC 9260 §8.3
         //# The receiver of the HEARTBEAT ACK chunk SHOULD also clear the association overall error
         //# count (as defined in Section 8.1).
+        //= RFC 9260 §8.1
+        //# When a HEARTBEAT ACK chunk is received from the peer endpoint, the counter SHOULD also
+        //# be reset.
         self.errors = 0;
         if let Some(interval) = interval {
             let rto = self.paths.get(id).rto.rto();
@@ -75,6 +89,9 @@ impl Tcb {
 
     pub(super) fn on_cookie_ack(&mut self, cx: &mut Cx, now: Instant) {
         // COOKIE ACK in any other state is a duplicate: §5.2.5.
+        //= RFC 9260 §5.2.5
+        //# At any state other than COOKIE-ECHOED, an endpoint SHOULD silently discard a received
+        //# COOKIE ACK chunk.
         if let State::CookieEchoed { .. } = self.state {
             self.establish(cx, now, false);
         }
@@ -110,6 +127,14 @@ impl Tcb {
             return Ok(());
         }
         if !cumulative.before(self.outstanding.cumulative()) {
+            //= RFC 9260 §9.2
+            //# If there are still outstanding DATA chunks left, the SHUTDOWN chunk receiver MUST
+            //# continue to follow normal data transmission procedures defined in Section 6, until
+            //# all outstanding DATA chunks are acknowledged; however, the SHUTDOWN chunk receiver
+            //# MUST NOT accept new data from its SCTP user.
+            //= RFC 9260 §3.3.8
+            //# Since the SHUTDOWN chunk does not contain Gap Ack Blocks, the receiver of the
+            //# SHUTDOWN chunk MUST NOT interpret the lack of a Gap Ack Block as a renege.
             self.acknowledge(cx, now, cumulative, None)?;
         }
         match self.state {
@@ -128,6 +153,9 @@ impl Tcb {
                 cx.event(Event::PeerShutdown);
                 self.enter_shutdown_ack_sent(cx);
             }
+            //= RFC 9260 §3.3.9
+            //# This chunk MUST be used to acknowledge the receipt of the SHUTDOWN chunk at the
+            //# completion of the shutdown process; see Section 9.2 for details.
             State::ShutdownAckSent => self.due.shutdown_ack = true,
         }
         Ok(())
@@ -138,8 +166,19 @@ impl Tcb {
         //# Upon the receipt of the SHUTDOWN ACK chunk, the sender of the SHUTDOWN chunk MUST stop
         //# the T2-shutdown timer, send a SHUTDOWN COMPLETE chunk to its peer, and remove all record
         //# of the association.
+        //= RFC 9260 §9.2
+        //# If an endpoint is in the SHUTDOWN-ACK-SENT state and receives a SHUTDOWN ACK, it MUST
+        //# stop the T2-shutdown timer, send a SHUTDOWN COMPLETE chunk to its peer, and remove all
+        //# record of the association.
+        //= RFC 9260 §3.3.13
+        //# This chunk MUST be used to acknowledge the receipt of the SHUTDOWN ACK chunk at the
+        //# completion of the shutdown process; see Section 9.2 for details.
         if matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
             let meta = self.paths.get(path).meta();
+            //= RFC 9260 §8.5.1
+            //# When sending a SHUTDOWN COMPLETE chunk, if the receiver of the SHUTDOWN ACK chunk
+            //# has a TCB, then the destination endpoint's tag MUST be used and the T bit MUST NOT
+            //# be set.
             cx.reply(Reply::shutdown_complete(
                 &meta,
                 cx.ports,
@@ -155,6 +194,13 @@ impl Tcb {
         //= RFC 9260 §8.5.1
         //# An endpoint MUST ignore the SHUTDOWN COMPLETE chunk if it is not in the
         //# SHUTDOWN-ACK-SENT state.
+        //= RFC 9260 §9.2
+        //# Upon reception of the SHUTDOWN COMPLETE chunk, the endpoint verifies that it is in the
+        //# SHUTDOWN-ACK-SENT state; if it is not, the chunk SHOULD be discarded.
+        //= RFC 9260 §9.2
+        //# If the endpoint is in the SHUTDOWN-ACK-SENT state, the endpoint SHOULD stop the
+        //# T2-shutdown timer and remove all knowledge of the association (and thus the association
+        //# enters the CLOSED state).
         if self.state == State::ShutdownAckSent {
             return Err(Fatal::silent(CloseReason::Shutdown));
         }
@@ -163,17 +209,26 @@ impl Tcb {
 
     /// The steps of a shutdown that wait for everything to be acknowledged.
     pub(super) fn advance_shutdown(&mut self, cx: &mut Cx, now: Instant) {
+        //= RFC 9260 §9.2
+        //# An endpoint SHOULD ensure that all its outstanding DATA chunks have been acknowledged
+        //# before initiating the shutdown procedure.
         if !cx.queue.is_empty() {
             return;
         }
         match self.state {
             State::ShutdownPending => {
+                //= RFC 9260 §9.2
+                //# It SHOULD then start the T2-shutdown timer and enter the SHUTDOWN-SENT state.
                 self.state = State::ShutdownSent;
                 self.due.shutdown = true;
                 self.discontinue(cx);
                 self.guard_shutdown(cx, now);
             }
             State::ShutdownReceived => {
+                //= RFC 9260 §9.2
+                //# If the receiver of the SHUTDOWN chunk has no more outstanding DATA chunks, the
+                //# SHUTDOWN chunk receiver MUST send a SHUTDOWN ACK chunk and start a T2-shutdown
+                //# timer of its own, entering the SHUTDOWN-ACK-SENT state.
                 self.enter_shutdown_ack_sent(cx);
                 self.guard_shutdown(cx, now);
             }

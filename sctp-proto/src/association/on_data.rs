@@ -30,6 +30,11 @@ impl Tcb {
         seen: &mut DataSeen,
     ) -> Handled {
         cx.stats.data_chunks_received += 1;
+        //= RFC 9260 §6
+        //# DATA chunks MUST only be received according to the rules below in ESTABLISHED,
+        //# SHUTDOWN-PENDING, and SHUTDOWN-SENT states.
+        //= RFC 9260 §6
+        //# A DATA chunk received in any other state SHOULD be discarded.
         if !self.state.takes_data() {
             return Ok(());
         }
@@ -48,6 +53,10 @@ impl Tcb {
             });
         }
         seen.any = true;
+        //= RFC 9260 §6.2
+        //# Upon receipt of an SCTP packet containing a DATA chunk with the I bit set, the receiver
+        //# SHOULD NOT delay the sending of the corresponding SACK chunk, i.e., the receiver SHOULD
+        //# immediately respond with the corresponding SACK chunk.
         seen.immediately |= data.immediate;
         match self.tsn_map.check(data.tsn) {
             TsnCheck::New => {}
@@ -74,6 +83,13 @@ impl Tcb {
             //# Section 3.3.10), and discard the DATA chunk.
             self.due
                 .error(|causes| _ = causes.invalid_stream(data.stream));
+        //= RFC 9260 §6.2
+        //# In either case, if such a DATA chunk is dropped, the receiver MUST immediately send back
+        //# a SACK chunk with the current receive window showing only DATA chunks received and
+        //# accepted so far.
+        //= RFC 9260 §6.2
+        //# The dropped DATA chunk(s) MUST NOT be included in the SACK chunk, as they were not
+        //# accepted.
         } else if !self.reassemble(cx, packet, &data)? {
             cx.stats.dropped_no_buffer += 1;
             seen.immediately = true;
@@ -91,6 +107,15 @@ impl Tcb {
         //# Upon the reception of a new DATA chunk, an endpoint examines the continuity of the TSNs
         //# received. If the endpoint detects a gap in the received DATA chunk sequence, it SHOULD
         //# send a SACK chunk with Gap Ack Blocks immediately.
+        //= RFC 9260 §7.2.4
+        //# However, whenever an endpoint notices a hole in the arriving TSN sequence, it SHOULD
+        //# start sending a SACK chunk back every time a packet arrives carrying data until the hole
+        //# is filled.
+        //= RFC 9260 §9.2
+        //# If a SHUTDOWN chunk by itself cannot acknowledge all of the received DATA chunks (i.e.,
+        //# there are TSNs that can be acknowledged that are larger than the cumulative TSN and thus
+        //# gaps exist in the TSN sequence) or if duplicate TSNs have been received, then a SACK
+        //# chunk MUST also be sent.
         seen.immediately |= had_gaps || self.tsn_map.has_gaps();
         Ok(())
     }
@@ -105,6 +130,9 @@ impl Tcb {
             let Some(given_up) = self.rx.renege(self.tsn_map.cumulative(), data.tsn) else {
                 return Ok(false);
             };
+            //= RFC 9260 §6.2
+            //# If a data receiver drops DATA chunks, it MUST NOT include them in Gap Ack Blocks in
+            //# subsequent SACK chunks until they are received again via retransmission.
             self.tsn_map.remove(given_up);
             cx.stats.reneged += 1;
         }
@@ -135,6 +163,9 @@ impl Tcb {
             //# While in the SHUTDOWN-SENT state, the SHUTDOWN chunk sender MUST immediately respond
             //# to each received packet containing one or more DATA chunks with a SHUTDOWN chunk and
             //# restart the T2-shutdown timer.
+            //= RFC 9260 §4
+            //# In the SHUTDOWN-SENT state, the endpoint MUST acknowledge any received DATA chunks
+            //# without delay.
             self.due.shutdown = true;
             self.restart_t2(cx, now);
         }

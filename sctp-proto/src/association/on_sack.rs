@@ -33,6 +33,12 @@ impl Tcb {
         if sack.cumulative.before(self.outstanding.cumulative()) {
             return Ok(());
         }
+        //= RFC 9260 §6
+        //# A SACK chunk MUST be processed in ESTABLISHED, SHUTDOWN-PENDING, and SHUTDOWN-RECEIVED
+        //# states.
+        //= RFC 9260 §6.2.1
+        //# An endpoint SHOULD use the following rules to calculate the rwnd, using the a_rwnd
+        //# value, the Cumulative TSN Ack, and Gap Ack Blocks in a received SACK chunk.
         self.acknowledge(cx, now, sack.cumulative, Some(sack))?;
         //= RFC 9260 §6.2.1
         //# Set rwnd equal to the newly received a_rwnd minus the number of bytes still outstanding
@@ -95,9 +101,16 @@ impl Tcb {
             self.paths.get_mut(path).rto.on_measurement_at(now, rtt);
         }
         for ack in &outcome.acked {
+            //= RFC 9260 §8.1
+            //# The counter used for endpoint failure detection MUST be reset each time a DATA chunk
+            //# sent to that peer endpoint is acknowledged (by the reception of a SACK chunk).
             self.errors = 0;
             let path = self.paths.get_mut(ack.path);
             path.on_probation = false;
+            //= RFC 9260 §7.2.4
+            //# Note: Before the above adjustments, if the received SACK chunk also acknowledges new
+            //# DATA chunks and advances the Cumulative TSN Ack Point, the cwnd adjustment rules
+            //# defined in Sections 7.2.1 and 7.2.2 MUST be applied first.
             path.congestion.on_ack(&AckSample {
                 now,
                 acked: ack.bytes,
@@ -111,6 +124,12 @@ impl Tcb {
                 delivery_rate: None,
                 in_recovery,
             });
+            //= RFC 9260 §8.2
+            //# When an outstanding TSN is acknowledged or a HEARTBEAT chunk sent to that address is
+            //# acknowledged with a HEARTBEAT ACK chunk, the endpoint SHOULD clear the error counter
+            //# of the destination transport address to which the DATA chunk was last sent (or
+            //# HEARTBEAT chunk was sent) and SHOULD also report to the upper layer when an inactive
+            //# destination address is marked as active.
             if path.on_answer() {
                 let (id, state) = (path.id, path.state);
                 cx.path_changed(id, state);
@@ -154,11 +173,18 @@ impl Tcb {
         highest_outstanding: Tsn,
     ) {
         let path = self.paths.get_mut(id);
+        //= RFC 9260 §7.2.4
+        //# While in Fast Recovery, the ssthresh and cwnd SHOULD NOT change for any destinations due
+        //# to a subsequent Fast Recovery event (i.e., one SHOULD NOT reduce the cwnd further due to
+        //# a subsequent Fast Retransmit).
         if path.recovery_exit.is_some() {
             return;
         }
         path.recovery_exit = Some(highest_outstanding);
         path.congestion.on_loss(now, bytes);
+        //= RFC 9260 §7.2.4
+        //# When a Fast Retransmit is being performed, the sender SHOULD ignore the value of cwnd
+        //# and SHOULD NOT delay retransmission for this single packet.
         self.fast_retransmit = true;
         cx.stats.fast_retransmits += 1;
     }

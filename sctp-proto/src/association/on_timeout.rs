@@ -37,10 +37,28 @@ impl Tcb {
             Expired::Association(Timer::T1) => self.on_t1_cookie(cx),
             Expired::Association(Timer::T2) => {
                 match self.state {
+                    //= RFC 9260 §9.2
+                    //# If the timer expires, the endpoint MUST resend the SHUTDOWN chunk with the
+                    //# updated last sequential TSN received from its peer.
                     State::ShutdownSent => self.due.shutdown = true,
+                    //= RFC 9260 §9.2
+                    //# If the timer expires, the endpoint MUST resend the SHUTDOWN ACK chunk.
                     State::ShutdownAckSent => self.due.shutdown_ack = true,
                     _ => return Ok(()),
                 }
+                //= RFC 9260 §9.2
+                //# An endpoint SHOULD limit the number of retransmissions of the SHUTDOWN chunk to
+                //# the protocol parameter 'Association.Max.Retrans'.
+                //= RFC 9260 §9.2
+                //# If this threshold is exceeded, the endpoint SHOULD destroy the TCB and SHOULD
+                //# report the peer endpoint unreachable to the upper layer (and thus the
+                //# association enters the CLOSED state).
+                //= RFC 9260 §9.2
+                //# The sender of the SHUTDOWN ACK chunk SHOULD limit the number of retransmissions
+                //# of the SHUTDOWN ACK chunk to the protocol parameter 'Association.Max.Retrans'.
+                //= RFC 9260 §9.2
+                //# The rules in Section 6.3 MUST be followed to determine the proper timer value
+                //# for T2-shutdown.
                 self.count_error(cx, self.paths.primary())
             }
             Expired::Association(Timer::T5) => {
@@ -64,6 +82,12 @@ impl Tcb {
     }
 
     /// T1-cookie: COOKIE ECHO goes again, and with it the DATA that was bundled.
+    //= RFC 9260 §4
+    //# If the T1-cookie timer expires, the endpoint MUST retransmit COOKIE ECHO chunk and restart
+    //# the T1-cookie timer.
+    //= RFC 9260 §5.1.4
+    //# If the timer expires, the endpoint MUST retransmit the COOKIE ECHO chunk and restart the
+    //# T1-cookie timer.
     fn on_t1_cookie(&mut self, cx: &mut Cx) -> Handled {
         let State::CookieEchoed { retransmits, .. } = &mut self.state else {
             return Ok(());
@@ -84,12 +108,18 @@ impl Tcb {
         let lost = self.outstanding.t3_expired(id);
         if lost == 0 && !self.outstanding.has_lost() {
             // Nothing is on its way: the timer ran because the peer's window is closed.
+            //= RFC 9260 §6.1
+            //# Senders MUST support zero window probing.
             self.zero_window_probe = cx.queue.has_unsent();
             return Ok(());
         }
         self.peer_rwnd = self.peer_rwnd.saturating_add(lost);
         cx.stats.t3_expiries += 1;
         // §6.1 A: a peer that answers zero window probes, but has no room yet, is not failing.
+        //= RFC 9260 §6.1
+        //# If the sender continues to receive SACK chunks from the peer while doing zero window
+        //# probing, the unacknowledged window probes SHOULD NOT increment the error counter for the
+        //# association or any destination transport address.
         let probing = self.sack_since_t3 && self.window_closed(id);
         self.probing = probing;
         self.sack_since_t3 = false;
@@ -129,12 +159,28 @@ impl Tcb {
             let at = now + heartbeat::next_in(interval - idle_for, rto, &mut cx.rng);
             cx.timers.set_path(PathTimer::Heartbeat, id, at);
         } else {
+            //= RFC 9260 §8.3
+            //# By default, an SCTP endpoint SHOULD monitor the reachability of the idle destination
+            //# transport address(es) of its peer by sending a HEARTBEAT chunk periodically to the
+            //# destination transport address(es).
+            //= RFC 9260 §8.3
+            //# Only one heartbeat SHOULD be sent each time the heartbeat timer expires (if multiple
+            //# destinations are idle).
             path.heartbeat.due = true;
         }
         Ok(())
     }
 
     /// One more failure on a path: its time-out doubles, and it or the association may be over.
+    //= RFC 9260 §8.1
+    //# An endpoint SHOULD keep a counter on the total number of consecutive retransmissions to its
+    //# peer (this includes data retransmissions to all the destination transport addresses of the
+    //# peer if it is multi-homed), including the number of unacknowledged HEARTBEAT chunks observed
+    //# on the path that is currently used for data transfer.
+    //= RFC 9260 §8.3
+    //# The endpoint SHOULD increment the respective error counter of the destination transport
+    //# address each time a HEARTBEAT chunk is sent to that address and not acknowledged within one
+    //# RTO.
     fn count_error(&mut self, cx: &mut Cx, id: PathId) -> Handled {
         let path = self.paths.get_mut(id);
         path.rto.on_timeout();
@@ -149,6 +195,9 @@ impl Tcb {
         //# and SHALL stop transmitting any more data to it (and thus the association enters the
         //# CLOSED state).
         if self.errors > cx.config.association_max_retrans {
+            //= RFC 9260 §8.1
+            //# In addition, the endpoint SHOULD report the failure to the upper layer and
+            //# optionally report back all outstanding user data remaining in its outbound queue.
             return Err(Fatal::silent(CloseReason::TimedOut));
         }
         Ok(())
@@ -166,6 +215,12 @@ impl Tcb {
     }
 
     /// Tells the peer of room that has come about, if it is enough to be worth a SACK.
+    //= RFC 9260 §6.2
+    //# When the window opens up, an SCTP receiver SHOULD send additional SACK chunks to update the
+    //# window even if no new data is received.
+    //= RFC 9260 §6.2
+    //# The data receiver SHOULD notify the data sender in a timely manner of changes in its ability
+    //# to receive data.
     pub(super) fn update_window(&mut self) {
         if self.rx.window_update_due(self.advertised) {
             self.sack.request();

@@ -135,6 +135,16 @@ impl Tcb {
             return Some(transmit);
         }
         let id = self.next_path();
+        //= RFC 9260 §8.5
+        //# When sending an SCTP packet, the endpoint MUST fill in the Verification Tag field of the
+        //# outbound packet with the tag value in the Initiate Tag parameter of the INIT or INIT ACK
+        //# chunk received from its peer.
+        //= RFC 9260 §3.3.2
+        //# This value MUST be placed into the Verification Tag field of every SCTP packet that the
+        //# receiver of the INIT chunk transmits within this association.
+        //= RFC 9260 §8.5.1
+        //# When sending a COOKIE ECHO chunk, the endpoint MUST use the value of the Initiate Tag
+        //# received in the INIT ACK chunk.
         let header = cx.ports.header(self.agreed.peer_tag);
         let mut segment_size = 0;
         for segment in 0..max_segments {
@@ -145,6 +155,11 @@ impl Tcb {
             };
             let start = buf.len();
             let mut packet = PacketWriter::new(buf, limit, &header);
+            //= RFC 9260 §6
+            //# Control chunks MUST come before DATA chunks in the packet.
+            //= RFC 9260 §6.10
+            //# When bundling control chunks with DATA chunks, an endpoint MUST place control chunks
+            //# first in the outbound SCTP packet.
             self.write_control(cx, now, id, &mut packet);
             if id == self.paths.primary() && self.state.sends_data() {
                 self.write_data(cx, now, id, &mut packet);
@@ -216,12 +231,26 @@ impl Tcb {
         if self.due.cookie_echo
             && let State::CookieEchoed { cookie, .. } = &self.state
         {
+            //= RFC 9260 §3.2.2
+            //# Any time a COOKIE ECHO chunk is sent in a packet, it MUST be the first chunk.
+            //= RFC 9260 §3.3.11
+            //# This field MUST contain the exact cookie received in the State Cookie parameter from
+            //# the previous INIT ACK chunk.
             packet.cookie_echo(cookie);
             self.due.cookie_echo = false;
             let at = now + self.paths.get(id).rto.rto();
             cx.timers.set(Timer::T1, at);
         }
         if std::mem::take(&mut self.due.cookie_ack) {
+            //= RFC 9260 §5.1
+            //# A COOKIE ACK chunk MAY be bundled with any pending DATA chunks (and/or SACK chunks),
+            //# but the COOKIE ACK chunk MUST be the first chunk in the packet.
+            //= RFC 9260 §5.1.5
+            //# The COOKIE ACK chunk MAY be bundled with an outbound DATA chunk or SACK chunk;
+            //# however, the COOKIE ACK chunk MUST be the first chunk in the SCTP packet.
+            //= RFC 9260 §3.3.12
+            //# This chunk MUST precede any DATA or SACK chunk sent within the association but MAY
+            //# be bundled with one or more DATA chunks or SACK chunk's in the same SCTP packet.
             packet.cookie_ack();
         }
         self.write_heartbeats(cx, now, id, packet);
@@ -236,6 +265,11 @@ impl Tcb {
         if self.sack.due()
             || (self.sack.pending() && (!packet.is_empty() || self.data_ready(cx, id)))
         {
+            //= RFC 9260 §6.1
+            //# Before an endpoint transmits a DATA chunk, if any received DATA chunks have not been
+            //# acknowledged (e.g., due to delayed ack), the sender SHOULD create a SACK chunk and
+            //# bundle it with the outbound DATA chunk, as long as the size of the final SCTP packet
+            //# does not exceed the current PMTU.
             self.write_sack(cx, packet);
         }
         if std::mem::take(&mut self.due.shutdown) && self.state == State::ShutdownSent {
@@ -306,10 +340,24 @@ impl Tcb {
         //= RFC 9260 §6.2
         //# The SCTP endpoint MUST report as many Gap Ack Blocks as can fit in a single SACK chunk
         //# such that the size of the SCTP packet does not exceed the current PMTU.
+        //= RFC 9260 §6.7
+        //# When a single SACK chunk cannot cover all the Gap Ack Blocks needed to be reported due
+        //# to the PMTU limitation, the endpoint MUST send only one SACK chunk.
         let gaps = self.gap_blocks(room / 4);
+        //= RFC 9260 §6.2
+        //# The duplicate TSN number(s) SHOULD be reported in the SACK chunk as duplicate.
         let mut duplicates = self.tsn_map.take_duplicates();
         duplicates.truncate(room / 4 - gaps.len());
         self.advertised = self.rx.a_rwnd();
+        //= RFC 9260 §3.3.4
+        //# The SACK chunk MUST contain the Cumulative TSN Ack, Advertised Receiver Window Credit
+        //# (a_rwnd), Number of Gap Ack Blocks, and Number of Duplicate TSNs fields.
+        //= RFC 9260 §6.2
+        //# In particular, the SCTP endpoint MUST fill in the Cumulative TSN Ack field to indicate
+        //# the latest sequential TSN (of a valid DATA chunk) it has received.
+        //= RFC 9260 §6.2
+        //# When sending a SACK chunk, the data receiver SHOULD place the current value of a_rwnd
+        //# into the a_rwnd field.
         packet.sack(
             self.tsn_map.cumulative(),
             self.advertised,
@@ -369,6 +417,16 @@ impl Tcb {
     //# The initial cwnd after a retransmission timeout MUST be no more than PMDCS, and only one
     //# packet is allowed to be in flight until successful acknowledgement.
     fn window_open(&self, id: PathId, bundled: bool) -> bool {
+        //= RFC 9260 §6.1
+        //# At any given time, the sender MUST NOT transmit new data to a given transport address if
+        //# it has cwnd + (PMDCS - 1) or more bytes of data outstanding to that transport address.
+        //= RFC 9260 §6.1
+        //# If data is available, the sender SHOULD exceed cwnd by up to (PMDCS - 1) bytes on a new
+        //# data transmission if the flightsize does not currently reach cwnd.
+        //= RFC 9260 §6.1
+        //# The breach of cwnd MUST constitute one packet only.
+        //= RFC 9260 §7.2.1
+        //# A limited overbooking as described in rule B in Section 6.1 SHOULD be supported.
         let (path, flight) = (self.paths.get(id), self.outstanding.flight(id));
         flight < path.congestion.window() && (bundled || flight == 0 || !path.on_probation)
     }
@@ -390,6 +448,13 @@ impl Tcb {
     }
 
     fn write_data(&mut self, cx: &mut Cx, now: Instant, id: PathId, packet: &mut PacketWriter<'_>) {
+        //= RFC 9260 §6.1
+        //# When the time comes for the sender to transmit, before sending new DATA chunks, the
+        //# sender MUST first transmit any DATA chunks that are marked for retransmission (limited
+        //# by the current cwnd).
+        //= RFC 9260 §6.10
+        //# The transmitter MUST transmit DATA chunks within an SCTP packet in increasing order of
+        //# TSN.
         let mut sent = self.write_lost(cx, now, id, packet);
         if !self.outstanding.has_lost() {
             sent += self.write_new(cx, now, id, packet, sent > 0);

@@ -74,6 +74,12 @@ impl State {
     }
 
     /// Whether this side still sends DATA.
+    //= RFC 9260 §6
+    //# Data transmission MUST only happen in the ESTABLISHED, SHUTDOWN-PENDING, and
+    //# SHUTDOWN-RECEIVED states.
+    //= RFC 9260 §4
+    //# In the SHUTDOWN-RECEIVED state, the endpoint MUST transmit or retransmit data and leave this
+    //# state when all data in queue is transmitted.
     pub(crate) fn sends_data(&self) -> bool {
         !matches!(self, Self::ShutdownSent | Self::ShutdownAckSent)
     }

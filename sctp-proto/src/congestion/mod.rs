@@ -71,6 +71,12 @@ pub(crate) trait Controller: Send + Debug {
 
 /// A controller for a path whose packets have at most `max_packet` bytes, SCTP common header
 /// included.
+//= RFC 9260 §7.2
+//# The slow-start and congestion avoidance algorithms MUST be used by an endpoint to control the
+//# amount of data being injected into the network.
+//= RFC 9260 §7.2
+//# Unlike TCP, an SCTP sender MUST keep a set of the control variables cwnd, ssthresh, and
+//# partial_bytes_acked for EACH destination address of its peer (when its peer is multi-homed).
 pub(crate) fn new(kind: CongestionControl, max_packet: usize, ipv6: bool) -> Box<dyn Controller> {
     match kind {
         CongestionControl::Rfc9260 => Box::new(rfc9260::Rfc9260::new(max_packet, ipv6)),

@@ -45,6 +45,11 @@ impl Rfc9260 {
         if ack.cwnd_fully_used && !ack.in_recovery {
             //= RFC 9260 §7.2.1
             //# The positive integer L SHOULD be 1 and MAY be larger than 1.
+            //= RFC 9260 §7.2.1
+            //# Only when these two conditions are met can the cwnd be increased; otherwise, the
+            //# cwnd MUST NOT be increased.
+            //= RFC 9260 §7.2.1
+            //# If these conditions are met, then cwnd MUST be increased by, at most, the lesser of
             self.cwnd = self.cwnd.saturating_add(ack.acked.min(self.pmdcs));
         }
     }
@@ -58,6 +63,13 @@ impl Rfc9260 {
         if ack.cwnd_fully_used {
             if self.partial_bytes_acked >= self.cwnd {
                 self.partial_bytes_acked -= self.cwnd;
+                //= RFC 9260 §7.2.2
+                //# When cwnd is greater than ssthresh, cwnd SHOULD be incremented by PMDCS per RTT
+                //# if the sender has cwnd or more bytes of data outstanding for the corresponding
+                //# transport address.
+                //= RFC 9260 §7.2.2
+                //# SCTP SHOULD increment cwnd by PMDCS once per RTT when the sender has cwnd or
+                //# more bytes of data outstanding for the corresponding transport address.
                 self.cwnd = self.cwnd.saturating_add(self.pmdcs);
             }
         } else {
@@ -88,6 +100,9 @@ impl Controller for Rfc9260 {
         //# ssthresh = max(cwnd / 2, 4 * PMDCS)
         //# cwnd = ssthresh
         //# partial_bytes_acked = 0
+        //= RFC 9260 §7.2.3
+        //# Upon detection of packet losses from SACK chunks (see Section 7.2.4), an endpoint SHOULD
+        //# do the following:
         self.ssthresh = self.halved();
         self.cwnd = self.ssthresh;
         self.partial_bytes_acked = 0;
@@ -100,6 +115,8 @@ impl Controller for Rfc9260 {
         //# ssthresh = max(cwnd / 2, 4 * PMDCS)
         //# cwnd = PMDCS
         //# partial_bytes_acked = 0
+        //= RFC 9260 §7.2.3
+        //# When the T3-rtx timer expires on an address, SCTP SHOULD perform slow start by:
         self.ssthresh = self.halved();
         self.cwnd = self.pmdcs;
         self.partial_bytes_acked = 0;
@@ -119,6 +136,15 @@ impl Controller for Rfc9260 {
         if periods == 0 {
             return;
         }
+        //= RFC 9260 §7.2.1
+        //# Before the first cwnd adjustment, the ssthresh of the transport address SHOULD be set to
+        //# the cwnd.
+        //= RFC 9260 §7.2.2
+        //# Same as in the slow start, when the sender does not transmit DATA chunks on a given
+        //# transport address, the cwnd of the transport address SHOULD be adjusted to max(cwnd / 2,
+        //# 4 * PMDCS) per RTO.
+        //= RFC 9260 §7.1
+        //# The parameters SHOULD decay if the address is not used for a long enough time period.
         self.ssthresh = self.ssthresh.max(self.cwnd);
         let floor = self.cwnd.min(4 * self.pmdcs);
         let halvings = u32::try_from(periods).unwrap_or(u32::MAX);

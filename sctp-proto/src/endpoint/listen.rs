@@ -97,6 +97,11 @@ impl Endpoint {
         //# Tag set to 0, it SHOULD verify that the packet contains only an
         //# INIT chunk.  Otherwise, the receiver MUST silently discard the
         //# packet.
+        //= RFC 9260 §8.4
+        //# If the packet contains an INIT chunk with a Verification Tag set to 0, it SHOULD be
+        //# processed as described in Section 5.1.
+        //= RFC 9260 §8.5.1
+        //# Otherwise, the receiver MUST silently discard the packet.
         let Some(init) = sole_init(&inbound.packet) else {
             self.stats.malformed += 1;
             return None;
@@ -141,6 +146,9 @@ impl Endpoint {
         let mut causes = CauseWriter::new();
         let peer = match peer {
             Ok(_) if self.is_full() => {
+                //= RFC 9260 §5.1
+                //# It SHOULD also specify the cause of abort, such as the type of the missing
+                //# mandatory parameters, etc., by including an error cause in the ABORT chunk.
                 causes.out_of_resource();
                 return self.send_abort(now, inbound, init.initiate_tag, &causes, buf);
             }
@@ -163,6 +171,9 @@ impl Endpoint {
             local_initial_tsn: Tsn::new(self.rng.random()),
             tie_tags: (0, 0),
         };
+        //= RFC 9260 §5.1
+        //# After sending an INIT ACK chunk with the State Cookie parameter, "Z" MUST NOT allocate
+        //# any resources or keep any states for the new association.
         let transmit = answer.write(now, &inbound.meta, inbound.ports, &init, &peer, buf);
         Some(DatagramEvent::Response(transmit))
     }
@@ -174,6 +185,8 @@ impl Endpoint {
         inbound: Inbound,
         buf: &mut Vec<u8>,
     ) -> Option<DatagramEvent> {
+        //= RFC 9260 §5.1.5
+        //# If these values do not match, the packet MUST be silently discarded.
         let context = CookieContext {
             remote: inbound.meta.remote,
             ports: inbound.ports,
@@ -200,6 +213,10 @@ impl Endpoint {
             let kind = AssociationEventKind::CookieEcho {
                 meta: inbound.meta,
                 packet: inbound.packet,
+                //= RFC 9260 §5.1.5
+                //# If a COOKIE ECHO chunk is received from an endpoint with which the receiver of
+                //# the COOKIE ECHO chunk has an existing association, the procedures in Section 5.2
+                //# SHOULD be followed.
                 cookie: Box::new(cookie),
                 freshness,
             };
@@ -383,6 +400,10 @@ impl Endpoint {
         //# Tag of the received INIT chunk, and the T bit of the ABORT chunk
         //# has to be set to 0, indicating that the Verification Tag is not
         //# reflected.
+        //= RFC 9260 §5.1
+        //# The Verification Tag field in the common header of the outbound SCTP packet containing
+        //# the ABORT chunk MUST be set to the Initiate Tag value of the received INIT or INIT ACK
+        //# chunk this ABORT chunk is responding to.
         self.reply(now, inbound, tag, buf, |packet| packet.abort(false, causes))
     }
 }

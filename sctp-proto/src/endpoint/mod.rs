@@ -186,6 +186,11 @@ impl Endpoint {
             self.stats.malformed += 1;
             return None;
         };
+        //= RFC 9260 §6.8
+        //# When an SCTP packet is received, the receiver MUST first check the CRC32c checksum as
+        //# follows:
+        //= RFC 9260 §6.8
+        //# If it is not, the receiver MUST treat the packet as an invalid SCTP packet.
         if !checksum_ok(&data) {
             self.stats.bad_checksum += 1;
             return None;
@@ -213,6 +218,9 @@ impl Endpoint {
         };
         match (first, inbound.tag) {
             (_, 0) => self.handle_init(now, &inbound, buf),
+            //= RFC 9260 §8.4
+            //# If the packet contains a COOKIE ECHO chunk as the first chunk, it MUST be processed
+            //# as described in Section 5.1.
             (kind::COOKIE_ECHO, _) => self.handle_cookie_echo(now, inbound, buf),
             // An INIT has tag 0. One with the tag of an association must not get the ABORT that
             // would end it.
@@ -261,9 +269,27 @@ impl Endpoint {
         };
         match answer {
             Answer::Silence => None,
+            //= RFC 9260 §8.4
+            //# When sending the SHUTDOWN COMPLETE chunk, the receiver of the OOTB packet MUST fill
+            //# in the Verification Tag field of the outbound packet with the Verification Tag
+            //# received in the SHUTDOWN ACK chunk and set the T bit in the Chunk Flags to indicate
+            //# that the Verification Tag is reflected.
             Answer::ShutdownComplete => self.reply(now, &inbound, inbound.tag, buf, |packet| {
                 packet.shutdown_complete(true);
             }),
+            //= RFC 9260 §8.4
+            //# The receiver SHOULD respond to the sender of the OOTB packet with an ABORT chunk.
+            //= RFC 9260 §8.4
+            //# When sending the ABORT chunk, the receiver of the OOTB packet MUST fill in the
+            //# Verification Tag field of the outbound packet with the value found in the
+            //# Verification Tag field of the OOTB packet and set the T bit in the Chunk Flags to
+            //# indicate that the Verification Tag is reflected.
+            //= RFC 9260 §8.4
+            //# After sending this ABORT chunk, the receiver of the OOTB packet MUST discard the
+            //# OOTB packet and MUST NOT take any further action.
+            //= RFC 9260 §8.5.1
+            //# If the ABORT chunk is sent in response to an OOTB packet, the endpoint MUST follow
+            //# the procedure described in Section 8.4.
             Answer::Abort => self.reply(now, &inbound, inbound.tag, buf, |packet| {
                 packet.abort(true, &CauseWriter::new());
             }),

@@ -98,6 +98,11 @@ impl Routes {
     /// A random tag that no association uses (§5.3.1).
     pub(super) fn fresh_tag(&self, rng: &mut StdRng) -> u32 {
         loop {
+            //= RFC 9260 §5.3.1
+            //# Initiate Tag values SHOULD be selected from the range of 1 to 2^32 - 1.
+            //= RFC 9260 §5.1
+            //# Tag_A SHOULD be a random number in the range of 1 to 4294967295 (see Section 5.3.1
+            //# for Tag value selection).
             let tag = rng.random();
             if tag != 0 && !self.tags.contains_key(&tag) {
                 return tag;

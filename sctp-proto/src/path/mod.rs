@@ -104,6 +104,11 @@ impl Path {
         //# destination transport address as inactive, and a notification SHOULD be sent to the
         //# upper layer.
         let fails = self.errors > self.max_retrans;
+        //= RFC 9260 §8.3
+        //# When the value of this counter exceeds the protocol parameter 'Path.Max.Retrans', the
+        //# endpoint SHOULD mark the corresponding destination address as inactive if it is not so
+        //# marked and SHOULD also report to the upper layer the change in reachability of this
+        //# destination address.
         if fails {
             self.state = PathState::Inactive;
         }

@@ -44,6 +44,9 @@ impl RtoEstimator {
         if now < self.next_sample {
             return;
         }
+        //= RFC 9260 §6.3.1
+        //# When data is in flight and when allowed by rule C5 below, a new RTT measurement MUST be
+        //# made each round trip.
         self.next_sample = now + rtt;
         self.on_measurement(rtt);
     }

@@ -171,6 +171,16 @@ impl Runs {
     }
 
     /// Puts a chunk where `admit` found its place; returns the key of its run.
+    //= RFC 9260 §6.9
+    //# An endpoint MAY support fragmentation when sending DATA chunks, but it MUST support
+    //# reassembly when receiving DATA chunks.
+    //= RFC 9260 §6.9
+    //# An endpoint MUST recognize fragmented DATA chunks by examining the B/ E bits in each of the
+    //# received DATA chunks and queue the fragmented DATA chunks for reassembly.
+    //= RFC 9260 §6
+    //# The fragmentation and bundling mechanisms, as detailed in Sections 6.9 and 6.10, are
+    //# OPTIONAL to implement by the data sender, but they MUST be implemented by the data receiver,
+    //# i.e., an endpoint MUST properly receive and process bundled or fragmented data.
     pub(super) fn place(&mut self, joins: Joins, id: Id, store: &mut Store) -> Key {
         let chunk = store.get(id);
         let mut key = chunk.key;

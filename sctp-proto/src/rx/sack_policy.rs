@@ -24,6 +24,9 @@ impl SackPolicy {
         Self {
             frequency,
             delay: config.sack_delay,
+            //= RFC 9260 §5.1
+            //# After the reception of the first DATA chunk in an association, the endpoint MUST
+            //# immediately respond with a SACK chunk to acknowledge the DATA chunk.
             packets: frequency - 1,
             deadline: None,
             due: false,

@@ -107,6 +107,9 @@ impl Outstanding {
     pub fn new(initial_tsn: Tsn, interleaving: bool) -> Self {
         Self {
             records: VecDeque::new(),
+            //= RFC 9260 §5.1
+            //# When the TCB is created, each endpoint MUST set its internal Cumulative TSN Ack
+            //# Point to the value of its transmitted Initial TSN minus one.
             cumulative: initial_tsn.previous(),
             header: if interleaving {
                 I_DATA_HEADER
@@ -157,11 +160,22 @@ impl Outstanding {
     }
 
     /// Bytes a chunk with `len` bytes of user data takes in a packet, header and padding included.
+    //= RFC 9260 §7.2
+    //# When calculating one of these variables, the length of the DATA chunk, including the
+    //# padding, SHOULD be used.
     pub fn chunk_size(&self, len: u16) -> usize {
         self.header + usize::from(len).next_multiple_of(4)
     }
 
     /// A fragment leaves for the first time: gives it its TSN.
+    //= RFC 9260 §6.9
+    //# The transmitter MUST then assign, in sequence, a separate TSN to each of the DATA chunks in
+    //# the series.
+    //= RFC 9260 §3.3.1
+    //# The TSNs of DATA chunks sent SHOULD be strictly sequential.
+    //= RFC 9260 §3.3.1
+    //# This means that the TSNs for each fragment of a fragmented user message MUST be strictly
+    //# sequential.
     pub fn push(&mut self, now: Instant, fragment: &Fragment, path: PathId) -> Tsn {
         let tsn = self.next_tsn();
         let index = self.records.len() as u32;

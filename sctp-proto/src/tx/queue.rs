@@ -109,6 +109,11 @@ impl SendQueue {
         info: SendInfo,
     ) -> Result<(), SendError> {
         if data.is_empty() {
+            //= RFC 9260 §6.2
+            //# An endpoint SHOULD NOT send a DATA chunk with no user data part.
+            //= RFC 9260 §3.3.1
+            //# A DATA chunk with a User Data field of length L will have the Length field set to
+            //# (16 + L) (indicating 16 + L bytes) where L MUST be greater than 0.
             return Err(SendError::Empty);
         }
         if data.len() > self.buffer_limit {
@@ -243,6 +248,14 @@ impl SendQueue {
                 self.scheduler.step(stream, 0, Left::Nothing);
                 continue;
             }
+            //= RFC 9260 §6
+            //# When converting user messages into DATA chunks, an endpoint MUST fragment large user
+            //# messages into multiple DATA chunks.
+            //= RFC 9260 §6.9
+            //# The data sender MUST break the user message into a series of DATA chunks.
+            //= RFC 9260 §6.9
+            //# When determining when to fragment, the SCTP implementation MUST take into account
+            //# the SCTP packet header as well as the DATA chunk header(s).
             let len = fragment_len(message.unsent(), begin, room, full)?;
             if begin {
                 message.seq = stream.number(message.unordered, self.interleaving);
@@ -253,6 +266,12 @@ impl SendQueue {
                 len: len as u16,
                 fsn: message.fragments,
                 begin,
+                //= RFC 9260 §6.9
+                //# The transmitter MUST also set the B/E bits of the first DATA chunk in the series
+                //# to 10, the B/E bits of the last DATA chunk in the series to 01, and the B/E bits
+                //# of all other DATA chunks in the series to 00.
+                //= RFC 9260 §3.3.1
+                //# An unfragmented user message MUST have both the B and E bits set to 1.
                 end: len == message.unsent(),
             };
             message.sent += len as u32;

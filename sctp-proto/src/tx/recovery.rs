@@ -74,6 +74,11 @@ impl Outstanding {
     /// T3-rtx ran out on a path: all that is in flight there is to be sent again (§6.3.3 E3), as
     /// the congestion window allows. Returns the bytes of user data. O(window), as rare as the
     /// time-out.
+    //= RFC 9260 §6.3.3
+    //# Any DATA chunks that were sent to the address for which the T3-rtx timer expired but did not
+    //# fit in an SCTP packet of size smaller than or equal to the PMTU (rule E3 above) SHOULD be
+    //# marked for retransmission and sent as soon as cwnd allows (normally, when a SACK chunk
+    //# arrives).
     pub fn t3_expired(&mut self, path: PathId) -> usize {
         let mut bytes = 0;
         for index in 0..self.records.len() as u32 {
@@ -92,6 +97,13 @@ impl Outstanding {
     /// Reports reach a prefix of the window, so earlier TSNs have at least as many as later ones;
     /// all before `countable` are through with it and not looked at again. A TSN is thus touched
     /// about as often as it is reported, three times, whatever the window.
+    //= RFC 9260 §6.7
+    //# All DATA chunks with TSNs not included in the Gap Ack Blocks that are smaller than the
+    //# highest-acknowledged TSN reported in the SACK chunk MUST be treated as "missing" by the
+    //# sending endpoint.
+    //= RFC 9260 §6.7
+    //# The number of "missing" reports for each outstanding DATA chunk MUST be recorded by the data
+    //# sender to make retransmission decisions.
     pub(super) fn count_misses(
         &mut self,
         end: u32,

@@ -206,6 +206,10 @@ impl Outstanding {
                 let unambiguous = self.last_resent.is_none_or(|at| record.sent_at > at);
                 self.newly_acked(now, &record, None, unambiguous, outcome);
             }
+            //= RFC 9260 §6.7
+            //# Upon the reception of a SACK chunk, the endpoint MUST remove all DATA chunks that
+            //# have been acknowledged by the SACK chunk's Cumulative TSN Ack from its transmit
+            //# queue.
             outcome.messages_acked += u32::from(queue.acked(record.key, record.len));
         }
         if count > 0 {
@@ -240,6 +244,8 @@ impl Outstanding {
         //= RFC 9260 §7.2.4
         //# For each incoming SACK chunk, miss indications are incremented only for missing TSNs
         //# prior to the HTNA in the SACK chunk.
+        //= RFC 9260 §7.2.4
+        //# Miss indications SHOULD follow the Highest TSN Newly Acknowledged (HTNA) algorithm.
         let mut reported = newly_acked;
         //= RFC 9260 §7.2.4
         //# If an endpoint is in Fast Recovery and a SACK chunks arrives that advances the

@@ -58,6 +58,9 @@ impl Default for Stream {
             room: Room::Open,
             held: false,
             ordered: 0,
+            //= RFC 9260 §6.5
+            //# The Stream Sequence Number in all the outgoing streams MUST start from 0 when the
+            //# association is established.
             next_ordered: 0,
             next_unordered: 0,
             scheduled: false,
@@ -71,6 +74,8 @@ impl Stream {
     /// Numbers a message that is about to be sent for the first time.
     pub(super) fn number(&mut self, unordered: bool, interleaving: bool) -> u32 {
         if unordered {
+            //= RFC 9260 §6.5
+            //# For unordered user messages, the Stream Sequence Number MUST NOT be changed.
             if !interleaving {
                 return 0;
             }
@@ -79,6 +84,12 @@ impl Stream {
             return mid;
         }
         self.ordered += 1;
+        //= RFC 9260 §6.5
+        //# The Stream Sequence Number of an outgoing stream MUST be incremented by 1 for each
+        //# ordered user message sent on that outgoing stream.
+        //= RFC 9260 §6.5
+        //# In particular, when the Stream Sequence Number reaches the value 65535, the next Stream
+        //# Sequence Number MUST be set to 0.
         let seq = self.next_ordered;
         self.next_ordered = seq.wrapping_add(1);
         if interleaving { seq } else { seq & 0xffff }

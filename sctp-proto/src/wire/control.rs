@@ -84,6 +84,8 @@ impl PacketWriter<'_> {
 
     /// Appends an ABORT, after which a receiver reads nothing. `t_bit`: the verification tag is
     /// reflected.
+    //= RFC 9260 §3.3.7
+    //# If the Verification Tag is reflected, the T bit MUST be set to 1.
     pub fn abort(&mut self, t_bit: bool, causes: &CauseWriter) {
         self.chunk(kind::ABORT, t_flag(t_bit), causes.as_bytes());
     }
@@ -105,6 +107,11 @@ impl PacketWriter<'_> {
 
     /// Appends a SHUTDOWN COMPLETE, the only chunk of its packet (§3). `t_bit`: the verification tag
     /// is reflected.
+    //= RFC 9260 §3.3.13
+    //# If the Verification Tag is reflected, the T bit MUST be set to 1.
+    //= RFC 9260 §3.1
+    //# A packet containing a SHUTDOWN COMPLETE chunk with the T bit set MUST have the Verification
+    //# Tag copied from the packet with the SHUTDOWN ACK chunk.
     pub fn shutdown_complete(&mut self, t_bit: bool) {
         self.chunk(kind::SHUTDOWN_COMPLETE, t_flag(t_bit), &[]);
     }

@@ -91,6 +91,8 @@ impl Data {
         Ok(Self {
             tsn: fields.tsn()?,
             stream: fields.stream()?,
+            //= RFC 9260 §3.3.1
+            //# Therefore, the receiver MUST ignore the Stream Sequence Number field.
             unordered: raw.flags & UNORDERED != 0,
             begin: raw.flags & BEGIN != 0,
             end: raw.flags & END != 0,
@@ -166,6 +168,16 @@ impl DataFields {
 
 impl PacketWriter<'_> {
     /// Appends a DATA chunk: [`DATA_HEADER`] and the payload, padded.
+    //= RFC 9260 §3.3.1
+    //# The following format MUST be used for the DATA chunk:
+    //= RFC 9260 §3
+    //# All integer fields in an SCTP packet MUST be transmitted in network byte order, unless
+    //# otherwise stated.
+    //= RFC 9260 §3.3.1
+    //# This field MUST be sent even in fragmented DATA chunks (to make sure it is available for
+    //# agents in the middle of the network).
+    //= RFC 9260 §3.3.1
+    //# Any padding MUST NOT be included in the Length field.
     pub fn data(&mut self, fields: &DataFields, payload: &[u8]) {
         let value_len = DATA_HEADER - CHUNK_HEADER + payload.len();
         let buf = self.open(kind::DATA, fields.flags(), value_len);

@@ -109,6 +109,11 @@ impl TlvWriter {
         &self.bytes
     }
 
+    //= RFC 9260 §3.2.1
+    //# The total length of a parameter (including Parameter Type, Parameter Length, and Parameter
+    //# Value fields) MUST be a multiple of 4 bytes.
+    //= RFC 9260 §3.2.1
+    //# A sender MUST NOT pad with more than 3 bytes.
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }

@@ -79,6 +79,18 @@ impl<'b> PacketWriter<'b> {
     }
 
     /// Pads the chunk just written.
+    //= RFC 9260 §3.2
+    //# The total length of a chunk (including Type, Length, and Value fields) MUST be a multiple of
+    //# 4 bytes.
+    //= RFC 9260 §3.2
+    //# If the length of the chunk is not a multiple of 4 bytes, the sender MUST pad the chunk with
+    //# all zero bytes, and this padding is not included in the Chunk Length field.
+    //= RFC 9260 §3.2
+    //# The sender MUST NOT pad with more than 3 bytes.
+    //= RFC 9260 §3.3.1
+    //# The implementation MUST pad the end of the data to a 4-byte boundary with all zero bytes.
+    //= RFC 9260 §3.3.1
+    //# A sender MUST never add more than 3 bytes of padding.
     pub(super) fn close(&mut self) {
         //= RFC 9260 §3.2
         //# If the length of the chunk is
@@ -90,6 +102,13 @@ impl<'b> PacketWriter<'b> {
     }
 
     /// Writes the checksum. Returns the length of the packet.
+    //= RFC 9260 §6.8
+    //# When sending an SCTP packet, the endpoint MUST strengthen the data integrity of the
+    //# transmission by including the CRC32c checksum value calculated on the packet, as described
+    //# below.
+    //= RFC 9260 §6.8
+    //# After the packet is constructed (containing the SCTP common header and one or more control
+    //# or DATA chunks), the transmitter MUST:
     pub fn finish(self) -> usize {
         write_checksum(&mut self.buf[self.start..]);
         self.len()
