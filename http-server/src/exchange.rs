@@ -18,7 +18,7 @@ use tower::{Service, ServiceExt};
 
 use crate::{
     body::{BoxError, RequestBody},
-    origin::{Origin, asks_to_close, connection_says},
+    origin::{Origin, asks_to_close, connection_says, names_host},
     response_writer::{MessageSink, Outbox},
 };
 
@@ -70,18 +70,20 @@ where
             RequestBody::new(body, open)
         });
         request.extensions_mut().insert(self.origin.clone());
-        let answer = self.service.clone().oneshot(request);
+        let names_host = names_host(request.version(), request.headers());
+        let answer = names_host.then(|| self.service.clone().oneshot(request));
         let (outbox, shared) = (self.outbox.clone(), self.shared.clone());
         Box::pin(async move {
-            let mut response = match answer.await {
-                Ok(response) => response.map(|body| Some(Box::pin(body))),
-                Err(error) => {
-                    let error: BoxError = error.into();
-                    tracing::warn!(%error, "the service failed");
-                    let mut response = Response::new(None);
-                    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                    response
-                }
+            let mut response = match answer {
+                Some(answer) => match answer.await {
+                    Ok(response) => response.map(|body| Some(Box::pin(body))),
+                    Err(error) => {
+                        let error: BoxError = error.into();
+                        tracing::warn!(%error, "the service failed");
+                        bare(StatusCode::INTERNAL_SERVER_ERROR)
+                    }
+                },
+                None => bare(StatusCode::BAD_REQUEST),
             };
             if let Some(turn) = shared.turn {
                 // The semaphore is never closed.
@@ -101,6 +103,13 @@ where
             Ok(response.map(|inner| ResponseBody::new(inner, shared.piece, outbox)))
         })
     }
+}
+
+/// A response without a body.
+fn bare<B>(status: StatusCode) -> Response<Option<B>> {
+    let mut response = Response::new(None);
+    *response.status_mut() = status;
+    response
 }
 
 /// A response body in pieces of at most a message, which marks its end.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, Version, header, uri::Authority};
 use sctp_udp::StreamId;
 
 use crate::listen::Transport;
@@ -49,6 +49,17 @@ pub(crate) fn asks_to_close(version: Version, headers: &HeaderMap) -> bool {
         || (version < Version::HTTP_11 && !connection_says(headers, "keep-alive"))
 }
 
+/// Whether the request names its host once and well, without which RFC 9112 §3.2 wants 400. hyper
+/// does not look. HTTP/2 has the host elsewhere, and HTTP/1.0 may have none.
+pub(crate) fn names_host(version: Version, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => version != Version::HTTP_11,
+        (Some(host), None) => host.is_empty() || Authority::try_from(host.as_bytes()).is_ok(),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// Whether `Connection` has this option (RFC 9110 §7.6.1).
 pub(crate) fn connection_says(headers: &HeaderMap, option: &str) -> bool {
     headers
@@ -75,5 +86,20 @@ mod tests {
         assert!(!asks_to_close(Version::HTTP_11, &HeaderMap::new()));
         assert!(asks_to_close(Version::HTTP_11, &with("te, Close")));
         assert!(!asks_to_close(Version::HTTP_11, &with("closed")));
+    }
+
+    #[test]
+    fn who_names_a_host() {
+        let hosts = |values: &[&'static str]| {
+            let value = |value: &&'static str| (header::HOST, value.parse().unwrap());
+            values.iter().map(value).collect::<HeaderMap>()
+        };
+        assert!(!names_host(Version::HTTP_11, &hosts(&[])));
+        assert!(names_host(Version::HTTP_10, &hosts(&[])));
+        assert!(names_host(Version::HTTP_2, &hosts(&[])));
+        assert!(names_host(Version::HTTP_11, &hosts(&["[::1]:8080"])));
+        assert!(names_host(Version::HTTP_11, &hosts(&[""])));
+        assert!(!names_host(Version::HTTP_11, &hosts(&["a", "a"])));
+        assert!(!names_host(Version::HTTP_11, &hosts(&["a b"])));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
+use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -22,7 +23,7 @@ use crate::{
     association::{deadline, stopping},
     body::{BoxError, RequestBody},
     limits::Limits,
-    origin::Origin,
+    origin::{Origin, names_host},
 };
 
 /// First bytes of every HTTP/2 connection (RFC 9113 §3.4).
@@ -110,7 +111,16 @@ async fn connection<S, B>(
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| RequestBody::new(body, None));
         request.extensions_mut().insert(origin.clone());
-        service.clone().oneshot(request)
+        let names_host = names_host(request.version(), request.headers());
+        let answer = names_host.then(|| service.clone().oneshot(request));
+        async move {
+            let Some(answer) = answer else {
+                let mut response = Response::new(Either::Right(Empty::new()));
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+                return Ok(response);
+            };
+            answer.await.map(|response| response.map(Either::Left))
+        }
     });
     let (read, write) = stream.into_split();
     let io = TokioIo::new(join(std::io::Cursor::new(first).chain(read), write));

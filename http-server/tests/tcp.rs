@@ -62,6 +62,18 @@ async fn http_1_and_2_at_one_port() {
 }
 
 #[tokio::test]
+async fn a_request_without_host_is_refused() {
+    let (address, _stop, _task) = start(app(), Limits::default()).await;
+    let answer = exchange(address, b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let answer = exchange(address, b"GET / HTTP/1.0\r\n\r\n").await;
+    assert!(
+        answer.starts_with("HTTP/1.0 200 ") && answer.ends_with("tcp None"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
 async fn who_says_nothing_or_half_a_request_is_let_go() {
     let mut limits = Limits::default();
     limits.header_timeout(Duration::from_millis(50));

@@ -242,6 +242,14 @@ async fn who_speaks_http_1_0_needs_no_host_and_ends_the_association() {
 }
 
 #[tokio::test]
+async fn http_1_1_without_host_is_answered_400() {
+    let peer = Peer::new().says("GET / HTTP/1.1\r\n\r\n");
+    let (outcome, messages) = peer.served(echo!()).await;
+    assert_eq!((outcome, messages.len()), (Outcome::Idle, 1));
+    assert!(text(&messages[0]).starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
 async fn a_service_may_end_the_association() {
     let service = service_fn(|_: Request<RequestBody>| async {
         let mut response = Response::new(body("bye"));
