@@ -201,17 +201,12 @@ impl Connection {
         }
     }
 
-    /// Ends it in good order: the client's SHUTDOWN comes last, when everything is fetched.
+    /// Ends it in good order: the client's SHUTDOWN comes last, when everything is fetched. Waits
+    /// for the endpoint, so that the last packet has left when the process ends.
     pub(super) async fn close(self) {
-        if let Kind::Sctp {
-            endpoint,
-            association,
-            ..
-        } = self.kind
-        {
-            drop(self.idle);
-            let _ = timeout(SHUTDOWN_WAIT, association.shutdown()).await;
-            drop(endpoint);
+        drop(self.idle);
+        if let Kind::Sctp { endpoint, .. } = self.kind {
+            let _ = timeout(SHUTDOWN_WAIT, endpoint.close()).await;
         }
     }
 }
