@@ -3,29 +3,38 @@
 //!
 //! A target is a name: of a function here, a file in `fuzz_targets`, a folder in `corpus`.
 
+mod association;
+mod cookie;
 mod http;
 mod input;
 mod outstanding;
 mod packet;
 mod params;
+mod reassembly;
 mod tsn_map;
 
+pub use association::association;
+pub use cookie::cookie;
 pub use http::{http_request, http_response};
 pub use input::Input;
 pub use outstanding::outstanding;
 pub use packet::packet;
 pub use params::params;
+pub use reassembly::reassembly;
 pub use tsn_map::tsn_map;
 
 /// A target: takes any bytes, panics on a bug.
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 9] = [
+    ("association", association),
+    ("cookie", cookie),
     ("http_request", http_request),
     ("http_response", http_response),
     ("outstanding", outstanding),
     ("packet", packet),
     ("params", params),
+    ("reassembly", reassembly),
     ("tsn_map", tsn_map),
 ];

@@ -48,10 +48,10 @@ mod stream;
 #[cfg_attr(not(feature = "internals"), allow(dead_code))]
 mod tsn_map;
 
+pub(crate) use self::sack_policy::SackPolicy;
 #[cfg(feature = "internals")]
 pub use self::tsn_map::MAX_SPAN;
-pub use self::tsn_map::{GapBlocks, TsnCheck, TsnMap};
-pub(crate) use self::{
+pub use self::{
     reassembly::{Reassembly, RxChunk, RxError},
-    sack_policy::SackPolicy,
+    tsn_map::{GapBlocks, TsnCheck, TsnMap},
 };

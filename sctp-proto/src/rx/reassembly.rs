@@ -22,30 +22,30 @@ use crate::{
 
 /// One chunk with user data, its TSN known to be new.
 #[derive(Debug)]
-pub(crate) struct RxChunk {
-    pub(crate) tsn: Tsn,
-    pub(crate) stream: StreamId,
-    pub(crate) unordered: bool,
-    pub(crate) begin: bool,
-    pub(crate) end: bool,
+pub struct RxChunk {
+    pub tsn: Tsn,
+    pub stream: StreamId,
+    pub unordered: bool,
+    pub begin: bool,
+    pub end: bool,
     /// SSN (DATA) or MID (I-DATA).
-    pub(crate) seq: u32,
+    pub seq: u32,
     /// FSN (I-DATA without B bit).
-    pub(crate) fsn: u32,
+    pub fsn: u32,
     /// Means something with the B bit only.
-    pub(crate) ppid: Ppid,
+    pub ppid: Ppid,
     /// The user data, a slice of the datagram.
-    pub(crate) payload: Bytes,
+    pub payload: Bytes,
     /// Size of the buffer that `payload` keeps from being freed: that of the datagram or, if that
     /// is a slice itself, of what it is a slice of.
-    pub(crate) buffer: u32,
+    pub buffer: u32,
     /// The TSN is the one after the cumulative TSN, which will advance by this chunk.
-    pub(crate) cumulative: bool,
+    pub cumulative: bool,
 }
 
 /// Why a chunk was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RxError {
+pub enum RxError {
     /// It does not fit the window: to be dropped, and not to be acknowledged. An honest peer runs
     /// into this when its chunks are so small that the overhead outweighs them.
     NoRoom,
@@ -61,7 +61,7 @@ const UNIT: u64 = 1024;
 /// Every method is O(log chunks) for each chunk that it takes or gives, and a message in order that
 /// is one chunk costs one look-up of its stream each way and no allocation.
 #[derive(Debug)]
-pub(crate) struct Reassembly {
+pub struct Reassembly {
     window: usize,
     /// Room that a full packet needs, or an eighth of a window of only a few.
     packet: usize,
@@ -85,11 +85,7 @@ pub(crate) struct Reassembly {
 
 /// Chunks.
 impl Reassembly {
-    pub(crate) fn new(
-        config: &AssociationConfig,
-        inbound_streams: u16,
-        interleaving: bool,
-    ) -> Self {
+    pub fn new(config: &AssociationConfig, inbound_streams: u16, interleaving: bool) -> Self {
         let window = config.receive_window as usize;
         Self {
             window,
@@ -110,7 +106,7 @@ impl Reassembly {
 
     /// Whether the peer may use this stream. What comes on another is acknowledged, answered with
     /// ERROR, Invalid Stream Identifier, and discarded (§6.5); `insert` does the last.
-    pub(crate) fn is_valid(&self, stream: StreamId) -> bool {
+    pub fn is_valid(&self, stream: StreamId) -> bool {
         stream.0 < self.inbound_streams
     }
 
@@ -124,7 +120,7 @@ impl Reassembly {
     //= RFC 9260 §6.2
     //# When the receiver's advertised window is 0, the receiver MUST drop any new incoming DATA
     //# chunk with a TSN larger than the largest TSN received so far.
-    pub(crate) fn has_room(&mut self, stream: StreamId, payload: usize) -> bool {
+    pub fn has_room(&mut self, stream: StreamId, payload: usize) -> bool {
         let free = self.free();
         if (free >= self.packet && free >= cost(payload)) || self.held() == 0 {
             return true;
@@ -141,7 +137,7 @@ impl Reassembly {
     }
 
     /// Takes a chunk whose TSN is new. On an error nothing changes.
-    pub(crate) fn insert(&mut self, chunk: RxChunk) -> Result<(), RxError> {
+    pub fn insert(&mut self, chunk: RxChunk) -> Result<(), RxError> {
         let id = chunk.stream;
         if !self.has_room(id, chunk.payload.len()) {
             return Err(RxError::NoRoom);
@@ -213,7 +209,7 @@ impl Reassembly {
     /// The cumulative TSN advanced to `cumulative`: what it passed is not reneged any more, and may
     /// be delivered in part. To be called after each insert for which it advanced; work is bounded
     /// by the chunks it passed.
-    pub(crate) fn on_cumulative(&mut self, cumulative: Tsn) {
+    pub fn on_cumulative(&mut self, cumulative: Tsn) {
         while let Some(id) = self.store.settle_one(cumulative) {
             self.settled(id);
         }
@@ -227,7 +223,7 @@ impl Reassembly {
     //# Also, if the new incoming DATA chunk holds a TSN value less than the largest TSN received so
     //# far, then the receiver SHOULD drop the largest TSN held for reordering and accept the new
     //# incoming DATA chunk.
-    pub(crate) fn renege(&mut self, cumulative: Tsn, than: Tsn) -> Option<Tsn> {
+    pub fn renege(&mut self, cumulative: Tsn, than: Tsn) -> Option<Tsn> {
         let id = self.store.highest_above(cumulative)?;
         if !than.before(self.store.get(id).tsn) {
             return None;
@@ -251,7 +247,7 @@ impl Reassembly {
     /// So the buffers pinned are at most twice what is counted, however little of each is left.
     /// The rule looks at each chunk alone: chunks that share a buffer are read at different times,
     /// and the last of them would pin it all. What is read within its batch is never copied.
-    pub(crate) fn compact(&mut self) {
+    pub fn compact(&mut self) {
         self.store.compact();
     }
 }
@@ -260,7 +256,7 @@ impl Reassembly {
 impl Reassembly {
     /// A stream that became readable; given once until `recv` has found it empty. It may be empty
     /// at once, if it was readable only for a message in parts and the window has opened since.
-    pub(crate) fn poll_readable(&mut self) -> Option<StreamId> {
+    pub fn poll_readable(&mut self) -> Option<StreamId> {
         while let Some(id) = self.readiness.next_edge() {
             if self.streams.get_mut(&id).is_some_and(Readiness::take_edge) {
                 return Some(id);
@@ -270,7 +266,7 @@ impl Reassembly {
     }
 
     /// The next message of a stream, or the next part of one.
-    pub(crate) fn recv(&mut self, id: StreamId) -> Option<Message> {
+    pub fn recv(&mut self, id: StreamId) -> Option<Message> {
         let stream = self.streams.get_mut(&id)?;
         let taken = match stream.partial {
             Partial::Begun(key) => take_part(id, stream, key, &mut self.runs, &mut self.store),
@@ -291,13 +287,13 @@ impl Reassembly {
     }
 
     /// The TSN that what `recv` would return next begins with.
-    pub(crate) fn next_tsn(&self, id: StreamId) -> Option<Tsn> {
+    pub fn next_tsn(&self, id: StreamId) -> Option<Tsn> {
         self.first_tsn(self.streams.get(&id)?)
     }
 
     /// The next message, or part of one, of any stream: one from each that has something, in turn,
     /// so that a busy stream does not starve the others.
-    pub(crate) fn recv_any(&mut self) -> Option<Message> {
+    pub fn recv_any(&mut self) -> Option<Message> {
         while let Some(id) = self.readiness.next_turn() {
             if let Some(stream) = self.streams.get_mut(&id) {
                 Readiness::take_turn(stream);

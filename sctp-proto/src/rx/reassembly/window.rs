@@ -15,7 +15,7 @@ use crate::{ids::StreamId, time::Instant};
 /// The window.
 impl Reassembly {
     /// Bytes that count against the window.
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.store.held()
     }
 
@@ -26,7 +26,7 @@ impl Reassembly {
     //= RFC 9260 §6.2
     //# The receiver MUST also have an algorithm for advertising its receive window to avoid receiver
     //# silly window syndrome (SWS), as described in [RFC1122].
-    pub(crate) fn a_rwnd(&self) -> u32 {
+    pub fn a_rwnd(&self) -> u32 {
         let room = self.room();
         if room < self.packet {
             return 0;
@@ -40,7 +40,7 @@ impl Reassembly {
     //= RFC 9260 §6.2
     //# The receiver MUST avoid sending a large number of window updates -- in particular, large
     //# bursts of them.
-    pub(crate) fn window_update_due(&self, last_advertised: u32) -> bool {
+    pub fn window_update_due(&self, last_advertised: u32) -> bool {
         // In room, of which a quarter is worth the same whatever the size of the chunks.
         let last = u64::from(last_advertised) * self.usual_cost() / self.usual_payload.max(1);
         let (last, room) = (last as usize, self.room());
@@ -100,20 +100,20 @@ impl Reassembly {
     /// A stream that is newly stalled: it holds more than max(64 KiB, window/8), more than half of
     /// the window is in use, and it could be read and is not. To be called after each input and
     /// command.
-    pub(crate) fn poll_stalled(&mut self, now: Instant) -> Option<StreamId> {
+    pub fn poll_stalled(&mut self, now: Instant) -> Option<StreamId> {
         let usage = self.usage();
         self.stalls.poll(now, &usage)
     }
 
     /// When `discard_stalled` may have something to do, if no one reads.
-    pub(crate) fn stall_deadline(&self) -> Option<Instant> {
+    pub fn stall_deadline(&self) -> Option<Instant> {
         self.stalls.deadline()
     }
 
     /// Discards a stream that was stalled for the stall time-out or, if the window has been full
     /// and nothing was read for as long, the stream that holds most; returns it with the bytes
     /// freed. To be called until it returns `None`.
-    pub(crate) fn discard_stalled(&mut self, now: Instant) -> Option<(StreamId, usize)> {
+    pub fn discard_stalled(&mut self, now: Instant) -> Option<(StreamId, usize)> {
         let usage = self.usage();
         let id = match self.stalls.expired(now, &usage)? {
             Expired::Stream(id) => id,
@@ -128,7 +128,7 @@ impl Reassembly {
     }
 
     /// Discards what the stream holds, and what comes on it until the peer resets it.
-    pub(crate) fn stop(&mut self, id: StreamId) {
+    pub fn stop(&mut self, id: StreamId) {
         if self.is_valid(id) {
             self.streams.entry(id).or_default();
             self.discard(id);
@@ -136,7 +136,7 @@ impl Reassembly {
     }
 
     /// Whether what comes on the stream is thrown away.
-    pub(crate) fn is_discarding(&self, id: StreamId) -> bool {
+    pub fn is_discarding(&self, id: StreamId) -> bool {
         self.streams
             .get(&id)
             .is_some_and(|stream| stream.discarding)
@@ -145,7 +145,7 @@ impl Reassembly {
     /// The peer reset these streams (`None`: all), and its last TSN before that is reached: message
     /// numbers begin anew. Complete messages stay readable, incomplete ones are dropped, and
     /// discarding ends.
-    pub(crate) fn reset(&mut self, streams: Option<&[StreamId]>) {
+    pub fn reset(&mut self, streams: Option<&[StreamId]>) {
         match streams {
             Some(streams) => streams.iter().for_each(|&id| self.reset_one(id)),
             None => {

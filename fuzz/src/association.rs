@@ -1,0 +1,144 @@
+//! Two endpoints over a wire that loses, repeats, delays and changes packets.
+//!
+//! The hosts check the polling contract at every step; on top of it, messages come in order and
+//! unchanged while no packet is changed.
+
+use std::{collections::HashMap, time::Duration};
+
+use sctp_proto::{AssociationState, SendInfo, StreamId};
+use sctp_tests::{
+    codec::seal,
+    net::{Datagram, Verdict},
+    pair::{Pair, Side},
+};
+
+use crate::Input;
+
+const STREAMS: u16 = 4;
+/// Operations of a run: more only repeat themselves.
+const OPERATIONS: usize = 200;
+
+/// Takes settings, the fates of packets, and a list of operations.
+pub fn association(data: &[u8]) {
+    let mut input = Input::new(data);
+    let settings = input.u8();
+    let fates: Vec<u8> = {
+        let count = input.u8();
+        input.take(usize::from(count % 64)).to_vec()
+    };
+    let mangled = fates.iter().any(|fate| fate % 8 == 4);
+    let mut pair = Pair::builder()
+        .seed(settings.into())
+        .both(|config| {
+            config
+                .interleaving(settings & 1 != 0)
+                .receive_window(32 * 1024);
+            config.send_buffer(64 * 1024).stream_send_buffer(32 * 1024);
+            config.outbound_streams(STREAMS).nodelay(settings & 2 != 0);
+        })
+        .untraced()
+        .steps(1_000_000)
+        .build();
+    let mut index = 0;
+    pair.net.script(move |_, datagram| {
+        let fate = fates.get(index % fates.len().max(1)).copied().unwrap_or(0);
+        index += 1;
+        verdict(fate, index, datagram)
+    });
+    pair.start();
+    let mut sent: HashMap<(bool, u16), Vec<Vec<u8>>> = HashMap::new();
+    let mut got: HashMap<(bool, u16), usize> = HashMap::new();
+    let mut numbering_holds = !mangled;
+    for _ in 0..OPERATIONS {
+        if input.is_empty() {
+            break;
+        }
+        let operation = input.u8();
+        let side = if operation & 0x80 == 0 {
+            Side::Client
+        } else {
+            Side::Server
+        };
+        let stream = u16::from(operation >> 3) % STREAMS;
+        if pair.host(side).conns.is_empty() {
+            pair.drive_for(Duration::from_millis(100));
+            continue;
+        }
+        match operation % 8 {
+            0 | 1 => {
+                let size = usize::from(input.u16()) % 20_000 + 1;
+                let messages = sent.entry((side == Side::Client, stream)).or_default();
+                let message = vec![messages.len() as u8; size];
+                let info = SendInfo::default();
+                if pair
+                    .try_send(side, stream, message.clone().into(), info)
+                    .is_ok()
+                {
+                    messages.push(message);
+                }
+            }
+            2 => {
+                let unordered = SendInfo::default().unordered(true);
+                let _ = pair.try_send(side, STREAMS - 1, vec![0; 100].into(), unordered);
+            }
+            3 => pair.drive_for(Duration::from_millis(u64::from(input.u8()) * 4)),
+            4 => {
+                while let Some(message) = pair.recv(side, stream) {
+                    if !numbering_holds || stream == STREAMS - 1 {
+                        continue;
+                    }
+                    let index = got.entry((side == Side::Client, stream)).or_default();
+                    let expected = &sent[&(side == Side::Server, stream)];
+                    // A message in parts comes in parts.
+                    assert!(message.len() <= expected[*index].len());
+                    assert!(
+                        message
+                            .iter()
+                            .all(|byte| usize::from(*byte) == *index & 0xff)
+                    );
+                    if message.len() == expected[*index].len() {
+                        *index += 1;
+                    } else {
+                        numbering_holds = false;
+                    }
+                }
+            }
+            5 => {
+                let now = pair.now;
+                let streams = [StreamId(stream)];
+                let _ = pair.conn(side).association.reset_streams(now, &streams);
+            }
+            6 if operation & 0x40 != 0 => pair.shutdown(side),
+            6 => pair.conn(side).association.stop(StreamId(STREAMS - 1)),
+            _ if operation & 0x60 == 0x60 => {
+                pair.abort(side, "enough");
+                numbering_holds = false;
+            }
+            _ => pair.drive_for(Duration::from_secs(1)),
+        }
+        pair.flush();
+    }
+    pair.drive_for(Duration::from_secs(5));
+    for side in [Side::Client, Side::Server] {
+        if !pair.host(side).conns.is_empty() && pair.state(side) == AssociationState::Closed {
+            assert!(pair.closed(side).is_some(), "closed without a reason");
+        }
+    }
+}
+
+fn verdict(fate: u8, index: usize, datagram: &Datagram) -> Verdict {
+    let argument = usize::from(fate >> 3);
+    match fate % 8 {
+        1 => Verdict::Drop,
+        2 => Verdict::Duplicate,
+        3 => Verdict::Delay(Duration::from_millis(10 * argument as u64)),
+        4 => {
+            let mut payload = datagram.payload.clone();
+            let position = (argument * 7 + index) % payload.len();
+            payload[position] ^= 1 << (index % 8);
+            seal(&mut payload);
+            Verdict::Replace(payload)
+        }
+        _ => Verdict::Pass,
+    }
+}
