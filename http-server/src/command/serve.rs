@@ -79,11 +79,13 @@ where
     for listen in &args.listen {
         server = server.listen(*listen);
     }
+    // Before anybody can know that the server is up, and stop it.
+    let signals = Signals::new().map_err(|error| format!("cannot handle signals: {error}"))?;
     let server = server.bind().await.map_err(|error| mend(&error))?;
     // The text is for people and for harnesses; a closed output is no reason to stop.
     let _ = io::stdout().write_all(banner(args, server.listeners()).as_bytes());
     let _ = io::stdout().flush();
-    server.run_until(told_to_stop()).await;
+    server.run_until(told_to_stop(signals)).await;
     Ok(())
 }
 
@@ -153,28 +155,51 @@ fn program() -> String {
 }
 
 /// Resolves on the first SIGINT or SIGTERM; the second ends the process at once.
-async fn told_to_stop() {
-    signal().await;
+async fn told_to_stop(mut signals: Signals) {
+    signals.next().await;
     let _ = writeln!(io::stderr(), "stopping; once more stops at once");
-    tokio::spawn(async {
-        signal().await;
+    tokio::spawn(async move {
+        signals.next().await;
         process::exit(INTERRUPTED);
     });
 }
 
+/// SIGINT and SIGTERM since this was made.
 #[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        Err(_) => _ = tokio::signal::ctrl_c().await,
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
-#[cfg(not(unix))]
-async fn signal() {
-    let _ = tokio::signal::ctrl_c().await;
+/// Ctrl-C since this was made.
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) {
+        self.0.recv().await;
+    }
 }
