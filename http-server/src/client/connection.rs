@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -110,37 +110,49 @@ impl Connection {
         settings: &Settings,
         report: &Arc<Report>,
     ) -> Vec<Finished> {
-        let count = jobs.len();
-        let queue = Arc::new(Mutex::new(VecDeque::from(jobs)));
-        let mut tasks = JoinSet::new();
-        for index in 0..count {
-            if index == 1 && self.established().await.is_err() {
-                // How many streams there are is known only now; the first job tells the failure.
+        let mut waiting = VecDeque::from(jobs);
+        let mut finished = Vec::with_capacity(waiting.len());
+        while let Some(first) = waiting.pop_front() {
+            let Some(lane) = self.lane() else {
+                waiting.push_front(first);
                 break;
-            }
-            let Some(lane) = self.lane() else { break };
-            // Taken here, so that jobs and streams are in the same order.
-            let first = next(&queue);
-            tasks.spawn(work(
-                lane,
-                first,
-                queue.clone(),
-                settings.clone(),
-                report.clone(),
-            ));
-        }
-        let mut finished = Vec::with_capacity(count);
-        while let Some(worked) = tasks.join_next().await {
-            // A task that panicked took its job along; the program is broken then anyway.
-            let Ok((lane, mut results)) = worked else {
-                continue;
             };
-            self.idle.extend(lane);
-            finished.append(&mut results);
+            let queue = Queue::default();
+            let mut tasks = JoinSet::new();
+            let mut spawn = |lane, job| {
+                tasks.spawn(work(
+                    lane,
+                    job,
+                    queue.clone(),
+                    settings.clone(),
+                    report.clone(),
+                ));
+            };
+            // Leaves with the COOKIE ECHO; how many streams there are is known only after that.
+            spawn(lane, first);
+            if !waiting.is_empty() && self.established().await.is_ok() {
+                let lanes: Vec<_> = std::iter::from_fn(|| self.lane())
+                    .take(waiting.len())
+                    .collect();
+                // Each lane has its job before the first begins; who is done first takes more.
+                *lock(&queue) = waiting.split_off(lanes.len());
+                lanes
+                    .into_iter()
+                    .zip(waiting.drain(..))
+                    .for_each(|(lane, job)| spawn(lane, job));
+            }
+            while let Some(worked) = tasks.join_next().await {
+                // A task that panicked took its job along; the program is broken then anyway.
+                let Ok((lane, mut results)) = worked else {
+                    continue;
+                };
+                self.idle.extend(lane);
+                finished.append(&mut results);
+            }
+            waiting.append(&mut lock(&queue));
         }
-        let left = std::mem::take(&mut *queue.lock().unwrap_or_else(PoisonError::into_inner));
         let lost = Failure::transfer(&"the connection was lost", true);
-        finished.extend(left.into_iter().map(|job| (job, Err(lost.clone()))));
+        finished.extend(waiting.into_iter().map(|job| (job, Err(lost.clone()))));
         if let Err(failure) = self.established().await {
             for (_, result) in &mut finished {
                 if result
@@ -211,25 +223,22 @@ impl Connection {
     }
 }
 
-fn next(queue: &Queue) -> Option<Job> {
-    queue
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front()
+fn lock(queue: &Queue) -> MutexGuard<'_, VecDeque<Job>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs jobs from the queue until there are none, or the lane can carry no more.
 async fn work(
     lane: Lane,
-    first: Option<Job>,
+    first: Job,
     queue: Queue,
     settings: Settings,
     report: Arc<Report>,
 ) -> (Option<Lane>, Vec<Finished>) {
     let mut finished = Vec::new();
-    let (mut lane, mut first) = (Some(lane), first);
+    let (mut lane, mut first) = (Some(lane), Some(first));
     while let Some(used) = &mut lane {
-        let Some(job) = first.take().or_else(|| next(&queue)) else {
+        let Some(job) = first.take().or_else(|| lock(&queue).pop_front()) else {
             break;
         };
         let result = transfer(used, &job, &settings, &report).await;
