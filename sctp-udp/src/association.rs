@@ -272,18 +272,20 @@ impl Association {
     }
 
     /// Ends the association at once; the peer is sent ABORT with this reason (RFC 9260 §3.3.10.12).
-    /// Who ends the process next waits for [`Endpoint::close`](crate::Endpoint::close), or the ABORT
-    /// may not leave.
+    /// Who ends the process next waits for [`closed`](Self::closed), or the ABORT may not leave.
     pub fn abort(&self, reason: Bytes) {
         let now = self.shared().clock.now();
         self.shared()
             .with(|state, wakes| state.abort(now, reason, wakes));
     }
 
-    /// Waits until the association is over.
+    /// Waits until the association is over and the last packet has left, so that the process may
+    /// end.
     pub async fn closed(&self) -> CloseReason {
-        self.wait_for(&self.shared().changed, |state| state.closed.clone())
-            .await
+        self.wait_for(&self.shared().changed, |state| {
+            state.closed.clone().filter(|_| state.finished)
+        })
+        .await
     }
 
     /// Waits until either side has begun to shut the association down, or it is over: no message

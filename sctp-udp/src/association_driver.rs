@@ -62,7 +62,12 @@ pub(crate) fn flush(
     input(&mut state);
     // Before the lock is given up: a command must not find events from before itself.
     state.take_events(&mut wakes);
-    if !state.outbox.busy && (resume || state.outbox.blocked.is_none()) {
+    if state.outbox.busy {
+        // The other task sends what this input caused, and then does all that follows below.
+        state.deferred.merge(wakes);
+        return;
+    }
+    if resume || state.outbox.blocked.is_none() {
         state.outbox.busy = true;
         let mut pending = state.outbox.blocked.take();
         let mut buffer = match &mut pending {
@@ -101,13 +106,14 @@ pub(crate) fn flush(
         }
         state.outbox.busy = false;
         net.return_buffer(buffer);
+        wakes.merge(std::mem::take(&mut state.deferred));
     }
     state.take_events(&mut wakes);
     let mut events = Vec::new();
     while let Some(event) = state.proto.poll_endpoint_event() {
         events.push(event);
     }
-    let drained = state.proto.is_drained();
+    let drained = state.proto.is_drained() && state.outbox.blocked.is_none();
     // The task sleeps until `armed`; a later deadline can wait until it wakes by itself.
     let deadline = state.proto.poll_timeout();
     let earlier = deadline.is_some_and(|d| state.armed.is_none_or(|armed| d < armed));

@@ -87,7 +87,7 @@ impl EndpointShared {
             }
             if drained {
                 state.take_events(wakes);
-                state.finish();
+                state.finish(wakes);
                 state.wake_driver(wakes);
             }
         });

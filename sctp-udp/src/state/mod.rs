@@ -85,7 +85,10 @@ impl Shared {
 
     /// The task that drives the association is gone before its time: its runtime ended.
     pub(crate) fn lost(&self) {
-        self.with(|state, wakes| state.close(CloseReason::LocalAbort, wakes));
+        self.with(|state, wakes| {
+            state.close(CloseReason::LocalAbort, wakes);
+            state.finish(wakes);
+        });
     }
 }
 
@@ -101,6 +104,13 @@ pub(crate) struct Wakes {
 impl Wakes {
     fn add(&mut self, waker: &mut Option<Waker>) {
         self.tasks.extend(waker.take());
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.tasks.extend(other.tasks);
+        self.readable |= other.readable;
+        self.writable |= other.writable;
+        self.changed |= other.changed;
     }
 
     pub(crate) fn wake(self, shared: &Shared) {
@@ -132,6 +142,8 @@ pub(crate) struct Outbox {
 pub(crate) struct State {
     pub(crate) proto: sctp_proto::Association,
     pub(crate) outbox: Outbox,
+    /// Whom the task that is sending has to wake when it is done.
+    pub(crate) deferred: Wakes,
     /// The association's task, unless it has been woken already.
     pub(crate) driver: Option<Waker>,
     /// The deadline that task sleeps until.
@@ -160,6 +172,7 @@ impl State {
         Self {
             proto,
             outbox: Outbox::default(),
+            deferred: Wakes::default(),
             driver: None,
             armed: None,
             finished: false,
@@ -334,10 +347,11 @@ impl State {
         wakes.changed = true;
     }
 
-    /// No more notifications will follow.
-    pub(crate) fn finish(&mut self) {
+    /// The last packet has left, and the endpoint has forgotten the association.
+    pub(crate) fn finish(&mut self, wakes: &mut Wakes) {
         self.finished = true;
         self.notifications = None;
+        wakes.changed = true;
     }
 }
 
