@@ -215,6 +215,32 @@ fn a_sack_after_the_own_shutdown_is_discarded() {
     assert_eq!(peer.state(), AssociationState::ShutdownAckSent);
 }
 
+//= RFC 9260 §6.1, test
+//# The sender MUST also have an algorithm for sending new DATA chunks...
+//= RFC 9260 §6.1, test
+//# At any given time, the data sender MUST NOT transmit new data to any...
+#[test]
+fn a_window_that_is_always_smaller_than_a_packet_is_used_without_waiting() {
+    let window = 3000;
+    let mut peer = Peer::client_with(|c| {
+        c.path_mtu(9000);
+    });
+    peer.connect(init(TAG).a_rwnd(window));
+    peer.host_send(1, vec![0; 20_000]);
+    let (mut bytes, mut chunks) = (0, 0);
+    while bytes < 20_000 {
+        let sent = peer.find_all(kind::DATA);
+        assert!(!sent.is_empty(), "stalled after {bytes} bytes");
+        let burst: usize = sent.iter().map(|c| c.as_data().payload.len()).sum();
+        assert!(burst <= window as usize, "{burst} into {window}");
+        bytes += burst;
+        chunks += sent.len() as u32;
+        let sack = peer.sack(chunks).a_rwnd(window);
+        peer.send(sack);
+    }
+    assert!(chunks <= 20, "{chunks} chunks: silly");
+}
+
 //= RFC 9260 §6.2, test
 //# The SCTP endpoint MUST report as many Gap Ack Blocks as can fit...
 #[test]

@@ -63,9 +63,16 @@ impl Tcb {
         }
     }
 
-    /// Whether the peer has no room for a full packet.
+    /// Whether the peer has so little room that filling it would be silly.
     pub(super) fn window_closed(&self, id: PathId) -> bool {
-        self.peer_a_rwnd < self.full_payload(id)
+        self.peer_a_rwnd < self.least_room(id)
+    }
+
+    /// The least room at the peer for which a message is cut: a full packet or, where its window is
+    /// small, half of that (RFC 1122 §4.2.3.4).
+    pub(super) fn least_room(&self, id: PathId) -> usize {
+        self.full_payload(id)
+            .min(self.agreed.peer_a_rwnd as usize / 2)
     }
 
     /// An acknowledgement up to `cumulative`, by SACK or by SHUTDOWN, and what follows from it.

@@ -254,12 +254,15 @@ impl Tcb {
             packet.cookie_ack();
         }
         self.write_heartbeats(cx, now, id, packet);
-        if let Some(causes) = self.due.errors.take() {
-            if packet.remaining() >= PacketWriter::chunk_size(causes.as_bytes().len()) {
-                packet.error(&causes);
-            } else {
-                self.due.errors = Some(causes);
-            }
+        //= RFC 9260 §12.4
+        //# When an SCTP implementation receives a packet containing multiple control or DATA chunks
+        //# and the processing of the packet would result in sending multiple chunks in response, the
+        //# sender of the response chunk(s) MUST NOT send more than one packet containing chunks
+        //# other than DATA chunks.
+        if let Some(causes) = self.due.errors.take()
+            && packet.remaining() >= PacketWriter::chunk_size(causes.as_bytes().len())
+        {
+            packet.error(&causes);
         }
         self.write_reconfig(cx, now, packet);
         if self.sack.due()
@@ -440,7 +443,7 @@ impl Tcb {
         }
         let full = self.full_payload(id);
         let unsent = cx.queue.unsent_bytes();
-        if self.peer_rwnd < full && self.peer_rwnd < unsent {
+        if self.peer_rwnd < self.least_room(id) && self.peer_rwnd < unsent {
             return self.zero_window_probe && self.outstanding.is_empty();
         }
         let hold = !cx.config.nodelay && unsent < full && flight > 0;
@@ -546,6 +549,11 @@ impl Tcb {
         while cx.queue.has_unsent() && self.may_send_new(cx, id, bundled || sent > 0) {
             let Some(room) = packet.remaining().checked_sub(header + 4) else {
                 break;
+            };
+            let full = if self.zero_window_probe {
+                full
+            } else {
+                full.min(self.peer_rwnd)
             };
             let room = (room + 4).min(full);
             let Some(fragment) = cx.queue.next_fragment(now, room, full) else {
