@@ -222,6 +222,16 @@ impl<'a> PeerParams<'a> {
                 //# The receiver of an INIT chunk or an INIT ACK containing
                 //# a Host Name Address parameter MUST send an ABORT chunk and MAY
                 //# include an "Unresolvable Address" error cause.
+                //= RFC 9260 §3.3.2
+                //# The receiver of an INIT chunk containing a Host Name Address parameter MUST send
+                //# an ABORT chunk and MAY include an "Unresolvable Address" error cause.
+                //= RFC 9260 §3.3.3
+                //# The receiver of INIT ACK chunks containing a Host Name Address parameter MUST
+                //# send an ABORT chunk and MAY include an "Unresolvable Address" error cause.
+                //= RFC 9260 §5.1.2
+                //# If there is a Host Name Address parameter present in the received INIT or INIT
+                //# ACK chunk, the endpoint MUST immediately send an ABORT chunk and MAY include an
+                //# "Unresolvable Address" error cause to its peer.
                 Param::HostName(_) => return Err(InitReject::HostName(raw.raw)),
                 Param::SupportedExtensions(chunks) => {
                     chunks.iter().for_each(|c| found.capabilities.add_chunk(*c));

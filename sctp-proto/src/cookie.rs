@@ -117,6 +117,8 @@ impl CookieJar {
         //= RFC 9260 §5.1.3
         //# The secret key SHOULD be random ([RFC4086] provides some information on randomness
         //# guidelines).
+        //= RFC 9260 §14.1
+        //# This SHOULD be a cryptographic quality random number with a sufficient length.
         let key = config.cookie_key.unwrap_or(drawn_key);
         Self {
             master: keyed(&key),
@@ -259,6 +261,8 @@ impl StateCookie {
     //= RFC 9260 §5.1.3
     //# If the State Cookie is not encrypted, it MUST NOT contain information that is not being
     //# envisioned to be shared.
+    //= RFC 9260 §3.3.11
+    //# An implementation SHOULD make the cookie as small as possible to ensure interoperability.
     fn encode(&self) -> Vec<u8> {
         let tied = self.tie_tags != (0, 0);
         let lifetime = u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX);

@@ -98,6 +98,10 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// The common header of a packet to the peer.
+    //= RFC 9260 §3.1
+    //# On transmit, the value of the Verification Tag MUST be set to the value of the Initiate Tag
+    //# received from the peer endpoint during the association initialization, with the following
+    //# exceptions:
     pub(crate) const fn header(self, verification_tag: u32) -> CommonHeader {
         CommonHeader {
             source_port: self.local,

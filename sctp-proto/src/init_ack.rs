@@ -46,6 +46,9 @@ impl InitAck<'_> {
         //# meaning that the peer is incapable of supporting all the outbound streams the endpoint
         //# wants to configure, the endpoint MUST use MIS outbound streams and MAY report any
         //# shortage to the upper layer.
+        //= RFC 9260 §3.3.3
+        //# The value of 0 MUST NOT be used, and the value MUST NOT be greater than the MIS value
+        //# sent in the INIT chunk.
         let outbound_streams = self.config.outbound_streams.min(init.inbound_streams);
         let cookie = StateCookie {
             created: self.cookies.timestamp(now),
@@ -75,6 +78,9 @@ impl InitAck<'_> {
         params.state_cookie(&self.cookies.seal(&cookie));
         // Only what both sides can do: a peer that knows no extensions need not hear of ours, and
         // the packet stays small.
+        //= RFC 9260 §12.4
+        //# An SCTP implementation SHOULD attempt to make the INIT ACK chunk as small as possible to
+        //# reduce the possibility of byte amplification attacks.
         capabilities.write_params(&mut params);
         //= RFC 9260 §3.2.2
         //# If the receiver of an INIT chunk detects unrecognized parameters and
@@ -82,6 +88,10 @@ impl InitAck<'_> {
         //# "Unrecognized Parameter" parameter(s) in the INIT ACK chunk sent in
         //# response to the INIT chunk.
         for tlv in &peer.unrecognized {
+            //= RFC 9260 §3.3.3.1.2
+            //# This parameter is returned to the originator of the INIT chunk when the INIT chunk
+            //# contains an unrecognized parameter that has a type that indicates it SHOULD be
+            //# reported to the sender.
             params.unrecognized_parameter(tlv);
         }
 
@@ -107,6 +117,21 @@ impl InitAck<'_> {
         //= RFC 9260 §5.1
         //# An endpoint MUST send the INIT ACK chunk to the IP address from which
         //# it received the INIT chunk.
+        //= RFC 9260 §5.1
+        //# The destination IP address of the INIT ACK chunk MUST be set to the source IP address of
+        //# the INIT chunk to which this INIT ACK chunk is responding.
+        //= RFC 9260 §5.1.2
+        //# The packet containing the INIT ACK chunk MUST be sent to the source address of the
+        //# packet containing the INIT chunk.
+        //= RFC 9260 §5.2.1
+        //# The packet containing the INIT ACK chunk SHOULD be sent to the source address of the
+        //# received packet containing the INIT chunk.
+        //= RFC 9260 §5.2.1
+        //# The packet containing the INIT ACK chunk MUST only be sent to an address passed by the
+        //# upper layer in the request to initialize the association.
+        //= RFC 9260 §5.2.1
+        //# The packet containing the INIT ACK chunk MUST only be sent to an address reported in the
+        //# incoming INIT chunk.
         Transmit::reply(meta, packet.finish())
     }
 }

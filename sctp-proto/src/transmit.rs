@@ -83,6 +83,13 @@ impl Transmit {
     //# and UDP destination port used for sending the response packet are
     //# the UDP destination port and UDP source port of the received
     //# packet.
+    //= RFC 9260 §6.4
+    //# An endpoint SHOULD transmit reply chunks (e.g., INIT ACK, COOKIE ACK, and HEARTBEAT ACK) in
+    //# response to control chunks to the same destination transport address from which it received
+    //# the control chunk to which it is replying.
+    //= RFC 9260 §5.1.2
+    //# The ABORT chunk SHOULD be sent to the source IP address from which the last peer packet was
+    //# received.
     pub(crate) const fn reply(meta: &DatagramMeta, size: usize) -> Self {
         Self {
             path: None,

@@ -30,6 +30,9 @@ pub(crate) struct Cx {
     pub(crate) cookies: Arc<CookieJar>,
     pub(crate) ports: Ports,
     /// The verification tag that the peer's packets must carry.
+    //= RFC 9260 §5.3.1
+    //# Moreover, the Verification Tag value used by either endpoint in a given association MUST NOT
+    //# change during the life time of an association.
     pub(crate) local_tag: u32,
     pub(crate) rng: StdRng,
     /// Messages may be queued before the peer is known.

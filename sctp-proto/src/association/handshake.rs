@@ -84,6 +84,9 @@ impl CookieWait {
         //# The sender MUST set the Verification Tag of the packet to 0.
         let header = cx.ports.header(0);
         let mut params = ParamWriter::new();
+        //= RFC 6951 §3.2
+        //# For single-homed associations, IP addresses MUST NOT be listed in the INIT and INIT-ACK
+        //# chunks.
         Capabilities::offered(&cx.config).write_params(&mut params);
         if let Some(increment) = self.preservative {
             params.cookie_preservative(increment);
@@ -96,6 +99,16 @@ impl CookieWait {
         //# They MUST be the only chunks present in the SCTP packets that carry them.
         //= RFC 9260 §3.1
         //# A packet containing an INIT chunk MUST have a zero Verification Tag.
+        //= RFC 9260 §3
+        //# INIT, INIT ACK, and SHUTDOWN COMPLETE chunks MUST NOT be bundled with any other chunk
+        //# into an SCTP packet.
+        //= RFC 9260 §6.10
+        //# An endpoint MUST NOT bundle INIT, INIT ACK, or SHUTDOWN COMPLETE chunks with any other
+        //# chunks.
+        //= RFC 9260 §12.3
+        //# Accordingly, we stress the requirements, as stated in Section 3.1, that (1) an INIT
+        //# chunk MUST NOT be bundled with any other chunk in a packet and (2) a packet containing
+        //# an INIT chunk MUST have a zero Verification Tag.
         packet.init(kind::INIT, &fixed, &params);
         let size = packet.finish();
         cx.timers.set(Timer::T1, now + path.rto.rto());
@@ -112,6 +125,8 @@ impl CookieWait {
     //# SCTP user.
     pub(super) fn on_t1(&mut self, cx: &mut Cx) -> Handled {
         self.retransmits += 1;
+        //= RFC 9260 §4
+        //# This MUST be repeated up to 'Max.Init.Retransmits' times.
         if self.retransmits > cx.config.max_init_retransmits {
             return Err(Fatal::silent(CloseReason::HandshakeTimedOut));
         }
@@ -122,6 +137,9 @@ impl CookieWait {
         //# When retransmitting the INIT chunk, the endpoint MUST follow the rules defined in
         //# Section 6.3 to determine the proper timer value.
         path.rto.on_timeout();
+        //= RFC 9260 §5.1
+        //# Retransmissions of INIT chunks and COOKIE ECHO chunks SHOULD use all addresses of the
+        //# peer similar to retransmissions of DATA chunks.
         path.remote = self.peers[self.retransmits as usize % self.peers.len()];
         self.init_due = true;
         self.sent_once = None;
@@ -136,6 +154,9 @@ impl CookieWait {
 //# it will accept from the other endpoint.
 fn init_fields(cx: &Cx, initial_tsn: Tsn) -> InitFields {
     InitFields {
+        //= RFC 9260 §5.1
+        //# In the INIT chunk, "A" MUST provide its Verification Tag (Tag_A) in the Initiate Tag
+        //# field.
         initiate_tag: cx.local_tag,
         a_rwnd: cx.config.receive_window,
         outbound_streams: cx.config.outbound_streams,
@@ -216,6 +237,12 @@ impl Association {
                 if reject == InitReject::SmallWindow {
                     return Ok(());
                 }
+                //= RFC 9260 §3.3.3
+                //# If an endpoint in the COOKIE-WAIT state receives an INIT ACK chunk with the OS
+                //# value set to 0, it MUST destroy the TCB and SHOULD send an ABORT chunk.
+                //= RFC 9260 §3.3.3
+                //# If an endpoint in the COOKIE-WAIT state receives an INIT ACK chunk with the MIS
+                //# value set to 0, it MUST destroy the TCB and SHOULD send an ABORT chunk.
                 return Err(Fatal::silent(CloseReason::PeerMisbehaved(reject.reason())));
             }
         };
@@ -225,6 +252,10 @@ impl Association {
         }
         path.socket = meta.socket;
         path.local_ip = meta.local_ip;
+        //= RFC 9260 §3.3.3
+        //# If the INIT ACK chunk does not contain any IP Address parameters, the receiver of the
+        //# INIT ACK chunk MUST use the source address associated with the received IP datagram as
+        //# its sole destination address for the association.
         path.remote = meta.remote;
         let agreed = Agreement {
             peer_tag: init_ack.initiate_tag,
@@ -268,6 +299,11 @@ impl Association {
         //# COOKIE ECHO chunk.
         tcb.due.cookie_echo = true;
         if !params.unrecognized.is_empty() {
+            //= RFC 9260 §3.2.2
+            //# If the receiver of any other chunk (e.g., INIT ACK) detects unrecognized parameters
+            //# and has to report them according to Section 3.2.1, it SHOULD bundle the ERROR chunk
+            //# containing the "Unrecognized Parameters" error cause with the chunk sent in response
+            //# (e.g., COOKIE ECHO).
             let unrecognized = params.unrecognized_tlvs();
             tcb.due
                 .error(|causes| _ = causes.unrecognized_parameters(&unrecognized));
@@ -367,6 +403,8 @@ impl Association {
             //# Association with New Addresses" error cause.
             //= RFC 9260 §5.2.2
             //# The error SHOULD list the addresses that were added to the restarting association.
+            //= RFC 9260 §5.2.1
+            //# The error SHOULD list the addresses that were added to the restarting association.
             let new = params.addresses.iter().filter(|ip| !tcb.has_address(**ip));
             let mut added = ParamWriter::new();
             new.for_each(|ip| _ = added.address(*ip));
@@ -395,6 +433,16 @@ impl Association {
         //= RFC 9260 §5.2.1
         //# After that, the endpoint MUST NOT change its state, the T1-init timer MUST be left
         //# running, and the corresponding TCB MUST NOT be destroyed.
+        //= RFC 9260 §5.2.2
+        //# If no new addresses are added, when responding to the INIT chunk in the outbound INIT
+        //# ACK chunk, the endpoint MUST copy its current Tie-Tags to a reserved place within the
+        //# State Cookie and the association's TCB.
+        //= RFC 9260 §5.2.2
+        //# The outbound SCTP packet containing this INIT ACK chunk MUST carry a Verification Tag
+        //# value equal to the Initiate Tag found in the unexpected INIT chunk.
+        //= RFC 9260 §5.2.2
+        //# Other parameters for the endpoint SHOULD be copied from the existing parameters of the
+        //# association (e.g., number of outbound streams) into the INIT ACK chunk and cookie.
         let init_ack = InitAck {
             cookies: &self.cx.cookies,
             config: &self.cx.config,
@@ -585,6 +633,10 @@ impl Association {
 impl Tcb {
     /// The peer found the cookie stale: ask for one that lives longer by the time that this one
     /// took to get there, its retransmissions included.
+    //= RFC 9260 §5.2.6
+    //# When processing an ERROR chunk with a "Stale Cookie" error cause, an endpoint SHOULD first
+    //# examine if an association is in the process of being set up, i.e., the association is in the
+    //# COOKIE-ECHOED state.
     pub(super) fn on_stale_cookie(&mut self, cx: &Cx, now: Instant) -> Handled {
         //= RFC 9260 §5.2.6
         //# In all cases, if the association is not in the COOKIE-ECHOED state, the ERROR chunk
@@ -622,6 +674,15 @@ fn agreement(cookie: &StateCookie) -> Agreement {
 
 /// The TCB that a cookie stands for, in ESTABLISHED but for what `establish` does.
 pub(super) fn from_cookie(cx: &mut Cx, meta: &DatagramMeta, cookie: &StateCookie) -> Tcb {
+    //= RFC 9260 §3.3.2.1.2
+    //# If the INIT chunk does not contain any IP Address parameters, the endpoint receiving the
+    //# INIT chunk MUST use the source address associated with the received IP datagram as its sole
+    //# destination address for the association.
+    //= RFC 9260 §5.1.2
+    //# If there are no address parameters present in the received INIT or INIT ACK chunk, the
+    //# endpoint MUST take the source IP address from which the chunk arrives and record it, in
+    //# combination with the SCTP Source Port Number, as the only destination transport address for
+    //# this peer.
     let mut path = Path::new(PathId(0), meta.remote, PathState::Active, &cx.config);
     path.socket = meta.socket;
     path.local_ip = meta.local_ip;

@@ -258,6 +258,9 @@ impl Tcb {
             //= RFC 9260 §5.2.3
             //# If an INIT ACK chunk is received by an endpoint in any state other than the
             //# COOKIE-WAIT or CLOSED state, the endpoint SHOULD discard the INIT ACK chunk.
+            //= RFC 9260 §3.3.3
+            //# If such an INIT ACK chunk is received in any state other than CLOSED or COOKIE-WAIT,
+            //# it SHOULD be discarded silently (see Section 5.2.3).
             Chunk::Init(_) | Chunk::InitAck(_) | Chunk::CookieEcho(_) => return Ok(Next::Stop),
             Chunk::ForwardTsn(_)
             | Chunk::IForwardTsn(_)
@@ -285,6 +288,9 @@ impl Tcb {
 fn unless_aborted(cx: &mut Cx, packet: &[u8], mut fatal: Fatal) -> Fatal {
     let mut chunks = wire::chunks(packet).map_while(Result::ok);
     if chunks.any(|raw| raw.kind == kind::ABORT) {
+        //= RFC 9260 §3.3.7
+        //# Moreover, under any circumstances, an endpoint that receives an ABORT chunk MUST NOT
+        //# respond to that ABORT chunk by sending an ABORT chunk of its own.
         cx.replies.clear();
         fatal.abort = None;
     }

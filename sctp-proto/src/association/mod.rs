@@ -147,6 +147,9 @@ impl Association {
         seed: [u8; 32],
     ) -> Self {
         let mut cx = Cx::new(config, cookies, ports, local_tag, seed);
+        //= RFC 9260 §3.3.2
+        //# The valid range is from 0 to 4294967295 and the Initial TSN SHOULD be set to a random
+        //# value in that range.
         let initial_tsn = Tsn::new(cx.random_tag());
         let wait = CookieWait::new(&cx.config, initial_tsn, peers);
         Self {
@@ -167,6 +170,10 @@ impl Association {
         seed: [u8; 32],
     ) -> Self {
         //= RFC 9260 §3.3.2
+        //# During the life of the association, this buffer space SHOULD NOT be reduced (i.e.,
+        //# dedicated buffers ought not to be taken away from this association); however, an
+        //# endpoint MAY change the value of a_rwnd it sends in SACK chunks.
+        //= RFC 9260 §3.3.3
         //# During the life of the association, this buffer space SHOULD NOT be reduced (i.e.,
         //# dedicated buffers ought not to be taken away from this association); however, an
         //# endpoint MAY change the value of a_rwnd it sends in SACK chunks.

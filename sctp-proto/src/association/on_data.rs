@@ -97,6 +97,9 @@ impl Tcb {
         }
         let had_gaps = self.tsn_map.has_gaps();
         let before = self.tsn_map.cumulative();
+        //= RFC 9260 §6.2
+        //# The SCTP endpoint MUST always acknowledge the reception of each valid DATA chunk when
+        //# the DATA chunk received is inside its receive window.
         self.tsn_map.insert(data.tsn);
         let cumulative = self.tsn_map.cumulative();
         if cumulative != before {

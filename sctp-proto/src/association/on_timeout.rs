@@ -166,6 +166,10 @@ impl Tcb {
             //= RFC 9260 §8.3
             //# Only one heartbeat SHOULD be sent each time the heartbeat timer expires (if multiple
             //# destinations are idle).
+            //= RFC 9260 §3.3.5
+            //# An endpoint SHOULD send a HEARTBEAT (HB) chunk to its peer endpoint to probe the
+            //# reachability of a particular destination transport address defined in the present
+            //# association.
             path.heartbeat.due = true;
         }
         Ok(())

@@ -55,6 +55,10 @@ impl Reply {
         })
     }
 
+    //= RFC 9260 §3.3.7
+    //# Control chunks (except for INIT, INIT ACK, and SHUTDOWN COMPLETE) MAY be bundled with an
+    //# ABORT chunk, but they MUST be placed before the ABORT chunk in the SCTP packet; otherwise,
+    //# they will be ignored by the receiver.
     pub(crate) fn abort(meta: &DatagramMeta, ports: Ports, tag: u32, causes: &CauseWriter) -> Self {
         Self::new(meta, ports, tag, |packet| packet.abort(false, causes))
     }
@@ -145,6 +149,9 @@ impl Tcb {
         //= RFC 9260 §8.5.1
         //# When sending a COOKIE ECHO chunk, the endpoint MUST use the value of the Initiate Tag
         //# received in the INIT ACK chunk.
+        //= RFC 9260 §3.3.3
+        //# This value MUST be placed into the Verification Tag field of every SCTP packet that the
+        //# receiver of the INIT ACK chunk transmits within this association.
         let header = cx.ports.header(self.agreed.peer_tag);
         let mut segment_size = 0;
         for segment in 0..max_segments {
@@ -154,6 +161,14 @@ impl Tcb {
                 segment_size
             };
             let start = buf.len();
+            //= RFC 9260 §6.10
+            //# The total size of the resultant SCTP packet MUST be less that or equal to the
+            //# current PMTU.
+            //= RFC 9260 §6.10
+            //# Partial chunks MUST NOT be placed in an SCTP packet.
+            //= RFC 9260 §6.9
+            //# The implementation MUST also take into account the space required for a SACK chunk
+            //# if bundling a SACK chunk with the DATA chunk.
             let mut packet = PacketWriter::new(buf, limit, &header);
             //= RFC 9260 §6
             //# Control chunks MUST come before DATA chunks in the packet.
@@ -236,9 +251,15 @@ impl Tcb {
             //= RFC 9260 §3.3.11
             //# This field MUST contain the exact cookie received in the State Cookie parameter from
             //# the previous INIT ACK chunk.
+            //= RFC 9260 §3.3.11
+            //# This chunk MUST precede any DATA chunk sent within the association but MAY be
+            //# bundled with one or more DATA chunks in the same packet.
             packet.cookie_echo(cookie);
             self.due.cookie_echo = false;
             let at = now + self.paths.get(id).rto.rto();
+            //= RFC 9260 §5.1.4
+            //# The endpoint MUST also start the T1-cookie timer after sending the COOKIE ECHO
+            //# chunk.
             cx.timers.set(Timer::T1, at);
         }
         if std::mem::take(&mut self.due.cookie_ack) {
@@ -251,6 +272,9 @@ impl Tcb {
             //= RFC 9260 §3.3.12
             //# This chunk MUST precede any DATA or SACK chunk sent within the association but MAY
             //# be bundled with one or more DATA chunks or SACK chunk's in the same SCTP packet.
+            //= RFC 9260 §5.1.5
+            //# As mentioned in step 6, if the SACK chunk is bundled with the COOKIE ACK chunk, the
+            //# COOKIE ACK chunk MUST appear first in the SCTP packet.
             packet.cookie_ack();
         }
         self.write_heartbeats(cx, now, id, packet);
@@ -276,6 +300,15 @@ impl Tcb {
             self.write_sack(cx, packet);
         }
         if std::mem::take(&mut self.due.shutdown) && self.state == State::ShutdownSent {
+            //= RFC 9260 §3.3.8
+            //# An endpoint in an association MUST use this chunk to initiate a graceful close of
+            //# the association with its peer.
+            //= RFC 9260 §6.2
+            //# Acknowledgements MUST be sent in SACK chunks unless shutdown was requested by the
+            //# ULP, in which case an endpoint MAY send an acknowledgement in the SHUTDOWN chunk.
+            //= RFC 9260 §6.2
+            //# Therefore, the endpoint SHOULD use a SACK chunk instead of the SHUTDOWN chunk to
+            //# acknowledge DATA chunks received out of order.
             packet.shutdown(self.tsn_map.cumulative());
             cx.timers.set(Timer::T2, now + self.paths.get(id).rto.rto());
         }
@@ -296,6 +329,12 @@ impl Tcb {
             if *path != id || packet.remaining() < PacketWriter::chunk_size(value.len()) {
                 break;
             }
+            //= RFC 9260 §3.3.6
+            //# An endpoint MUST send this chunk to its peer endpoint as a response to a HEARTBEAT
+            //# chunk (see Section 8.3).
+            //= RFC 9260 §3.3.6
+            //# This field MUST contain the Heartbeat Info parameter (as defined in Section 3.3.5)
+            //# of the Heartbeat Request to which this Heartbeat Acknowledgement is responding.
             packet.chunk(kind::HEARTBEAT_ACK, 0, value);
             self.due.heartbeat_acks.pop_front();
         }
@@ -438,11 +477,32 @@ impl Tcb {
     /// holds no chunk back from a packet that leaves.
     fn may_send_new(&self, cx: &Cx, id: PathId, bundled: bool) -> bool {
         let flight = self.outstanding.flight(id);
+        //= RFC 9260 §6.1
+        //# When the time comes for the sender to transmit new DATA chunks, the protocol parameter
+        //# 'Max.Burst' SHOULD be used to limit the number of packets sent.
         if !self.window_open(id, bundled) || (self.burst == 0 && flight > 0) {
             return false;
         }
         let full = self.full_payload(id);
         let unsent = cx.queue.unsent_bytes();
+        //= RFC 9260 §6.1
+        //# At any given time, the data sender MUST NOT transmit new data to any destination
+        //# transport address if its peer's rwnd indicates that the peer has no buffer space (i.e.,
+        //# rwnd is smaller than the size of the next DATA chunk; see Section 6.2.1), except for
+        //# zero window probes.
+        //= RFC 9260 §6.1
+        //# A zero window probe MUST only be sent when the cwnd allows (see rule B below).
+        //= RFC 9260 §6.1
+        //# A zero window probe SHOULD only be sent when all outstanding DATA chunks have been
+        //# cumulatively acknowledged and no DATA chunks are in flight.
+        //= RFC 9260 §6.1
+        //# The sender MUST also have an algorithm for sending new DATA chunks to avoid silly window
+        //# syndrome (SWS) as described in [RFC1122].
+        //= RFC 9260 §6.1
+        //# When the window is full (i.e., transmission is disallowed by rule A and/or rule B), the
+        //# sender MAY still accept send requests from its upper layer but MUST transmit no more
+        //# DATA chunks until some or all of the outstanding DATA chunks are acknowledged and
+        //# transmission is allowed by rule A and rule B again.
         if self.peer_rwnd < self.least_room(id) && self.peer_rwnd < unsent {
             return self.zero_window_probe && self.outstanding.is_empty();
         }
@@ -475,6 +535,12 @@ impl Tcb {
         //# Every time a DATA chunk is sent to any address (including a retransmission), if the
         //# T3-rtx timer of that address is not running, start it running so that it will expire
         //# after the RTO of that address.
+        //= RFC 9260 §6.1
+        //# Whenever a transmission or retransmission is made to any address, if the T3-rtx timer of
+        //# that address is not currently running, the sender MUST start that timer.
+        //= RFC 9260 §6.1
+        //# When starting or restarting the T3-rtx timer, the timer value SHOULD be adjusted
+        //# according to the timer rules defined in Sections 6.3.2 and 6.3.3.
         if !cx.timers.is_path_set(PathTimer::T3, id)
             && !matches!(self.state, State::CookieEchoed { .. })
         {
@@ -496,6 +562,8 @@ impl Tcb {
             if !allowed || packet.remaining() < self.outstanding.chunk_size(lost.len) {
                 break;
             }
+            //= RFC 9260 §6.1
+            //# Otherwise, the data sender MUST NOT restart the timer.
             if lost.tsn == self.outstanding.cumulative().next()
                 && !matches!(self.state, State::CookieEchoed { .. })
             {
@@ -595,9 +663,18 @@ impl Tcb {
         let fields = DataFields {
             tsn: chunk.tsn,
             stream: message.stream,
+            //= RFC 9260 §3.3.1
+            //# When a user message is fragmented by SCTP for transport, the same Stream Sequence
+            //# Number MUST be carried in each of the fragments of the message.
             seq: message.seq,
             fsn: chunk.fsn,
             ppid: message.ppid,
+            //= RFC 9260 §3.3.1
+            //# If an unordered user message is fragmented, each fragment of the message MUST have
+            //# its U bit set to 1.
+            //= RFC 9260 §6.9
+            //# If the user indicates that the user message is to be delivered using unordered
+            //# delivery, then the U flag of each DATA chunk of the user message MUST be set to 1.
             unordered: message.unordered,
             begin: chunk.begin,
             end: chunk.end,

@@ -227,6 +227,11 @@ impl Tcb {
     }
 
     /// Largest payload of a chunk on a path: the most that fits a packet of its own (§6.9).
+    //= RFC 9260 §6
+    //# The size of each DATA chunk SHOULD be smaller than or equal to the Association Maximum DATA
+    //# Chunk Size (AMDCS).
+    //= RFC 9260 §6.9
+    //# The sender SHOULD choose a size of DATA chunks that is smaller than or equal to the AMDCS.
     pub(crate) fn full_payload(&self, path: PathId) -> usize {
         self.paths.get(path).max_packet - COMMON_HEADER - self.data_header()
     }

@@ -92,6 +92,9 @@ impl Default for AssociationConfig {
             scheduler: SchedulerKind::default(),
             congestion_control: CongestionControl::default(),
             stall_timeout: Duration::from_secs(10),
+            //= RFC 9260 §9.2
+            //# If the T5-shutdown-guard timer is used, it SHOULD be set to the RECOMMENDED value of
+            //# 5 times 'RTO.Max'.
             shutdown_timeout: Duration::from_secs(300),
         }
     }
@@ -305,12 +308,22 @@ impl AssociationConfig {
         if self.max_burst == 0 {
             return Err(ConfigError::new("max_burst", "must be at least 1 packet"));
         }
+        //= RFC 9260 §3.3.2
+        //# The value of 0 MUST NOT be used.
+        //= RFC 9260 §3.3.2
+        //# The value 0 MUST NOT be used.
+        //= RFC 9260 §3.3.3
+        //# The value 0 MUST NOT be used.
         if self.outbound_streams == 0 || self.max_inbound_streams == 0 {
             return Err(ConfigError::new(
                 "outbound_streams",
                 "both directions need a stream",
             ));
         }
+        //= RFC 9260 §3.3.2
+        //# The Advertised Receiver Window Credit MUST NOT be smaller than 1500.
+        //= RFC 9260 §3.3.3
+        //# The Advertised Receiver Window Credit MUST NOT be smaller than 1500.
         if self.receive_window < 4096 {
             return Err(ConfigError::new(
                 "receive_window",

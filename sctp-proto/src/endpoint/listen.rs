@@ -168,6 +168,9 @@ impl Endpoint {
             cookies: &self.cookies,
             config: &config,
             local_tag: self.routes.fresh_tag(&mut self.rng),
+            //= RFC 9260 §3.3.3
+            //# The valid range is from 0 to 4294967295 and the Initial TSN SHOULD be set to a
+            //# random value in that range.
             local_initial_tsn: Tsn::new(self.rng.random()),
             tie_tags: (0, 0),
         };
@@ -197,6 +200,9 @@ impl Endpoint {
         //# If this comparison fails, the SCTP packet,
         //# including the COOKIE ECHO chunk and any DATA chunks, MUST be
         //# silently discarded.
+        //= RFC 9260 §4
+        //# If the State Cookie in the received COOKIE ECHO chunk is invalid (i.e., failed to pass
+        //# the integrity check), the receiver MUST silently discard the packet.
         let Ok((cookie, freshness)) = self.cookies.open(now, &context, echoed) else {
             self.stats.cookies_rejected += 1;
             return None;
@@ -234,6 +240,9 @@ impl Endpoint {
             //# discarded, and the endpoint MUST transmit an ERROR chunk with a
             //# "Stale Cookie" error cause to the peer endpoint.
             let mut causes = CauseWriter::new();
+            //= RFC 9260 §4
+            //# Or, if the received State Cookie is expired (see Section 5.1.5), the receiver MUST
+            //# send back an ERROR chunk.
             causes.stale_cookie(late);
             return self.reply(now, &inbound, cookie.peer_tag, buf, |packet| {
                 packet.error(&causes);
@@ -248,6 +257,9 @@ impl Endpoint {
             }
             return None;
         }
+        //= RFC 9260 §5.3.1
+        //# A new Verification Tag value MUST be used each time the endpoint tears down and then
+        //# reestablishes an association to the same peer.
         if self.departed.contains(now, cookie.local_tag) {
             // A peer that has not heard of the end yet is told.
             self.stats.cookies_rejected += 1;

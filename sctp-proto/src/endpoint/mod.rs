@@ -191,6 +191,9 @@ impl Endpoint {
         //# follows:
         //= RFC 9260 §6.8
         //# If it is not, the receiver MUST treat the packet as an invalid SCTP packet.
+        //= RFC 6951 §5.3
+        //# The SCTP checksum MUST be computed for IPv4 and IPv6, and the UDP checksum SHOULD be
+        //# computed for IPv4 and IPv6.
         if !checksum_ok(&data) {
             self.stats.bad_checksum += 1;
             return None;
@@ -203,6 +206,8 @@ impl Endpoint {
         //= RFC 9260 §3.1
         //# The
         //# Source Port Number 0 MUST NOT be used.
+        //= RFC 9260 §3.1
+        //# The Destination Port Number 0 MUST NOT be used.
         if header.source_port == 0 || header.destination_port == 0 {
             self.stats.malformed += 1;
             return None;
@@ -290,6 +295,12 @@ impl Endpoint {
             //= RFC 9260 §8.5.1
             //# If the ABORT chunk is sent in response to an OOTB packet, the endpoint MUST follow
             //# the procedure described in Section 8.4.
+            //= RFC 9260 §6
+            //# A DATA chunk received in CLOSED is out of the blue and SHOULD be handled per Section
+            //# 8.4.
+            //= RFC 9260 §6
+            //# A SACK chunk in the CLOSED state is out of the blue and SHOULD be processed
+            //# according to the rules in Section 8.4.
             Answer::Abort => self.reply(now, &inbound, inbound.tag, buf, |packet| {
                 packet.abort(true, &CauseWriter::new());
             }),

@@ -104,6 +104,8 @@ impl Routes {
             //# Tag_A SHOULD be a random number in the range of 1 to 4294967295 (see Section 5.3.1
             //# for Tag value selection).
             let tag = rng.random();
+            //= RFC 9260 §3.3.3
+            //# The Initiate Tag MUST NOT take the value 0.
             if tag != 0 && !self.tags.contains_key(&tag) {
                 return tag;
             }

@@ -36,6 +36,10 @@ impl Heartbeat {
     /// The Heartbeat Information to send now. A later one replaces an earlier: only the answer to
     /// the last counts.
     pub(crate) fn send(&mut self, now: Instant, rng: &mut StdRng) -> [u8; INFO_LEN] {
+        //= RFC 9260 §3.3.5
+        //# When a HEARTBEAT chunk is being used for path verification purposes, it MUST include a
+        //# random nonce of length 64 bits or longer ([RFC4086] provides some information on
+        //# randomness guidelines).
         let nonce = rng.next_u64();
         self.outstanding = Some((nonce, now));
         self.due = false;

@@ -29,6 +29,9 @@ const UDP_HEADER: usize = 8;
 pub(crate) struct Path {
     pub(crate) id: PathId,
     /// The peer's address and its UDP encapsulation port, which may change (RFC 6951 §5.4).
+    //= RFC 6951 §5.1
+    //# An SCTP implementation supporting UDP encapsulation MUST maintain a remote UDP encapsulation
+    //# port number per destination address for each SCTP association.
     pub(crate) remote: SocketAddr,
     /// This side's address, once a packet from the peer has told it.
     pub(crate) local_ip: Option<IpAddr>,
@@ -82,6 +85,8 @@ impl Path {
     }
 
     /// Nothing is known about the way there any more: another window, from its beginning.
+    //= RFC 9260 §7.2.5
+    //# When detected by an SCTP implementation, the congestion control MUST be reinitialized.
     pub(crate) fn reset_congestion(&mut self, config: &AssociationConfig) {
         let ipv6 = self.remote.is_ipv6();
         self.congestion = congestion::new(config.congestion_control, self.max_packet, ipv6);
@@ -163,5 +168,8 @@ fn max_packet(remote: IpAddr, mtu: usize) -> usize {
     } else {
         IPV6_HEADER
     };
+    //= RFC 6951 §5.6
+    //# If an SCTP endpoint starts to encapsulate the packets of a path, it MUST decrease the Path
+    //# MTU of that path by the size of the UDP header.
     (mtu - ip_header - UDP_HEADER) & !3
 }

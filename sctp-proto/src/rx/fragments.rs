@@ -75,6 +75,9 @@ impl Run {
         self.begins && self.ends
     }
 
+    //= RFC 9260 §6.6
+    //# The sender can fill the 'Stream Sequence Number' with arbitrary value, but the receiver MUST
+    //# ignore the field.
     fn is_of_message(&self, chunk: &RxChunk) -> bool {
         self.unordered == chunk.unordered && (chunk.unordered || self.seq == chunk.seq)
     }

@@ -176,6 +176,15 @@ impl Reassembly {
         self.usual_payload += UNIT / 16 * chunk.payload.len() as u64;
         self.stalls.charge(id, stream, cost(chunk.payload.len()));
         let node = self.store.insert(chunk, key);
+        //= RFC 9260 §6.6
+        //# Within a stream, an endpoint MUST deliver DATA chunks received with the U flag set to 0
+        //# to the upper layer according to the order of their Stream Sequence Number.
+        //= RFC 9260 §6.6
+        //# If DATA chunks arrive out of order of their Stream Sequence Number, the endpoint MUST
+        //# hold the received DATA chunks from delivery to the ULP until they are reordered.
+        //= RFC 9260 §3.3.1
+        //# After reassembly (if necessary), unordered DATA chunks MUST be dispatched to the upper
+        //# layer by the receiver without any attempt to reorder.
         if begin && end && !stream.is_locked() && (unordered || seq == stream.next) {
             stream.ready = self.store.join(stream.ready, List::one(node));
             self.readiness.announce(id, stream);

@@ -27,6 +27,10 @@ impl SackPolicy {
             //= RFC 9260 §5.1
             //# After the reception of the first DATA chunk in an association, the endpoint MUST
             //# immediately respond with a SACK chunk to acknowledge the DATA chunk.
+            //= RFC 9260 §5.1.5
+            //# Immediately acknowledge any DATA chunk bundled with the COOKIE ECHO chunk with a
+            //# SACK chunk (subsequent DATA chunk acknowledgement SHOULD follow the rules defined in
+            //# Section 6.2).
             packets: frequency - 1,
             deadline: None,
             due: false,
@@ -40,6 +44,15 @@ impl SackPolicy {
     //# Specifically, an acknowledgement SHOULD be generated for at least every second packet (not
     //# every second DATA chunk) received and SHOULD be generated within 200 ms of the arrival of any
     //# unacknowledged DATA chunk.
+    //= RFC 9260 §6.2
+    //# The guidelines on the delayed acknowledgement algorithm specified in [RFC5681] SHOULD be
+    //# followed.
+    //= RFC 9260 §6.2
+    //# However, an SCTP transmitter MUST NOT be more aggressive in sending SACK chunks than the
+    //# following algorithms allow.
+    //= RFC 9260 §6.2
+    //# An SCTP receiver MUST NOT generate more than one SACK chunk for every incoming packet, other
+    //# than to update the offered window as the receiving application consumes new data.
     pub(crate) fn on_data_packet(&mut self, now: Instant, immediately: bool) -> bool {
         self.packets = self.packets.saturating_add(1);
         let due = immediately || self.packets >= self.frequency;

@@ -154,6 +154,8 @@ impl TsnMap {
     //= RFC 9260 §6.7
     //# This single SACK chunk MUST report the Gap Ack Blocks from the lowest to highest TSNs, within
     //# the size limit set by the PMTU, and leave the remaining highest TSN numbers unacknowledged.
+    //= RFC 9260 §3.3.4
+    //# The Gap Ack Blocks SHOULD be isolated.
     pub fn gap_blocks(&self, max: usize, out: &mut GapBlocks) {
         out.clear();
         // A span of at most MAX_SPAN fits the 16 bits.

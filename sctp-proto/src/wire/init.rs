@@ -86,6 +86,16 @@ impl PacketWriter<'_> {
     }
 
     /// Appends an INIT or INIT ACK, as `kind` says. It is the only chunk of its packet (§3).
+    //= RFC 9260 §3.3.2
+    //# The Chunk Flags field in INIT chunks is reserved, and all bits in it SHOULD be set to 0 by
+    //# the sender and ignored by the receiver.
+    //= RFC 9260 §3.3.3
+    //# The Chunk Flags field in INIT ACK chunks is reserved, and all bits in it SHOULD be set to 0
+    //# by the sender and ignored by the receiver.
+    //= RFC 9260 §3.3.2.1
+    //# Any Type-Length-Value fields MUST be placed after the fixed-length fields.
+    //= RFC 9260 §3.3.3.1
+    //# Any Type-Length-Value fields MUST be placed after the fixed-length fields.
     pub fn init(&mut self, kind: u8, fixed: &InitFields, params: &ParamWriter) {
         let params = params.as_bytes();
         let buf = self.open(kind, 0, FIXED + params.len());

@@ -90,6 +90,9 @@ impl PacketWriter<'_> {
     }
 
     /// Appends a SACK. Gaps are (start, end) offsets from `cumulative`, both inclusive.
+    //= RFC 9260 §3.3.4
+    //# Then, the parameter part of the SACK chunk MUST be constructed as follows (assuming the new
+    //# a_rwnd is set to 4660 by the sender):
     pub fn sack(&mut self, cumulative: Tsn, a_rwnd: u32, gaps: &[(u16, u16)], duplicates: &[Tsn]) {
         let value_len = FIXED + 4 * (gaps.len() + duplicates.len());
         let buf = self.open(kind::SACK, 0, value_len);
