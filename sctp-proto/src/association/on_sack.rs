@@ -123,7 +123,7 @@ impl Tcb {
                 acked: ack.bytes,
                 flight_before: ack.flight_before,
                 cumulative_advanced: outcome.cumulative_advanced,
-                cwnd_fully_used: ack.flight_before + path.max_packet > path.congestion.window(),
+                cwnd_fully_used: path.window_used,
                 rtt: outcome
                     .rtt
                     .filter(|&(sampled, _)| sampled == ack.path)

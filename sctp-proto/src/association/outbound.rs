@@ -218,6 +218,10 @@ impl Tcb {
 
     /// Everything that could be sent was.
     fn on_nothing_to_send(&mut self, cx: &mut Cx, now: Instant) {
+        for path in self.paths.iter_mut() {
+            let flight = self.outstanding.flight(path.id);
+            path.window_used = flight + path.max_packet > path.congestion.window();
+        }
         let primary = self.paths.primary();
         let path = self.paths.get(primary);
         // What several SACKs allowed together was for this opportunity only.

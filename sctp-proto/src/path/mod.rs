@@ -49,6 +49,10 @@ pub(crate) struct Path {
     pub(crate) recovery_exit: Option<Tsn>,
     /// T3-rtx expired, and no data was acknowledged since: one packet may be in flight (§7.2.3).
     pub(crate) on_probation: bool,
+    /// Whether the last opportunity to send left less than a packet of the congestion window
+    /// unused. Holds for all SACKs of a batch: no data leaves between them, so that what is in
+    /// flight shrinks before each and says nothing about use.
+    pub(crate) window_used: bool,
     /// When something that measures the path was last sent: idle paths are probed.
     pub(crate) last_sent: Option<Instant>,
     /// When DATA was last sent: an unused window decays.
@@ -78,6 +82,7 @@ impl Path {
             heartbeat: Heartbeat::new(config.heartbeat_interval),
             recovery_exit: None,
             on_probation: false,
+            window_used: false,
             last_sent: None,
             last_data: None,
             t3_expiries: 0,
