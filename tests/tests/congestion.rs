@@ -126,6 +126,28 @@ fn a_window_that_is_not_used_does_not_grow() {
 //= RFC 9260 §7.2.4, test
 //# While in Fast Recovery, the ssthresh and cwnd SHOULD...
 #[test]
+fn every_sack_of_a_batch_counts() {
+    // Nothing leaves between the SACKs of a batch, so that less and less is in flight when each is
+    // processed: the window was used all the same.
+    let mut peer = busy();
+    let mut sent = data_packets(&mut peer) as u32;
+    let acked = loop {
+        let acked = sent;
+        let sack = peer.sack(acked);
+        peer.send(sack);
+        sent += data_packets(&mut peer) as u32;
+        if sent - acked >= 8 {
+            break acked;
+        }
+    };
+    let before = path(&mut peer).cwnd;
+    let sacks = (1..=4).map(|n| peer.sack(acked + 2 * n).into()).collect();
+    peer.send_bundle(sacks);
+    let grown = path(&mut peer).cwnd - before;
+    assert!(grown >= 4 * FULL, "{grown}");
+}
+
+#[test]
 fn a_fast_retransmit_halves_it_once_per_recovery() {
     let mut peer = busy();
     let mut sent = data_packets(&mut peer) as u32;
