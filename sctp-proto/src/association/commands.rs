@@ -66,7 +66,7 @@ impl Association {
         if let Phase::Open(tcb) = &mut self.phase
             && !self.cx.queue.has_unsent()
         {
-            tcb.burst = tcb.burst.max(tcb.max_burst(&self.cx));
+            tcb.burst = tcb.burst.max(tcb.opening_burst(&self.cx));
         }
         self.cx.queue.push(now, stream, data, info)
     }

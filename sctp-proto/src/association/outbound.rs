@@ -612,7 +612,7 @@ impl Tcb {
         let full = self.full_payload(id);
         let mut sent = 0;
         if self.outstanding.flight(id) == 0 {
-            self.burst = self.burst.max(self.max_burst(cx));
+            self.burst = self.burst.max(self.opening_burst(cx));
             let path = self.paths.get_mut(id);
             if let Some(last) = path.last_data {
                 path.congestion.on_idle(now, now - last, path.rto.rto());

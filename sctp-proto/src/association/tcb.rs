@@ -14,6 +14,7 @@ use super::{
 use crate::{
     capabilities::{Capabilities, MAX_PEER_ADDRESSES},
     config::AssociationConfig,
+    congestion,
     ids::{PathId, Tsn},
     path::Paths,
     rx::{GapBlocks, Reassembly, SackPolicy, TsnMap},
@@ -137,6 +138,7 @@ impl Tcb {
             .negotiated(agreed.outbound_streams, agreed.capabilities.interleaving());
         cx.fail(failed);
         let packet = paths.get(paths.primary()).max_packet - COMMON_HEADER;
+        let burst = config.max_burst as usize * packet;
         Self {
             state,
             tie_tags: (cx.random_tag(), cx.random_tag()),
@@ -149,7 +151,7 @@ impl Tcb {
             sack_since_t3: false,
             peer_a_rwnd: agreed.peer_a_rwnd as usize,
             probing: false,
-            burst: config.max_burst as usize * packet,
+            burst: burst.max(first_flight(&config, packet)),
             fast_retransmit: false,
             zero_window_probe: false,
             outcome: AckOutcome::default(),
@@ -213,8 +215,21 @@ impl Tcb {
 
     /// Bytes of chunks that Max.Burst packets carry.
     pub(crate) fn max_burst(&self, cx: &Cx) -> usize {
-        let packet = self.paths.get(self.paths.primary()).max_packet - COMMON_HEADER;
-        cx.config.max_burst as usize * packet
+        cx.config.max_burst as usize * self.full_chunk()
+    }
+
+    /// Bytes of new data that may leave after a pause: Max.Burst packets, or what is missing to an
+    /// initial window that is set to more. A burst that is right for a path nothing is known of is
+    /// right for a known one.
+    pub(crate) fn opening_burst(&self, cx: &Cx) -> usize {
+        let flight = self.outstanding.flight(self.paths.primary());
+        let first = first_flight(&cx.config, self.full_chunk());
+        self.max_burst(cx).max(first.saturating_sub(flight))
+    }
+
+    /// Bytes of the largest chunk that fits a packet of the primary path.
+    fn full_chunk(&self) -> usize {
+        self.paths.get(self.paths.primary()).max_packet - COMMON_HEADER
     }
 
     /// Bytes of a DATA or I-DATA chunk besides the payload.
@@ -235,6 +250,13 @@ impl Tcb {
     pub(crate) fn full_payload(&self, path: PathId) -> usize {
         self.paths.get(path).max_packet - COMMON_HEADER - self.data_header()
     }
+}
+
+/// Bytes of the initial window, if one is set.
+fn first_flight(config: &AssociationConfig, full_chunk: usize) -> usize {
+    config.initial_window.map_or(0, |packets| {
+        congestion::large_initial_window(packets, full_chunk)
+    })
 }
 
 fn new_reassembly(config: &AssociationConfig, agreed: &Agreement) -> Box<Reassembly> {

@@ -4,11 +4,17 @@
 //! chunks as they lie in a packet, header and padding included (§7.2), as
 //! [`Outstanding::flight`](crate::tx::Outstanding::flight) has them.
 
+mod cubic;
+mod hystart;
 mod rfc9260;
 
 use std::{fmt::Debug, time::Duration};
 
-use crate::{config::CongestionControl, time::Instant};
+use crate::{
+    config::{AssociationConfig, CongestionControl},
+    time::Instant,
+    wire::COMMON_HEADER,
+};
 
 /// What one SACK says about one path.
 #[allow(dead_code)] // rate-based controllers read what RFC 9260's does not
@@ -77,8 +83,92 @@ pub(crate) trait Controller: Send + Debug {
 //= RFC 9260 §7.2
 //# Unlike TCP, an SCTP sender MUST keep a set of the control variables cwnd, ssthresh, and
 //# partial_bytes_acked for EACH destination address of its peer (when its peer is multi-homed).
-pub(crate) fn new(kind: CongestionControl, max_packet: usize, ipv6: bool) -> Box<dyn Controller> {
-    match kind {
-        CongestionControl::Rfc9260 => Box::new(rfc9260::Rfc9260::new(max_packet, ipv6)),
+pub(crate) fn new(
+    config: &AssociationConfig,
+    max_packet: usize,
+    ipv6: bool,
+) -> Box<dyn Controller> {
+    let pmdcs = max_packet - COMMON_HEADER;
+    let initial = match config.initial_window {
+        Some(packets) => large_initial_window(packets, pmdcs),
+        None => initial_window(pmdcs, ipv6),
+    };
+    match config.congestion_control {
+        CongestionControl::Rfc9260 => Box::new(rfc9260::Rfc9260::new(max_packet, initial)),
+        CongestionControl::Cubic => Box::new(cubic::Cubic::new(max_packet, initial)),
+    }
+}
+
+/// The initial window where none is set; `pmdcs` is the largest DATA chunk of the path (§1.3).
+fn initial_window(pmdcs: usize, ipv6: bool) -> usize {
+    //= RFC 9260 §7.2.1
+    //# The initial cwnd before data transmission MUST be set to min(4 * PMDCS, max(2 * PMDCS,
+    //# 4404)) bytes if the peer address is an IPv4 address and to min(4 * PMDCS, max(2 * PMDCS,
+    //# 4344)) bytes if the peer address is an IPv6 address.
+    let three_packets = if ipv6 { 4344 } else { 4404 };
+    (2 * pmdcs).max(three_packets).min(4 * pmdcs)
+}
+
+/// The initial window of so many packets, within the bytes that RFC 6928 §2 found harmless: ten
+/// packets of Ethernet, or two that are larger.
+pub(crate) fn large_initial_window(packets: u32, pmdcs: usize) -> usize {
+    (2 * pmdcs).max(14_600).min(packets as usize * pmdcs)
+}
+
+/// What is left of the window after `idle` without sending, by any controller; `None` if it was
+/// too short to matter. `least` is not decayed below.
+///
+/// A departure from the letter: a window under `least` is not raised by being idle (after T3-rtx
+/// only one packet may be in flight).
+fn decayed_window(cwnd: usize, least: usize, idle: Duration, rto: Duration) -> Option<usize> {
+    //= RFC 9260 §7.2.1
+    //# While the endpoint does not transmit data on a given transport address, the cwnd of the
+    //# transport address SHOULD be adjusted to max(cwnd / 2, 4 * PMDCS) once per RTO.
+    //= RFC 9260 §7.2.2
+    //# Same as in the slow start, when the sender does not transmit DATA chunks on a given
+    //# transport address, the cwnd of the transport address SHOULD be adjusted to max(cwnd / 2, 4 *
+    //# PMDCS) per RTO.
+    //= RFC 9260 §7.1
+    //# The parameters SHOULD decay if the address is not used for a long enough time period.
+    let periods = idle.as_nanos() / rto.as_nanos().max(1);
+    if periods == 0 {
+        return None;
+    }
+    let halvings = u32::try_from(periods).unwrap_or(u32::MAX);
+    let halved = cwnd.checked_shr(halvings).unwrap_or(0);
+    Some(halved.max(cwnd.min(least)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initial_windows() {
+        assert_eq!(initial_window(1000, false), 4000);
+        assert_eq!(initial_window(1440, false), 4404);
+        assert_eq!(initial_window(1440, true), 4344);
+        assert_eq!(initial_window(8000, false), 16_000);
+    }
+
+    #[test]
+    fn initial_windows_that_are_set() {
+        assert_eq!(large_initial_window(1, 1460), 1460);
+        assert_eq!(large_initial_window(10, 1240), 12_400);
+        assert_eq!(large_initial_window(10, 1460), 14_600);
+        assert_eq!(large_initial_window(10, 2920), 14_600);
+        assert_eq!(large_initial_window(10, 8960), 17_920);
+    }
+
+    #[test]
+    fn every_controller_honours_them() {
+        for kind in [CongestionControl::Rfc9260, CongestionControl::Cubic] {
+            let mut config = AssociationConfig::default();
+            config.congestion_control(kind);
+            let window = |config: &_| new(config, 1000 + COMMON_HEADER, false).window();
+            assert_eq!(window(&config), 4000);
+            config.initial_window(Some(10));
+            assert_eq!(window(&config), 10_000);
+        }
     }
 }

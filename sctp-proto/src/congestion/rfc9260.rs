@@ -2,29 +2,26 @@
 
 use std::time::Duration;
 
-use super::{AckSample, Controller};
+use super::{AckSample, Controller, decayed_window};
 use crate::{time::Instant, wire::COMMON_HEADER};
 
 #[derive(Debug)]
 pub(super) struct Rfc9260 {
     /// The largest DATA chunk that fits a packet of this path, header included (PMDCS, §1.3).
     pmdcs: usize,
+    /// What an idle window does not shrink below.
+    initial: usize,
     cwnd: usize,
     ssthresh: usize,
     partial_bytes_acked: usize,
 }
 
 impl Rfc9260 {
-    pub(super) fn new(max_packet: usize, ipv6: bool) -> Self {
-        let pmdcs = max_packet - COMMON_HEADER;
-        //= RFC 9260 §7.2.1
-        //# The initial cwnd before data transmission MUST be set to min(4 * PMDCS, max(2 * PMDCS,
-        //# 4404)) bytes if the peer address is an IPv4 address and to min(4 * PMDCS, max(2 * PMDCS,
-        //# 4344)) bytes if the peer address is an IPv6 address.
-        let three_packets = if ipv6 { 4344 } else { 4404 };
+    pub(super) fn new(max_packet: usize, initial: usize) -> Self {
         Self {
-            pmdcs,
-            cwnd: (2 * pmdcs).max(three_packets).min(4 * pmdcs),
+            pmdcs: max_packet - COMMON_HEADER,
+            initial,
+            cwnd: initial,
             //= RFC 9260 §7.2.1
             //# The initial value of ssthresh SHOULD be arbitrarily high (e.g., the size of the
             //# largest-possible advertised window).
@@ -122,34 +119,19 @@ impl Controller for Rfc9260 {
         self.partial_bytes_acked = 0;
     }
 
-    /// Two departures from the letter, both where it would defeat the purpose: a window under
-    /// 4 * PMDCS is not raised by being idle (after T3-rtx only one packet may be in flight), and
-    /// ssthresh is not lowered while in slow start (a short exchange on a fresh association is no
-    /// sign of congestion, and would end slow start for good).
+    /// Beside that of `decayed_window` a departure from the letter: ssthresh is not lowered while in
+    /// slow start (a short exchange on a fresh association is no sign of congestion, and would end
+    /// slow start for good).
     fn on_idle(&mut self, _now: Instant, idle: Duration, rto: Duration) {
-        //= RFC 9260 §7.2.1
-        //# While the endpoint does not transmit data on a given transport address, the cwnd of the
-        //# transport address SHOULD be adjusted to max(cwnd / 2, 4 * PMDCS) once per RTO. Before
-        //# the first cwnd adjustment, the ssthresh of the transport address SHOULD be set to the
-        //# cwnd.
-        let periods = idle.as_nanos() / rto.as_nanos().max(1);
-        if periods == 0 {
-            return;
+        let least = self.initial.max(4 * self.pmdcs);
+        if let Some(window) = decayed_window(self.cwnd, least, idle, rto) {
+            //= RFC 9260 §7.2.1
+            //# Before the first cwnd adjustment, the ssthresh of the transport address SHOULD be
+            //# set to the cwnd.
+            self.ssthresh = self.ssthresh.max(self.cwnd);
+            self.cwnd = window;
+            self.partial_bytes_acked = 0;
         }
-        //= RFC 9260 §7.2.1
-        //# Before the first cwnd adjustment, the ssthresh of the transport address SHOULD be set to
-        //# the cwnd.
-        //= RFC 9260 §7.2.2
-        //# Same as in the slow start, when the sender does not transmit DATA chunks on a given
-        //# transport address, the cwnd of the transport address SHOULD be adjusted to max(cwnd / 2,
-        //# 4 * PMDCS) per RTO.
-        //= RFC 9260 §7.1
-        //# The parameters SHOULD decay if the address is not used for a long enough time period.
-        self.ssthresh = self.ssthresh.max(self.cwnd);
-        let floor = self.cwnd.min(4 * self.pmdcs);
-        let halvings = u32::try_from(periods).unwrap_or(u32::MAX);
-        self.cwnd = self.cwnd.checked_shr(halvings).unwrap_or(0).max(floor);
-        self.partial_bytes_acked = 0;
     }
 
     fn on_mtu(&mut self, max_packet: usize) {
@@ -178,7 +160,7 @@ mod tests {
     const P: usize = 1000;
 
     fn controller() -> Rfc9260 {
-        Rfc9260::new(P + COMMON_HEADER, false)
+        Rfc9260::new(P + COMMON_HEADER, 4 * P)
     }
 
     /// An ACK while the window was used to the full.
@@ -193,15 +175,6 @@ mod tests {
             delivery_rate: None,
             in_recovery: false,
         }
-    }
-
-    #[test]
-    fn initial_windows() {
-        let window = |pmdcs, ipv6| Rfc9260::new(pmdcs + COMMON_HEADER, ipv6).window();
-        assert_eq!(window(1000, false), 4000);
-        assert_eq!(window(1440, false), 4404);
-        assert_eq!(window(1440, true), 4344);
-        assert_eq!(window(8000, false), 16_000);
     }
 
     #[test]
@@ -305,6 +278,15 @@ mod tests {
             Duration::from_secs(1),
         );
         assert_eq!(cc.window(), 1000);
+    }
+
+    #[test]
+    fn a_large_initial_window_outlasts_idleness() {
+        let mut cc = Rfc9260::new(P + COMMON_HEADER, 10 * P);
+        cc.on_ack(&ack(P));
+        let second = Duration::from_secs(1);
+        cc.on_idle(Instant::EPOCH, 9 * second, second);
+        assert_eq!(cc.window(), 10 * P);
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Path {
             errors: 0,
             max_retrans: config.path_max_retrans,
             rto: RtoEstimator::new(config),
-            congestion: congestion::new(config.congestion_control, max_packet, remote.is_ipv6()),
+            congestion: congestion::new(config, max_packet, remote.is_ipv6()),
             max_packet,
             heartbeat: Heartbeat::new(config.heartbeat_interval),
             recovery_exit: None,
@@ -94,7 +94,7 @@ impl Path {
     //# When detected by an SCTP implementation, the congestion control MUST be reinitialized.
     pub(crate) fn reset_congestion(&mut self, config: &AssociationConfig) {
         let ipv6 = self.remote.is_ipv6();
-        self.congestion = congestion::new(config.congestion_control, self.max_packet, ipv6);
+        self.congestion = congestion::new(config, self.max_packet, ipv6);
         self.recovery_exit = None;
         self.on_probation = false;
     }
