@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
-use sctp_udp::AssociationConfig;
+use sctp_udp::{AssociationConfig, CongestionControl};
 
 /// Options of an association. Durations are written as 200ms, 1.5s or 2m.
 #[derive(Debug, Clone, Args)]
@@ -48,6 +48,12 @@ pub(crate) struct AssociationArgs {
     /// Send buffer, bytes [default: 1048576]
     #[arg(long, value_name = "BYTES")]
     send_buffer: Option<usize>,
+    /// Congestion controller: rfc9260 or cubic [default: rfc9260]
+    #[arg(long, value_name = "NAME", value_parser = congestion)]
+    congestion: Option<CongestionControl>,
+    /// Initial congestion window, packets, 1 to 10 [default: by RFC 9260]
+    #[arg(long, value_name = "COUNT")]
+    initial_window: Option<u32>,
 }
 
 impl AssociationArgs {
@@ -96,6 +102,12 @@ impl AssociationArgs {
         if let Some(bytes) = self.send_buffer {
             config.send_buffer(bytes).stream_send_buffer(bytes / 4);
         }
+        if let Some(kind) = self.congestion {
+            config.congestion_control(kind);
+        }
+        if self.initial_window.is_some() {
+            config.initial_window(self.initial_window);
+        }
         change(&mut config);
         config.validate()?;
         Ok(Arc::new(config))
@@ -117,6 +129,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| format!("{number:?} is not a number"))?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+fn congestion(name: &str) -> Result<CongestionControl, String> {
+    match name {
+        "rfc9260" => Ok(CongestionControl::Rfc9260),
+        "cubic" => Ok(CongestionControl::Cubic),
+        _ => Err("choose rfc9260 or cubic".into()),
+    }
 }
 
 /// The address to bind for talking to `peer`, unless one is given: any of the same family.
