@@ -16,6 +16,9 @@ use crate::{time::Instant, wire::COMMON_HEADER};
 const C: f64 = 0.4;
 /// What is left of the window after a loss (RFC 9438 §4.6).
 const BETA: f64 = 0.7;
+/// What is left after a loss in slow start. The window is then up to twice what the path carried a
+/// round trip ago; with `BETA` of it in flight, what is sent again would be lost again.
+const SLOW_START_BETA: f64 = 0.5;
 /// Packets per round trip by which a sender that reduces to `BETA` grows as fast on average as
 /// one of RFC 9260, which halves: `3 * (1 - BETA) / (1 + BETA)` (RFC 9438 §4.3).
 const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
@@ -153,8 +156,13 @@ impl Cubic {
 
     /// What every reduction of the window has in common (RFC 9438 §4.6).
     fn reduce(&mut self) {
+        let beta = if self.cwnd < self.ssthresh {
+            SLOW_START_BETA
+        } else {
+            BETA
+        };
         self.prior = self.cwnd;
-        self.ssthresh = (self.cwnd * BETA).max(self.packets(LEAST_PACKETS));
+        self.ssthresh = (self.cwnd * beta).max(self.packets(LEAST_PACKETS));
         self.epoch = None;
         self.hystart = None;
     }

@@ -129,6 +129,16 @@ fn a_loss_leaves_seven_tenths() {
 }
 
 #[test]
+fn a_loss_in_slow_start_leaves_half() {
+    let mut cc = controller();
+    cc.cwnd = 100_000.0;
+    cc.on_loss(at(0), P);
+    assert_eq!((cc.window(), cc.ssthresh()), (50_000, 50_000));
+    cc.on_loss(at(0), P);
+    assert_eq!(cc.window(), 35_000);
+}
+
+#[test]
 fn a_loss_below_the_last_makes_room_for_others() {
     let mut cc = avoiding(80_000, 100_000);
     cc.on_loss(at(0), P);
