@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_proto::{PathStats, SendInfo, StreamId};
+use sctp_proto::{CongestionControl, PathStats, SendInfo, StreamId};
 use sctp_tests::{
     codec::kind,
-    net::Link,
+    net::{Link, Verdict},
     pair::{
         Pair,
         Side::{Client, Server},
@@ -239,6 +239,15 @@ fn max_burst_bounds_what_one_sack_lets_go() {
 
 #[test]
 fn a_bottleneck_is_filled() {
+    fill_bottleneck(CongestionControl::Rfc9260);
+}
+
+#[test]
+fn cubic_fills_a_bottleneck() {
+    fill_bottleneck(CongestionControl::Cubic);
+}
+
+fn fill_bottleneck(kind: CongestionControl) {
     // 1 MB/s, 40 ms round trip, 40 kB of buffer: the sender finds the rate and keeps to it.
     let mut pair = Pair::builder()
         .link(Link {
@@ -246,6 +255,9 @@ fn a_bottleneck_is_filled() {
             rate: Some(1_000_000),
             queue: 40_000,
             ..Link::default()
+        })
+        .both(|c| {
+            c.congestion_control(kind);
         })
         .build();
     pair.connect();
@@ -298,4 +310,152 @@ fn a_large_transfer_does_not_starve_the_other_direction() {
     assert_eq!(pair.recv(Client, 1).map(|m| m.len()), Some(250_000));
     let seconds = (pair.now - begin).as_secs_f64();
     assert!(seconds < 2.0, "{seconds}");
+}
+
+#[test]
+fn an_initial_window_that_is_set_leaves_at_once() {
+    for kind in [CongestionControl::Rfc9260, CongestionControl::Cubic] {
+        let mut peer = Peer::connected_with(|c| {
+            c.stream_send_buffer(1024 * 1024)
+                .congestion_control(kind)
+                .initial_window(Some(10));
+        });
+        queue(&mut peer, 400);
+        assert_eq!(data_packets(&mut peer), 10, "{kind:?}");
+        // With nothing in flight they may again; beside others Max.Burst, four, holds.
+        let sack = peer.sack(10);
+        peer.send(sack);
+        assert_eq!(data_packets(&mut peer), 10, "{kind:?}");
+        let sack = peer.sack(11);
+        peer.send(sack);
+        assert!((1..=4).contains(&data_packets(&mut peer)));
+    }
+}
+
+#[test]
+fn ten_packets_before_the_handshake_is_over_take_one_round_trip_after_it() {
+    let arrival = |packets| {
+        let mut pair = Pair::builder()
+            .both(|c| {
+                c.initial_window(packets);
+            })
+            .build();
+        let begin = pair.now;
+        pair.start();
+        for _ in 0..10 {
+            pair.send(Client, 1, vec![0; 1000]);
+        }
+        // One message leaves with the COOKIE ECHO and waits at the server, which accepts at once.
+        let mut left = 10;
+        while left > 0 {
+            assert!(pair.step());
+            if !pair.server.conns.is_empty() {
+                left -= pair.recv_all(Server).len();
+            }
+        }
+        pair.now - begin
+    };
+    // INIT, INIT ACK, COOKIE ECHO, COOKIE ACK, DATA: 10 ms each.
+    assert_eq!(arrival(Some(10)), Duration::from_millis(50));
+    assert!(arrival(None) >= Duration::from_millis(70));
+}
+
+/// Sends on every association of the client as fast as it is taken, for this long; the bytes that
+/// arrived, per association.
+fn saturate(pair: &mut Pair, time: Duration) -> Vec<usize> {
+    let end = pair.now + time;
+    let mut received = vec![0; pair.client.conns.len()];
+    let message = Bytes::from(vec![0; 10_000]);
+    while pair.now < end {
+        let now = pair.now;
+        for conn in &mut pair.client.conns {
+            let association = &mut conn.association;
+            while association
+                .send(now, StreamId(1), message.clone(), SendInfo::default())
+                .is_ok()
+            {}
+        }
+        assert!(pair.step());
+        for (conn, bytes) in pair.server.conns.iter_mut().zip(&mut received) {
+            while let Some(message) = conn.association.recv_any() {
+                *bytes += message.data.len();
+            }
+        }
+    }
+    received
+}
+
+/// Bytes in the ten seconds after a single loss on a path of 2.5 MB/s and 200 ms that was full.
+fn after_a_loss(kind: CongestionControl) -> usize {
+    // The receive window holds one bandwidth-delay product: no other packet is lost.
+    let mut pair = Pair::builder()
+        .link(Link {
+            delay: Duration::from_millis(100),
+            rate: Some(2_500_000),
+            queue: 1_000_000,
+            ..Link::default()
+        })
+        .both(|c| {
+            c.congestion_control(kind)
+                .receive_window(640_000)
+                .send_buffer(2_000_000)
+                .stream_send_buffer(2_000_000);
+        })
+        .untraced()
+        .build();
+    pair.connect();
+    saturate(&mut pair, Duration::from_secs(10));
+    let full = saturate(&mut pair, Duration::from_secs(1))[0];
+    assert!(full > 2_200_000, "the path is full: {full}");
+    let mut lost = false;
+    pair.script_from(Client, move |_, datagram| {
+        if lost || datagram.payload.len() < 1000 {
+            return Verdict::Pass;
+        }
+        lost = true;
+        Verdict::Drop
+    });
+    let bytes = saturate(&mut pair, Duration::from_secs(10))[0];
+    let stats = pair.stats(Client);
+    assert_eq!((stats.fast_retransmits, stats.t3_expiries), (1, 0));
+    bytes
+}
+
+#[test]
+fn cubic_recovers_sooner_on_a_long_fat_path() {
+    let reno = after_a_loss(CongestionControl::Rfc9260);
+    let cubic = after_a_loss(CongestionControl::Cubic);
+    // 25 MB would be all. Half a window more grows by a packet per 200 ms in one case; K is six
+    // seconds in the other.
+    assert!(cubic > 20_000_000, "{cubic}");
+    assert!(cubic * 4 > reno * 5, "{cubic} against {reno}");
+}
+
+#[test]
+fn two_cubic_flows_share_a_bottleneck() {
+    let mut pair = Pair::builder()
+        .link(Link {
+            delay: Duration::from_millis(20),
+            rate: Some(1_000_000),
+            queue: 40_000,
+            // Without it the flows are in step with the queue, and one always finds it full.
+            jitter: Duration::from_millis(2),
+            ..Link::default()
+        })
+        .both(|c| {
+            c.congestion_control(CongestionControl::Cubic);
+        })
+        .untraced()
+        .steps(10_000_000)
+        .build();
+    pair.connect();
+    saturate(&mut pair, Duration::from_secs(5));
+    // The second one comes to a path that is full.
+    pair.start();
+    pair.drive_until(|pair| pair.server.conns.len() == 2 && pair.established());
+    saturate(&mut pair, Duration::from_secs(10));
+    let bytes = saturate(&mut pair, Duration::from_secs(40));
+    let (less, more) = (bytes[0].min(bytes[1]), bytes[0].max(bytes[1]));
+    assert!(less + more > 36_000_000, "{bytes:?}");
+    assert!(more < 2 * less, "{bytes:?}");
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use sctp_proto::{CloseReason, SchedulerKind};
+use sctp_proto::{AssociationConfig, CloseReason, CongestionControl, SchedulerKind};
 use sctp_tests::{
     load::{Flow, Item},
     net::{Gilbert, Link},
@@ -80,6 +80,15 @@ fn random_items(rng: &mut Rng, streams: u16) -> Vec<Item> {
 }
 
 fn random_pair(rng: &mut Rng, seed: u64) -> (Pair, u16) {
+    random_pair_with(rng, seed, |_| {})
+}
+
+/// The same, with settings changed that are not left to chance.
+fn random_pair_with(
+    rng: &mut Rng,
+    seed: u64,
+    change: impl Fn(&mut AssociationConfig),
+) -> (Pair, u16) {
     let streams = rng.between(1, 20) as u16;
     let interleaving = rng.chance(0.5);
     let schedulers = [
@@ -110,6 +119,7 @@ fn random_pair(rng: &mut Rng, seed: u64) -> (Pair, u16) {
                 .association_max_retrans(40)
                 .path_max_retrans(40)
                 .max_init_retransmits(40);
+            change(c);
         })
         .build();
     let batch = rng.between(1, 20);
@@ -159,44 +169,57 @@ fn assert_over(pair: &mut Pair, side: Side) {
 
 #[test]
 fn every_message_arrives_once_in_order_and_whole() {
+    every_seed(|seed| exchange(seed, |_| {}));
+}
+
+#[test]
+fn it_does_so_by_cubic_from_any_initial_window() {
     every_seed(|seed| {
-        let mut rng = Rng::new(seed ^ 0x5eed);
-        let (mut pair, streams) = random_pair(&mut rng, seed);
-        let mut flows = [
-            Flow::new(Client, random_items(&mut rng, streams)),
-            Flow::new(Server, random_items(&mut rng, streams)),
-        ];
-        pair.start();
-        // What the client sends first may leave with the COOKIE ECHO.
-        if rng.chance(0.5) {
-            flows[0].pump(&mut pair);
-        }
-        pair.drive_until(Pair::established);
-        let lazy = random_laziness(&mut rng);
-        work(&mut pair, &mut flows, lazy, |_, flows| {
-            flows.iter().all(|flow| flow.left() == 0)
+        exchange(seed, |c| {
+            c.congestion_control(CongestionControl::Cubic)
+                .initial_window(Some(1 + (seed % 10) as u32));
         });
-        // The end, by either side or by both, at once or after a while.
-        let first = if rng.chance(0.5) { Client } else { Server };
-        pair.drive_for(Duration::from_millis(rng.below(100) as u64));
-        pair.shutdown(first);
-        if rng.chance(0.3) {
-            pair.shutdown(first.peer());
-        }
-        pair.drive();
-        assert_over(&mut pair, Client);
-        assert_over(&mut pair, Server);
-        // The last packet of a shutdown may be lost, and the answer out of the blue with it.
-        let reason = pair.closed(first).expect("it is over");
-        assert!(
-            matches!(reason, CloseReason::Shutdown | CloseReason::TimedOut),
-            "{reason:?}"
-        );
-        // Nothing came on top.
-        for flow in &mut flows {
-            flow.drain(&mut pair);
-        }
     });
+}
+
+/// Messages both ways, and the graceful end.
+fn exchange(seed: u64, change: impl Fn(&mut AssociationConfig)) {
+    let mut rng = Rng::new(seed ^ 0x5eed);
+    let (mut pair, streams) = random_pair_with(&mut rng, seed, change);
+    let mut flows = [
+        Flow::new(Client, random_items(&mut rng, streams)),
+        Flow::new(Server, random_items(&mut rng, streams)),
+    ];
+    pair.start();
+    // What the client sends first may leave with the COOKIE ECHO.
+    if rng.chance(0.5) {
+        flows[0].pump(&mut pair);
+    }
+    pair.drive_until(Pair::established);
+    let lazy = random_laziness(&mut rng);
+    work(&mut pair, &mut flows, lazy, |_, flows| {
+        flows.iter().all(|flow| flow.left() == 0)
+    });
+    // The end, by either side or by both, at once or after a while.
+    let first = if rng.chance(0.5) { Client } else { Server };
+    pair.drive_for(Duration::from_millis(rng.below(100) as u64));
+    pair.shutdown(first);
+    if rng.chance(0.3) {
+        pair.shutdown(first.peer());
+    }
+    pair.drive();
+    assert_over(&mut pair, Client);
+    assert_over(&mut pair, Server);
+    // The last packet of a shutdown may be lost, and the answer out of the blue with it.
+    let reason = pair.closed(first).expect("it is over");
+    assert!(
+        matches!(reason, CloseReason::Shutdown | CloseReason::TimedOut),
+        "{reason:?}"
+    );
+    // Nothing came on top.
+    for flow in &mut flows {
+        flow.drain(&mut pair);
+    }
 }
 
 #[test]
