@@ -264,8 +264,8 @@ impl AssociationConfig {
 
     /// Initial congestion window, packets, 1 to 10; `None` for that of §7.2.1, three or four.
     /// Default `None`. RFC 6928 finds ten packets harmless on today's paths, and a page of 12 kB
-    /// then takes one round trip instead of two or three; larger packets than Ethernet's count for more,
-    /// so that it stays at about 14,600 bytes. So many packets leave at once, whatever
+    /// then takes one round trip instead of two or three; packets larger than Ethernet's count for
+    /// more, so that it stays at about 14,600 bytes. So many packets leave at once, whatever
     /// [`max_burst`](Self::max_burst), whenever nothing is in flight.
     pub fn initial_window(&mut self, packets: Option<u32>) -> &mut Self {
         self.initial_window = packets;
