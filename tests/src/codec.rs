@@ -136,6 +136,10 @@ impl Packet {
     }
 
     /// Reads a packet that must be right in every respect.
+    //= RFC 9260 §6.8, test
+    //# When sending an SCTP packet, the endpoint MUST strengthen...
+    //= RFC 9260 §6.8, test
+    //# After the packet is constructed (containing the SCTP common...
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() < 12 {
             return Err(format!("{} bytes are no packet", bytes.len()));
@@ -168,6 +172,12 @@ impl Packet {
     }
 }
 
+//= RFC 9260 §3.2, test
+//# The total length of a chunk (including Type, Length,...
+//= RFC 9260 §3.2, test
+//# If the length of the chunk is not a...
+//= RFC 9260 §6.10, test
+//# Partial chunks MUST NOT be placed in an SCTP...
 fn decode_chunks(mut bytes: &[u8]) -> Result<Vec<Chunk>, String> {
     let mut chunks = Vec::new();
     while !bytes.is_empty() {

@@ -190,6 +190,10 @@ impl Host {
     ///   RFC 9260 §6.1 B allows);
     /// - an event comes after `Closed`, or `Closed` in a state that is not;
     /// - an association that is over does not become drained, or goes on sending once it is.
+    //= RFC 9260 §6.1, test
+    //# At any given time, the sender MUST NOT transmit...
+    //= RFC 9260 §6.1, test
+    //# The breach of cwnd MUST constitute one packet only.
     pub fn poll(&mut self, now: Instant) {
         for index in 0..self.conns.len() {
             if !self.conns[index].drained {

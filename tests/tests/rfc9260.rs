@@ -129,6 +129,8 @@ fn an_old_cookie_does_not_bring_an_association_back() {
 
 //= RFC 9260 §5.2.1, test
 //# If the INIT chunk indicates that a new address has been added...
+//= RFC 9260 §5.2.1, test
+//# An ABORT chunk SHOULD be sent in a response...
 #[test]
 fn an_init_with_a_new_address_in_cookie_echoed_is_discarded() {
     let mut peer = Peer::server();
@@ -145,6 +147,8 @@ fn an_init_with_a_new_address_in_cookie_echoed_is_discarded() {
 //# If new addresses are added to the association, the endpoint MUST respond...
 //= RFC 9260 §5.2.2, test
 //# The error SHOULD list the addresses that were added...
+//= RFC 9260 §5.2.2, test
+//# Before responding, the endpoint MUST check to see if...
 #[test]
 fn a_restart_may_list_the_addresses_of_the_association_and_no_others() {
     let (old, new) = ([10, 7, 7, 7], [10, 9, 9, 9]);
@@ -243,6 +247,10 @@ fn a_window_that_is_always_smaller_than_a_packet_is_used_without_waiting() {
 
 //= RFC 9260 §6.2, test
 //# The SCTP endpoint MUST report as many Gap Ack Blocks as can fit...
+//= RFC 9260 §6.7, test
+//# This single SACK chunk MUST report the Gap Ack...
+//= RFC 9260 §6.7, test
+//# When a single SACK chunk cannot cover all the...
 #[test]
 fn a_sack_has_as_many_gap_blocks_as_its_packet_takes() {
     let mut peer = Peer::connected();

@@ -209,6 +209,10 @@ mod tests {
         cc
     }
 
+    //= RFC 9260 §7.2.2, test
+    //# SCTP MUST NOT increment cwnd by more than PMDCS...
+    //= RFC 9260 §7.2.2, test
+    //# SCTP SHOULD increment cwnd by PMDCS once per RTT...
     #[test]
     fn congestion_avoidance_grows_by_one_chunk_per_window() {
         let mut cc = avoiding();
@@ -249,6 +253,12 @@ mod tests {
         assert_eq!((cc.window(), cc.ssthresh()), (1000, 4000));
     }
 
+    //= RFC 9260 §7.2.2, test
+    //# Same as in the slow start, when the sender...
+    //= RFC 9260 §7.1, test
+    //# The parameters SHOULD decay if the address is not...
+    //= RFC 9260 §7.2.1, test
+    //# Before the first cwnd adjustment, the ssthresh of the...
     #[test]
     fn idle_windows_decay_once_per_time_out() {
         let second = Duration::from_secs(1);
@@ -262,6 +272,8 @@ mod tests {
         assert_eq!((cc.window(), cc.ssthresh()), (4000, 40_000));
     }
 
+    //= RFC 9260 §7.2.1, test
+    //# The initial value of ssthresh SHOULD be arbitrarily high...
     #[test]
     fn being_idle_raises_no_window_and_ends_no_slow_start() {
         let mut cc = controller();

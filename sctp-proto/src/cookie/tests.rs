@@ -55,6 +55,10 @@ fn comes_back_as_it_was() {
     }
 }
 
+//= RFC 9260 §5.1.3, test
+//# An implementation SHOULD make the cookie as small as...
+//= RFC 9260 §3.3.11, test
+//# An implementation SHOULD make the cookie as small as...
 #[test]
 fn is_small() {
     let jar = jar();
@@ -144,6 +148,8 @@ fn expires() {
     assert_eq!(open_after(LIFETIME + micro), Freshness::Stale(micro));
 }
 
+//= RFC 9260 §5.1.5, test
+//# If secrets are kept only for a limited amount...
 #[test]
 fn outlives_one_rotation_of_the_key_but_not_two() {
     let jar = jar();

@@ -78,6 +78,10 @@ fn jar() -> CookieJar {
     CookieJar::new(&EndpointConfig::default(), [1; 32])
 }
 
+//= RFC 9260 §5.1, test
+//# Moreover, "Z" MUST generate and send along with the...
+//= RFC 9260 §3.3.3.1.1, test
+//# This parameter value MUST contain all the necessary state...
 #[test]
 fn says_what_the_cookie_remembers() {
     let jar = jar();
@@ -159,6 +163,8 @@ fn unrecognized_parameters_come_back_one_by_one() {
     );
 }
 
+//= RFC 9260 §12.4, test
+//# An SCTP implementation SHOULD attempt to make the INIT...
 #[test]
 fn is_at_most_three_times_the_init() {
     let mut extensions = ParamWriter::new();

@@ -147,6 +147,8 @@ mod tests {
         assert_eq!(rto.rto(), ms(500));
     }
 
+    //= RFC 9260 §6.3.1, test
+    //# Furthermore, new RTT measurements SHOULD be made no more...
     #[test]
     fn data_gives_one_sample_per_round_trip() {
         let mut rto = estimator();

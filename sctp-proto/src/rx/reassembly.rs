@@ -117,9 +117,6 @@ impl Reassembly {
     ///
     /// Whatever its size, one chunk is taken when nothing is held: the largest that an honest peer
     /// sends may exceed a small window.
-    //= RFC 9260 §6.2
-    //# When the receiver's advertised window is 0, the receiver MUST drop any new incoming DATA
-    //# chunk with a TSN larger than the largest TSN received so far.
     pub fn has_room(&mut self, stream: StreamId, payload: usize) -> bool {
         let free = self.free();
         if (free >= self.packet && free >= cost(payload)) || self.held() == 0 {

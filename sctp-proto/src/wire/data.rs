@@ -212,6 +212,12 @@ mod tests {
     use super::*;
     use crate::wire::{chunk::Chunk, tests::assert_chunk};
 
+    //= RFC 9260 §3.3.1, test
+    //# The following format MUST be used for the DATA...
+    //= RFC 9260 §3.3.1, test
+    //# Any padding MUST NOT be included in the Length...
+    //= RFC 9260 §3.3.1, test
+    //# The implementation MUST pad the end of the data...
     #[test]
     fn bytes_of_data() {
         let fields = DataFields {

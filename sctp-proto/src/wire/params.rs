@@ -371,6 +371,8 @@ mod tests {
         }
     }
 
+    //= RFC 9260 §3.3.2.1.2, test
+    //# A sender MUST NOT use an IPv4-mapped IPv6 address...
     #[test]
     fn ipv4_addresses_in_disguise_go_out_as_such() {
         let address = Ipv4Addr::new(192, 0, 2, 1);

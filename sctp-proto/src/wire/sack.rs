@@ -117,6 +117,8 @@ mod tests {
     use crate::wire::{chunk::Chunk, tests::assert_chunk};
 
     /// The example of §3.3.4, and two duplicates.
+    //= RFC 9260 §3.3.4, test
+    //# Then, the parameter part of the SACK chunk MUST...
     #[test]
     fn bytes_of_sack() {
         #[rustfmt::skip]

@@ -210,6 +210,8 @@ fn sequence_numbers(interleaving: bool) -> Vec<(u16, u32)> {
         .collect()
 }
 
+//= RFC 9260 §6.5, test
+//# For unordered user messages, the Stream Sequence Number MUST...
 #[test]
 fn ordered_and_unordered_messages_are_numbered_apart() {
     assert_eq!(
@@ -238,6 +240,8 @@ fn ssns_wrap_and_mids_do_not() {
     }
 }
 
+//= RFC 9260 §6.1, test
+//# For each stream, the data sender MUST NOT have...
 #[test]
 fn no_two_messages_of_a_window_share_an_ssn() {
     let mut queue = queue();
