@@ -1,12 +1,11 @@
-//! Setting up: INIT, INIT ACK, COOKIE ECHO as the initiator sees them (§5.1), and all of them when
-//! there is an association already (§5.2).
+//! Setting up as the initiator sees it: INIT, INIT ACK, COOKIE ECHO (§5.1), stale cookies (§5.2.6).
 
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
-    Association, EndpointEventKind,
+    Association,
     cx::{Cx, Fatal, Handled},
     inbound::peer_abort,
     outbound::{Reply, transmit},
@@ -18,10 +17,8 @@ use crate::{
     association::PathState,
     capabilities::{Capabilities, InitKind, InitReject, PeerParams},
     config::AssociationConfig,
-    cookie::{Freshness, StateCookie},
     error::CloseReason,
     ids::{PathId, Tsn},
-    init_ack::InitAck,
     path::{Path, Paths},
     time::Instant,
     transmit::{DatagramMeta, Transmit},
@@ -52,7 +49,7 @@ pub(crate) struct CookieWait {
     /// How often the peer found a cookie stale.
     stale: u32,
     /// DATA that left with a COOKIE ECHO whose cookie was stale: it keeps its TSNs.
-    outstanding: Option<Outstanding>,
+    pub(super) outstanding: Option<Outstanding>,
 }
 
 impl CookieWait {
@@ -313,298 +310,6 @@ impl Association {
         kept
     }
 
-    /// An INIT from the peer of this association: it never changes anything here (§5.2.1, §5.2.2).
-    pub(super) fn on_init(&mut self, now: Instant, meta: &DatagramMeta, packet: &Bytes) {
-        let Some(Ok(Chunk::Init(init))) = wire::chunks(packet)
-            .next()
-            .map(|raw| raw.and_then(Chunk::parse))
-        else {
-            self.cx.stats.dropped_malformed += 1;
-            return;
-        };
-        let (paths, local_tag, initial_tsn, tie_tags) = match &mut self.phase {
-            //= RFC 9260 §5.2.1
-            //# Upon receipt of an INIT chunk in the COOKIE-WAIT state, an endpoint MUST respond
-            //# with an INIT ACK chunk using the same parameters it sent in its original INIT chunk
-            //# (including its Initiate Tag, unchanged).
-            Phase::CookieWait(wait) => (&wait.paths, self.cx.local_tag, wait.initial_tsn, (0, 0)),
-            Phase::Open(tcb) => match tcb.state {
-                //= RFC 9260 §9.2
-                //# If an endpoint is in the SHUTDOWN-ACK-SENT state and receives an INIT chunk
-                //# (e.g., if the SHUTDOWN COMPLETE chunk was lost) with source and destination
-                //# transport addresses (either in the IP addresses or in the INIT chunk) that
-                //# belong to this association, it SHOULD discard the INIT chunk and retransmit the
-                //# SHUTDOWN ACK chunk.
-                State::ShutdownAckSent => {
-                    tcb.due.shutdown_ack = true;
-                    return;
-                }
-                //= RFC 9260 §5.2.1
-                //# Upon receipt of an INIT chunk in the COOKIE-ECHOED state, an endpoint MUST
-                //# respond with an INIT ACK chunk using the same parameters it sent in its original
-                //# INIT chunk (including its Initiate Tag, unchanged), provided that no new address
-                //# has been added to the forming association.
-                //= RFC 9260 §5.2.1
-                //# For an endpoint that is in the COOKIE-ECHOED state, it MUST populate its
-                //# Tie-Tags within both the association TCB and inside the State Cookie (see
-                //# Section 5.2.2 for a description of the Tie-Tags).
-                State::CookieEchoed { .. } => (
-                    &tcb.paths,
-                    self.cx.local_tag,
-                    tcb.agreed.local_initial_tsn,
-                    tcb.tie_tags,
-                ),
-                _ => {
-                    //= RFC 9260 §5.2.2
-                    //# And the INIT ACK chunk MUST contain a new Initiate Tag (randomly generated;
-                    //# see Section 5.3.1).
-                    let tag = self.cx.random_tag();
-                    let tsn = Tsn::new(self.cx.random_tag());
-                    (&tcb.paths, tag, tsn, tcb.tie_tags)
-                }
-            },
-            Phase::Closed(..) => return,
-        };
-        let ports = self.cx.ports;
-        let params = match PeerParams::parse(&init, InitKind::Init) {
-            Ok(params) => params,
-            Err(reject) => {
-                if init.initiate_tag != 0 {
-                    let mut causes = CauseWriter::new();
-                    reject.write_cause(&mut causes);
-                    self.cx
-                        .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
-                }
-                return;
-            }
-        };
-        // draft-ietf-tsvwg-udp-encaps-cons §4 rule 7: the UDP port of a live association does not
-        // change by an INIT, which anybody at that address can send.
-        let known = paths
-            .by_remote(meta.remote.ip())
-            .map(|id| paths.get(id).remote.port());
-        if let Some(current) = known.filter(|&port| port != meta.remote.port()) {
-            let mut causes = CauseWriter::new();
-            causes.restart_with_new_encapsulation_port(current, meta.remote.port());
-            self.cx
-                .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
-            return;
-        }
-        if let Phase::Open(tcb) = &self.phase {
-            //= RFC 9260 §5.2.2
-            //# Before responding, the endpoint MUST check to see if the unexpected INIT chunk adds
-            //# new addresses to the association.
-            //= RFC 9260 §5.2.1
-            //# If the INIT chunk indicates that a new address has been added to the association,
-            //# then the entire INIT chunk MUST be discarded, and the state of the existing
-            //# association SHOULD NOT be changed.
-            //= RFC 9260 §5.2.1
-            //# An ABORT chunk SHOULD be sent in a response that MAY include the "Restart of an
-            //# Association with New Addresses" error cause.
-            //= RFC 9260 §5.2.2
-            //# The error SHOULD list the addresses that were added to the restarting association.
-            //= RFC 9260 §5.2.1
-            //# The error SHOULD list the addresses that were added to the restarting association.
-            let new = params.addresses.iter().filter(|ip| !tcb.has_address(**ip));
-            let mut added = ParamWriter::new();
-            new.for_each(|ip| _ = added.address(*ip));
-            if !added.as_bytes().is_empty() {
-                //= RFC 9260 §5.2.2
-                //# If new addresses are added to the association, the endpoint MUST respond with an
-                //# ABORT chunk, copying the 'Initiate Tag' of the unexpected INIT chunk into the
-                //# 'Verification Tag' of the outbound packet carrying the ABORT chunk.
-                let mut causes = CauseWriter::new();
-                causes.restart_with_new_addresses(added.as_bytes());
-                self.cx
-                    .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
-                return;
-            }
-        }
-        let mut bytes = Vec::new();
-        //= RFC 9260 §5.2.2
-        //# Unless otherwise stated, upon receipt of an unexpected INIT chunk for this association,
-        //# the endpoint MUST generate an INIT ACK chunk with a State Cookie.
-        //= RFC 9260 §5.2.1
-        //# The endpoint MUST also generate a State Cookie with the INIT ACK chunk.
-        //= RFC 9260 §5.2.2
-        //# After sending the INIT ACK or ABORT chunk, the endpoint MUST take no further actions,
-        //# i.e., the existing association, including its current state, and the corresponding TCB
-        //# MUST NOT be changed.
-        //= RFC 9260 §5.2.1
-        //# After that, the endpoint MUST NOT change its state, the T1-init timer MUST be left
-        //# running, and the corresponding TCB MUST NOT be destroyed.
-        //= RFC 9260 §5.2.2
-        //# If no new addresses are added, when responding to the INIT chunk in the outbound INIT
-        //# ACK chunk, the endpoint MUST copy its current Tie-Tags to a reserved place within the
-        //# State Cookie and the association's TCB.
-        //= RFC 9260 §5.2.2
-        //# The outbound SCTP packet containing this INIT ACK chunk MUST carry a Verification Tag
-        //# value equal to the Initiate Tag found in the unexpected INIT chunk.
-        //= RFC 9260 §5.2.2
-        //# Other parameters for the endpoint SHOULD be copied from the existing parameters of the
-        //# association (e.g., number of outbound streams) into the INIT ACK chunk and cookie.
-        let init_ack = InitAck {
-            cookies: &self.cx.cookies,
-            config: &self.cx.config,
-            local_tag,
-            local_initial_tsn: initial_tsn,
-            tie_tags,
-        };
-        let transmit = init_ack.write(now, meta, ports, &init, &params, &mut bytes);
-        self.cx.reply(Reply { transmit, bytes });
-    }
-
-    /// A COOKIE ECHO for an association that exists (§5.2.4). Its MAC is right: this side made the
-    /// cookie.
-    pub(super) fn on_cookie_echo(
-        &mut self,
-        now: Instant,
-        meta: &DatagramMeta,
-        packet: &Bytes,
-        cookie: StateCookie,
-        freshness: Freshness,
-    ) -> Handled {
-        let local_matches = cookie.local_tag == self.cx.local_tag;
-        let (peer_matches, tied) = match &self.phase {
-            Phase::CookieWait(_) => (false, false),
-            Phase::Open(tcb) => (
-                cookie.peer_tag == tcb.agreed.peer_tag,
-                cookie.tie_tags != (0, 0) && cookie.tie_tags == tcb.tie_tags,
-            ),
-            Phase::Closed(..) => return Ok(()),
-        };
-        if let Freshness::Stale(by) = freshness
-            && !(local_matches && peer_matches)
-        {
-            let mut causes = CauseWriter::new();
-            //= RFC 9260 §5.2.4
-            //# If the State Cookie is older than the lifespan carried in the State Cookie and the
-            //# Verification Tags contained in the State Cookie do not match the current
-            //# association's Verification Tags, the packet, including the COOKIE ECHO chunk and any
-            //# DATA chunks, SHOULD be discarded.
-            //= RFC 9260 §5.2.4
-            //# The endpoint also MUST transmit an ERROR chunk with a "Stale Cookie" error cause to
-            //# the peer endpoint (this is case C or D in Section 5.2).
-            causes.stale_cookie(by);
-            let tag = cookie.peer_tag;
-            self.cx
-                .reply(Reply::new(meta, self.cx.ports, tag, |packet| {
-                    packet.error(&causes)
-                }));
-            return Ok(());
-        }
-        match action(local_matches, peer_matches, tied, cookie.tie_tags == (0, 0)) {
-            Action::Restart => self.restart(now, meta, packet, &cookie),
-            Action::Collision => self.collide(now, meta, packet, &cookie),
-            Action::Duplicate => {
-                let Phase::Open(tcb) = &mut self.phase else {
-                    return Ok(());
-                };
-                //= RFC 9260 §5.2.4
-                //# When both local and remote tags match, the endpoint SHOULD enter the ESTABLISHED
-                //# state if it is in the COOKIE-ECHOED state.
-                //= RFC 9260 §5.2.4
-                //# It SHOULD stop any T1-cookie timer that is running and send a COOKIE ACK chunk.
-                if let State::CookieEchoed { .. } = tcb.state {
-                    tcb.establish(&mut self.cx, now, false);
-                }
-                tcb.due.cookie_ack = true;
-                tcb.on_packet(&mut self.cx, now, meta, packet, 1)
-            }
-            Action::Discard => Ok(()),
-        }
-    }
-
-    /// Action A: the peer lost its state and comes again.
-    fn restart(
-        &mut self,
-        now: Instant,
-        meta: &DatagramMeta,
-        packet: &Bytes,
-        cookie: &StateCookie,
-    ) -> Handled {
-        let Phase::Open(old) = &mut self.phase else {
-            return Ok(());
-        };
-        if old.state == State::ShutdownAckSent {
-            //= RFC 9260 §5.2.4
-            //# If the endpoint is in the SHUTDOWN-ACK-SENT state and recognizes that the peer has
-            //# restarted (Action A), it MUST NOT set up a new association but instead resend the
-            //# SHUTDOWN ACK chunk and send an ERROR chunk with a "Cookie Received While Shutting
-            //# Down" error cause to its peer.
-            old.due.shutdown_ack = true;
-            let mut causes = CauseWriter::new();
-            causes.cookie_while_shutting_down();
-            let tag = cookie.peer_tag;
-            self.cx
-                .reply(Reply::new(meta, self.cx.ports, tag, |packet| {
-                    packet.error(&causes)
-                }));
-            return Ok(());
-        }
-        self.cx.fail_all();
-        self.cx.timers.clear();
-        self.cx.shutdown_requested = false;
-        self.cx.stats.restarts += 1;
-        self.cx.local_tag = cookie.local_tag;
-        self.cx
-            .endpoint_events
-            .push_back(EndpointEventKind::TagChanged {
-                new: cookie.local_tag,
-            });
-        //= RFC 9260 §5.2.4
-        //# All the congestion control parameters (e.g., cwnd, ssthresh) related to this peer MUST
-        //# be reset to their initial values (see Section 6.2.1).
-        let mut tcb = from_cookie(&mut self.cx, meta, cookie);
-        //= RFC 9260 §5.2.4
-        //# A RESTART notification SHOULD be sent to the ULP instead of a COMMUNICATION LOST
-        //# notification.
-        tcb.establish(&mut self.cx, now, true);
-        tcb.due.cookie_ack = true;
-        self.phase = Phase::Open(Box::new(tcb));
-        let Phase::Open(tcb) = &mut self.phase else {
-            return Ok(());
-        };
-        tcb.on_packet(&mut self.cx, now, meta, packet, 1)
-    }
-
-    /// Action B: both sides called at once; the peer's later tag holds.
-    fn collide(
-        &mut self,
-        now: Instant,
-        meta: &DatagramMeta,
-        packet: &Bytes,
-        cookie: &StateCookie,
-    ) -> Handled {
-        match &mut self.phase {
-            Phase::CookieWait(wait) => {
-                let outstanding = wait.outstanding.take();
-                let mut tcb = from_cookie(&mut self.cx, meta, cookie);
-                tcb.keep_outstanding(outstanding)?;
-                tcb.establish(&mut self.cx, now, false);
-                self.phase = Phase::Open(Box::new(tcb));
-            }
-            Phase::Open(tcb) => {
-                if let State::CookieEchoed { .. } = tcb.state {
-                    tcb.replace_peer(&mut self.cx, agreement(cookie))?;
-                    tcb.establish(&mut self.cx, now, false);
-                } else {
-                    //= RFC 9260 §5.2.4
-                    //# The endpoint SHOULD stay in or enter the ESTABLISHED state, but it MUST
-                    //# update its peer's Verification Tag from the State Cookie, stop any T1-init
-                    //# or T1-cookie timers that might be running, and send a COOKIE ACK chunk.
-                    tcb.agreed.peer_tag = cookie.peer_tag;
-                }
-            }
-            Phase::Closed(..) => {}
-        }
-        let Phase::Open(tcb) = &mut self.phase else {
-            return Ok(());
-        };
-        tcb.due.cookie_ack = true;
-        tcb.on_packet(&mut self.cx, now, meta, packet, 1)
-    }
-
     /// Back to COOKIE-WAIT: the peer found the cookie stale (§5.2.6).
     pub(super) fn retry_stale(&mut self) {
         if !matches!(&self.phase, Phase::Open(tcb) if tcb.retry_with.is_some()) {
@@ -655,65 +360,5 @@ impl Tcb {
         //# endpoint more subject to a replay attack.
         self.retry_with = Some((now - *since).min(MAX_ROUND_TRIP) + EXTENSION);
         Ok(())
-    }
-}
-
-/// What the cookie says both sides agreed on.
-fn agreement(cookie: &StateCookie) -> Agreement {
-    Agreement {
-        peer_tag: cookie.peer_tag,
-        local_initial_tsn: cookie.local_initial_tsn,
-        peer_initial_tsn: cookie.peer_initial_tsn,
-        outbound_streams: cookie.outbound_streams,
-        inbound_streams: cookie.inbound_streams,
-        peer_a_rwnd: cookie.peer_a_rwnd,
-        capabilities: cookie.capabilities,
-        peer_addresses: cookie.peer_addresses.clone(),
-    }
-}
-
-/// The TCB that a cookie stands for, in ESTABLISHED but for what `establish` does.
-pub(super) fn from_cookie(cx: &mut Cx, meta: &DatagramMeta, cookie: &StateCookie) -> Tcb {
-    //= RFC 9260 §3.3.2.1.2
-    //# If the INIT chunk does not contain any IP Address parameters, the endpoint receiving the
-    //# INIT chunk MUST use the source address associated with the received IP datagram as its sole
-    //# destination address for the association.
-    //= RFC 9260 §5.1.2
-    //# If there are no address parameters present in the received INIT or INIT ACK chunk, the
-    //# endpoint MUST take the source IP address from which the chunk arrives and record it, in
-    //# combination with the SCTP Source Port Number, as the only destination transport address for
-    //# this peer.
-    let mut path = Path::new(PathId(0), meta.remote, PathState::Active, &cx.config);
-    path.socket = meta.socket;
-    path.local_ip = meta.local_ip;
-    Tcb::new(cx, State::Established, agreement(cookie), Paths::new(path))
-}
-
-/// The actions of Table 12.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    /// A
-    Restart,
-    /// B
-    Collision,
-    /// D
-    Duplicate,
-    /// C, and every case that the table does not show.
-    Discard,
-}
-
-/// Table 12 of §5.2.4 as a function. `tied`: both tie-tags are those of the association.
-const fn action(local_matches: bool, peer_matches: bool, tied: bool, untied: bool) -> Action {
-    match (local_matches, peer_matches) {
-        (true, true) => Action::Duplicate,
-        (true, false) => Action::Collision,
-        (false, false) if tied && !untied => Action::Restart,
-        //= RFC 9260 §5.2.4
-        //# For any case not shown in Table 12, the cookie SHOULD be silently discarded.
-        //= RFC 9260 §5.2.4
-        //# The cookie SHOULD be silently discarded.
-        //= RFC 9260 §5.2.4
-        //# The endpoint SHOULD NOT change states and SHOULD leave any timers running.
-        (false, _) => Action::Discard,
     }
 }

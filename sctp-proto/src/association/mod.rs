@@ -11,10 +11,12 @@ mod on_reconfig;
 mod on_sack;
 mod on_timeout;
 mod outbound;
+mod outbound_data;
 mod state;
 mod stats;
 mod tcb;
 mod timers;
+mod unexpected;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -29,6 +31,7 @@ use self::{
     handshake::CookieWait,
     outbound::Reply,
     state::Phase,
+    tcb::Tcb,
 };
 pub use self::{
     event::{Event, PathState},
@@ -181,7 +184,7 @@ impl Association {
             Arc::make_mut(&mut config).receive_window = cookie.local_a_rwnd;
         }
         let mut cx = Cx::new(config, cookies, cookie.ports, cookie.local_tag, seed);
-        let mut tcb = handshake::from_cookie(&mut cx, meta, cookie);
+        let mut tcb = Tcb::from_cookie(&mut cx, meta, cookie);
         tcb.establish(&mut cx, now, false);
         tcb.due.cookie_ack = true;
         let handled = tcb.on_packet(&mut cx, now, meta, packet, 1);

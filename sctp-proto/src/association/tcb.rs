@@ -12,12 +12,15 @@ use super::{
     state::State,
 };
 use crate::{
+    association::PathState,
     capabilities::{Capabilities, MAX_PEER_ADDRESSES},
     config::AssociationConfig,
     congestion,
+    cookie::StateCookie,
     ids::{PathId, Tsn},
-    path::Paths,
+    path::{Path, Paths},
     rx::{GapBlocks, Reassembly, SackPolicy, TsnMap},
+    transmit::DatagramMeta,
     tx::{AckOutcome, Outstanding},
     wire::{COMMON_HEADER, CauseWriter, DATA_HEADER, I_DATA_HEADER},
 };
@@ -41,6 +44,22 @@ pub(crate) struct Agreement {
     pub(crate) capabilities: Capabilities,
     /// Addresses that the peer listed: those it may list again when it restarts.
     pub(crate) peer_addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
+}
+
+impl Agreement {
+    /// What a cookie says both sides agreed on.
+    pub(crate) fn of_cookie(cookie: &StateCookie) -> Self {
+        Self {
+            peer_tag: cookie.peer_tag,
+            local_initial_tsn: cookie.local_initial_tsn,
+            peer_initial_tsn: cookie.peer_initial_tsn,
+            outbound_streams: cookie.outbound_streams,
+            inbound_streams: cookie.inbound_streams,
+            peer_a_rwnd: cookie.peer_a_rwnd,
+            capabilities: cookie.capabilities,
+            peer_addresses: cookie.peer_addresses.clone(),
+        }
+    }
 }
 
 /// State shared with the peer, and the mechanisms that keep it.
@@ -131,6 +150,24 @@ impl Due {
 }
 
 impl Tcb {
+    /// The TCB that a cookie stands for, in ESTABLISHED but for what `establish` does.
+    pub(crate) fn from_cookie(cx: &mut Cx, meta: &DatagramMeta, cookie: &StateCookie) -> Self {
+        //= RFC 9260 §3.3.2.1.2
+        //# If the INIT chunk does not contain any IP Address parameters, the endpoint receiving the
+        //# INIT chunk MUST use the source address associated with the received IP datagram as its
+        //# sole destination address for the association.
+        //= RFC 9260 §5.1.2
+        //# If there are no address parameters present in the received INIT or INIT ACK chunk, the
+        //# endpoint MUST take the source IP address from which the chunk arrives and record it, in
+        //# combination with the SCTP Source Port Number, as the only destination transport address
+        //# for this peer.
+        let mut path = Path::new(PathId(0), meta.remote, PathState::Active, &cx.config);
+        path.socket = meta.socket;
+        path.local_ip = meta.local_ip;
+        let agreed = Agreement::of_cookie(cookie);
+        Self::new(cx, State::Established, agreed, Paths::new(path))
+    }
+
     pub(crate) fn new(cx: &mut Cx, state: State, agreed: Agreement, paths: Paths) -> Self {
         let config = cx.config.clone();
         let failed = cx

@@ -1,0 +1,273 @@
+//! DATA out: what may leave now (§6.1), chunks counted as lost before new ones.
+
+use super::{cx::Cx, state::State, tcb::Tcb, timers::PathTimer};
+use crate::{
+    ids::{PathId, Tsn},
+    time::Instant,
+    tx::MessageKey,
+    wire::{DataFields, PacketWriter},
+};
+
+impl Tcb {
+    /// Whether `write_data` would write anything.
+    pub(super) fn data_ready(&self, cx: &Cx, id: PathId) -> bool {
+        if !self.state.sends_data() || id != self.paths.primary() {
+            return false;
+        }
+        if self.outstanding.has_lost() {
+            return self.fast_retransmit || self.window_open(id, false);
+        }
+        cx.queue.has_unsent() && self.may_send_new(cx, id, false)
+    }
+
+    /// Rule B of §6.1. What is `bundled` with a chunk that was allowed shares its packet.
+    //= RFC 9260 §7.2.1
+    //# The initial cwnd after a retransmission timeout MUST be no more than PMDCS, and only one
+    //# packet is allowed to be in flight until successful acknowledgement.
+    fn window_open(&self, id: PathId, bundled: bool) -> bool {
+        //= RFC 9260 §6.1
+        //# At any given time, the sender MUST NOT transmit new data to a given transport address if
+        //# it has cwnd + (PMDCS - 1) or more bytes of data outstanding to that transport address.
+        //= RFC 9260 §6.1
+        //# If data is available, the sender SHOULD exceed cwnd by up to (PMDCS - 1) bytes on a new
+        //# data transmission if the flightsize does not currently reach cwnd.
+        //= RFC 9260 §6.1
+        //# The breach of cwnd MUST constitute one packet only.
+        //= RFC 9260 §7.2.1
+        //# A limited overbooking as described in rule B in Section 6.1 SHOULD be supported.
+        let (path, flight) = (self.paths.get(id), self.outstanding.flight(id));
+        flight < path.congestion.window() && (bundled || flight == 0 || !path.on_probation)
+    }
+
+    /// Rules A, B and D of §6.1, sender's silly window avoidance, and Nagle's algorithm, which
+    /// holds no chunk back from a packet that leaves.
+    fn may_send_new(&self, cx: &Cx, id: PathId, bundled: bool) -> bool {
+        let flight = self.outstanding.flight(id);
+        //= RFC 9260 §6.1
+        //# When the time comes for the sender to transmit new DATA chunks, the protocol parameter
+        //# 'Max.Burst' SHOULD be used to limit the number of packets sent.
+        if !self.window_open(id, bundled) || (self.burst == 0 && flight > 0) {
+            return false;
+        }
+        let full = self.full_payload(id);
+        let unsent = cx.queue.unsent_bytes();
+        //= RFC 9260 §6.1
+        //# At any given time, the data sender MUST NOT transmit new data to any destination
+        //# transport address if its peer's rwnd indicates that the peer has no buffer space (i.e.,
+        //# rwnd is smaller than the size of the next DATA chunk; see Section 6.2.1), except for
+        //# zero window probes.
+        //= RFC 9260 §6.1
+        //# A zero window probe MUST only be sent when the cwnd allows (see rule B below).
+        //= RFC 9260 §6.1
+        //# A zero window probe SHOULD only be sent when all outstanding DATA chunks have been
+        //# cumulatively acknowledged and no DATA chunks are in flight.
+        //= RFC 9260 §6.1
+        //# The sender MUST also have an algorithm for sending new DATA chunks to avoid silly window
+        //# syndrome (SWS) as described in [RFC1122].
+        //= RFC 9260 §6.1
+        //# When the window is full (i.e., transmission is disallowed by rule A and/or rule B), the
+        //# sender MAY still accept send requests from its upper layer but MUST transmit no more
+        //# DATA chunks until some or all of the outstanding DATA chunks are acknowledged and
+        //# transmission is allowed by rule A and rule B again.
+        if self.peer_rwnd < self.least_room(id) && self.peer_rwnd < unsent {
+            return self.zero_window_probe && self.outstanding.is_empty();
+        }
+        let hold = !cx.config.nodelay && unsent < full && flight > 0;
+        bundled || !hold || !self.state.takes_messages()
+    }
+
+    pub(super) fn write_data(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+    ) {
+        //= RFC 9260 §6.1
+        //# When the time comes for the sender to transmit, before sending new DATA chunks, the
+        //# sender MUST first transmit any DATA chunks that are marked for retransmission (limited
+        //# by the current cwnd).
+        //= RFC 9260 §6.10
+        //# The transmitter MUST transmit DATA chunks within an SCTP packet in increasing order of
+        //# TSN.
+        let mut sent = self.write_lost(cx, now, id, packet);
+        if !self.outstanding.has_lost() {
+            sent += self.write_new(cx, now, id, packet, sent > 0);
+        }
+        if sent == 0 {
+            return;
+        }
+        let flight = self.outstanding.flight(id);
+        let path = self.paths.get_mut(id);
+        path.last_sent = Some(now);
+        path.last_data = Some(now);
+        path.congestion
+            .on_sent(now, sent, flight, !cx.queue.has_unsent());
+        //= RFC 9260 §6.3.2
+        //# Every time a DATA chunk is sent to any address (including a retransmission), if the
+        //# T3-rtx timer of that address is not running, start it running so that it will expire
+        //# after the RTO of that address.
+        //= RFC 9260 §6.1
+        //# Whenever a transmission or retransmission is made to any address, if the T3-rtx timer of
+        //# that address is not currently running, the sender MUST start that timer.
+        //= RFC 9260 §6.1
+        //# When starting or restarting the T3-rtx timer, the timer value SHOULD be adjusted
+        //# according to the timer rules defined in Sections 6.3.2 and 6.3.3.
+        if !cx.timers.is_path_set(PathTimer::T3, id)
+            && !matches!(self.state, State::CookieEchoed { .. })
+        {
+            cx.timers.set_path(PathTimer::T3, id, now + path.rto.rto());
+        }
+    }
+
+    /// Chunks counted as lost, oldest first, into what is left of the packet.
+    fn write_lost(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+    ) -> usize {
+        let mut sent = 0;
+        while let Some(lost) = self.outstanding.next_lost() {
+            let allowed = self.fast_retransmit || self.window_open(id, sent > 0);
+            if !allowed || packet.remaining() < self.outstanding.chunk_size(lost.len) {
+                break;
+            }
+            //= RFC 9260 §6.1
+            //# Otherwise, the data sender MUST NOT restart the timer.
+            if lost.tsn == self.outstanding.cumulative().next()
+                && !matches!(self.state, State::CookieEchoed { .. })
+            {
+                //= RFC 9260 §6.1
+                //# If the timer for that address is already running, the sender MUST restart the
+                //# timer if the earliest (i.e., lowest TSN) outstanding DATA chunk sent to that
+                //# address is being retransmitted.
+                let at = now + self.paths.get(id).rto.rto();
+                cx.timers.set_path(PathTimer::T3, id, at);
+            }
+            self.outstanding.resent(lost.tsn, now, id);
+            let chunk = ChunkRef {
+                tsn: lost.tsn,
+                key: lost.key,
+                offset: lost.offset,
+                len: lost.len,
+                fsn: lost.fsn,
+                begin: lost.begin,
+                end: lost.end,
+            };
+            self.write_chunk(cx, packet, &chunk, false);
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(lost.len));
+            sent += self.outstanding.chunk_size(lost.len);
+            cx.stats.data_chunks_retransmitted += 1;
+        }
+        if sent > 0 {
+            self.fast_retransmit = false;
+        }
+        sent
+    }
+
+    /// New data into what is left of the packet.
+    fn write_new(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+        bundled: bool,
+    ) -> usize {
+        let header = self.data_header();
+        let full = self.full_payload(id);
+        let mut sent = 0;
+        if self.outstanding.flight(id) == 0 {
+            self.burst = self.burst.max(self.opening_burst(cx));
+            let path = self.paths.get_mut(id);
+            if let Some(last) = path.last_data {
+                path.congestion.on_idle(now, now - last, path.rto.rto());
+            }
+        }
+        while cx.queue.has_unsent() && self.may_send_new(cx, id, bundled || sent > 0) {
+            let Some(room) = packet.remaining().checked_sub(header + 4) else {
+                break;
+            };
+            let full = if self.zero_window_probe {
+                full
+            } else {
+                full.min(self.peer_rwnd)
+            };
+            let room = (room + 4).min(full);
+            let Some(fragment) = cx.queue.next_fragment(now, room, full) else {
+                break;
+            };
+            let tsn = self.outstanding.push(now, &fragment, id);
+            let size = self.outstanding.chunk_size(fragment.len);
+            self.probing |= std::mem::take(&mut self.zero_window_probe);
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(fragment.len));
+            self.burst = self.burst.saturating_sub(size);
+            sent += size;
+            let chunk = ChunkRef {
+                tsn,
+                key: fragment.key,
+                offset: fragment.offset,
+                len: fragment.len,
+                fsn: fragment.fsn,
+                begin: fragment.begin,
+                end: fragment.end,
+            };
+            // §6.1: the sender is in SHUTDOWN-PENDING, or this chunk fills the window.
+            let last = !cx.queue.has_unsent();
+            let immediate = (last && !self.state.takes_messages()) || !self.window_open(id, false);
+            self.write_chunk(cx, packet, &chunk, immediate);
+            cx.stats.data_chunks_sent += 1;
+        }
+        sent
+    }
+
+    fn write_chunk(
+        &self,
+        cx: &Cx,
+        packet: &mut PacketWriter<'_>,
+        chunk: &ChunkRef,
+        immediate: bool,
+    ) {
+        let message = cx.queue.message(chunk.key);
+        let interleaving = self.agreed.capabilities.interleaving();
+        let fields = DataFields {
+            tsn: chunk.tsn,
+            stream: message.stream,
+            //= RFC 9260 §3.3.1
+            //# When a user message is fragmented by SCTP for transport, the same Stream Sequence
+            //# Number MUST be carried in each of the fragments of the message.
+            seq: message.seq,
+            fsn: chunk.fsn,
+            ppid: message.ppid,
+            //= RFC 9260 §3.3.1
+            //# If an unordered user message is fragmented, each fragment of the message MUST have
+            //# its U bit set to 1.
+            //= RFC 9260 §6.9
+            //# If the user indicates that the user message is to be delivered using unordered
+            //# delivery, then the U flag of each DATA chunk of the user message MUST be set to 1.
+            unordered: message.unordered,
+            begin: chunk.begin,
+            end: chunk.end,
+            immediate: immediate || (chunk.end && message.sack_immediately),
+        };
+        let payload = cx.queue.payload(chunk.key, chunk.offset, chunk.len);
+        if interleaving {
+            packet.i_data(&fields, payload);
+        } else {
+            packet.data(&fields, payload);
+        }
+    }
+}
+
+/// A chunk's place in its message.
+struct ChunkRef {
+    tsn: Tsn,
+    key: MessageKey,
+    offset: u32,
+    len: u16,
+    fsn: u32,
+    begin: bool,
+    end: bool,
+}
