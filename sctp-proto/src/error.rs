@@ -106,10 +106,6 @@ pub enum ConnectError {
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The endpoint holds as many associations as its configuration allows; the peer was sent an
-    /// ABORT.
-    #[error("the endpoint holds as many associations as it is configured to")]
-    TooManyAssociations,
     /// The peer gave up, or set up another association, while it waited.
     #[error("the peer is no longer waiting")]
     Gone,

@@ -154,7 +154,6 @@ impl EndpointShared {
         };
         match state.proto.accept(now, incoming, config) {
             Ok(started) => Ok(self.start(&mut state, net, remote, started)),
-            Err(sctp_proto::AcceptError::TooManyAssociations) => Err(E::TooManyAssociations),
             Err(_) => Err(E::Gone),
         }
     }

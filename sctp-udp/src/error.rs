@@ -57,9 +57,6 @@ pub enum AcceptError {
     /// The configuration cannot work. The peer was refused.
     #[error("invalid configuration: {0}")]
     Config(#[from] ConfigError),
-    /// The endpoint holds as many associations as its configuration allows. The peer was refused.
-    #[error("the endpoint holds as many associations as it is configured to")]
-    TooManyAssociations,
     /// The peer gave up, or set up another association, while it waited.
     #[error("the peer is no longer waiting")]
     Gone,
