@@ -35,6 +35,18 @@ fn assert_both_closed(pair: &mut Pair) {
 //# An endpoint SHOULD reject any new data request from...
 //= RFC 9260 §6, test
 //# Data transmission MUST only happen in the ESTABLISHED, SHUTDOWN-PENDING,...
+#[test]
+fn an_abort_for_a_late_packet_is_the_end_of_a_shutdown_all_the_same() {
+    // The peer has gone after its SHUTDOWN COMPLETE, which got lost; an old packet of the host
+    // arrives there out of the blue.
+    let mut peer = Peer::connected();
+    let all = peer.host_tsn(0).wrapping_sub(1);
+    peer.send(shutdown(all));
+    peer.expect(kind::SHUTDOWN_ACK);
+    peer.send_tagged(TAG, bare_abort(true));
+    assert_eq!(peer.closed(), Some(CloseReason::Shutdown));
+}
+
 //= RFC 9260 §4, test
 //# In the SHUTDOWN-RECEIVED state, the endpoint MUST transmit or...
 #[test]
