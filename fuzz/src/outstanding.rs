@@ -170,10 +170,13 @@ impl Run {
                 return;
             };
             let chunk = Chunk {
-                context: self.queue.message(lost.key).context,
-                begin: lost.begin,
-                end: lost.end,
-                payload: self.queue.payload(lost.key, lost.offset, lost.len).to_vec(),
+                context: self.queue.message(lost.fragment.key).context,
+                begin: lost.fragment.begin,
+                end: lost.fragment.end,
+                payload: self
+                    .queue
+                    .payload(lost.fragment.key, lost.fragment.offset, lost.fragment.len)
+                    .to_vec(),
             };
             self.window.resent(lost.tsn, self.now, path);
             if fate >> bit & 1 != 0 {
@@ -280,8 +283,10 @@ impl Run {
         assert_eq!(window.has_lost(), window.next_lost().is_some());
         if let Some(lost) = window.next_lost() {
             assert!(window.cumulative().before(lost.tsn) && lost.tsn.before(window.next_tsn()));
-            let payload = self.queue.payload(lost.key, lost.offset, lost.len);
-            assert_eq!(payload.len(), usize::from(lost.len));
+            let payload =
+                self.queue
+                    .payload(lost.fragment.key, lost.fragment.offset, lost.fragment.len);
+            assert_eq!(payload.len(), usize::from(lost.fragment.len));
         }
         let mut flight = 0;
         for path in PATHS {

@@ -127,7 +127,7 @@ impl Association {
         let Phase::Open(tcb) = &mut self.phase else {
             return Err(ResetError::NotEstablished);
         };
-        if !tcb.state.takes_messages() || tcb.state != State::Established {
+        if tcb.state != State::Established {
             return Err(ResetError::NotEstablished);
         }
         if !tcb.agreed.capabilities.reconfig() {

@@ -122,7 +122,6 @@ impl Tcb {
     //# The receiver of an ABORT chunk MUST accept the packet if the Verification Tag field of the
     //# packet matches its own tag and the T bit is not set OR if it is set to its Peer's Tag and
     //# the T bit is set in the Chunk Flags.
-    ///
     /// The reflected ABORT says that the peer knows nothing of the association any more. In
     /// SHUTDOWN-ACK-SENT that is because it has ended it: everything was acknowledged both ways,
     /// its SHUTDOWN COMPLETE got lost, and a late packet of this side was out of the blue there.

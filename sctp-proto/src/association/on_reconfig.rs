@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 use super::{Event, cx::Cx, tcb::Tcb, timers::Timer};
 use crate::{
     ids::{StreamId, Tsn},
-    time::Instant,
     wire::{ReConfig, ReConfigParam, reconfig_result as result},
 };
 
@@ -221,7 +220,7 @@ impl Tcb {
     }
 
     /// The peer has not answered our request within the RTO.
-    pub(super) fn on_reconfig_timeout(&mut self, _now: Instant) {
+    pub(super) fn on_reconfig_timeout(&mut self) {
         self.due.reconfig_request = self.reconfig.request.is_some();
     }
 }

@@ -73,7 +73,7 @@ impl Tcb {
                 })
             }
             Expired::Association(Timer::Reconfig) => {
-                self.on_reconfig_timeout(now);
+                self.on_reconfig_timeout();
                 self.count_error(cx, self.paths.primary())
             }
             Expired::Path(PathTimer::T3, path) => self.on_t3(cx, now, path),
@@ -208,8 +208,8 @@ impl Tcb {
     }
 }
 
-/// Used where a stalled stream's data is thrown away.
 impl Tcb {
+    /// Throws away what streams hold that nobody reads, once their time is over.
     pub(super) fn discard_stalled(&mut self, cx: &mut Cx, now: Instant) {
         while let Some((stream, bytes)) = self.rx.discard_stalled(now) {
             cx.stats.stall_discarded_bytes += bytes as u64;

@@ -4,7 +4,7 @@ use super::{cx::Cx, state::State, tcb::Tcb, timers::PathTimer};
 use crate::{
     ids::{PathId, Tsn},
     time::Instant,
-    tx::MessageKey,
+    tx::Fragment,
     wire::{DataFields, PacketWriter},
 };
 
@@ -130,8 +130,9 @@ impl Tcb {
     ) -> usize {
         let mut sent = 0;
         while let Some(lost) = self.outstanding.next_lost() {
+            let len = lost.fragment.len;
             let allowed = self.fast_retransmit || self.window_open(id, sent > 0);
-            if !allowed || packet.remaining() < self.outstanding.chunk_size(lost.len) {
+            if !allowed || packet.remaining() < self.outstanding.chunk_size(len) {
                 break;
             }
             //= RFC 9260 §6.1
@@ -147,18 +148,9 @@ impl Tcb {
                 cx.timers.set_path(PathTimer::T3, id, at);
             }
             self.outstanding.resent(lost.tsn, now, id);
-            let chunk = ChunkRef {
-                tsn: lost.tsn,
-                key: lost.key,
-                offset: lost.offset,
-                len: lost.len,
-                fsn: lost.fsn,
-                begin: lost.begin,
-                end: lost.end,
-            };
-            self.write_chunk(cx, packet, &chunk, false);
-            self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(lost.len));
-            sent += self.outstanding.chunk_size(lost.len);
+            self.write_chunk(cx, packet, lost.tsn, &lost.fragment, false);
+            self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(len));
+            sent += self.outstanding.chunk_size(len);
             cx.stats.data_chunks_retransmitted += 1;
         }
         if sent > 0 {
@@ -205,19 +197,10 @@ impl Tcb {
             self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(fragment.len));
             self.burst = self.burst.saturating_sub(size);
             sent += size;
-            let chunk = ChunkRef {
-                tsn,
-                key: fragment.key,
-                offset: fragment.offset,
-                len: fragment.len,
-                fsn: fragment.fsn,
-                begin: fragment.begin,
-                end: fragment.end,
-            };
             // §6.1: the sender is in SHUTDOWN-PENDING, or this chunk fills the window.
             let last = !cx.queue.has_unsent();
             let immediate = (last && !self.state.takes_messages()) || !self.window_open(id, false);
-            self.write_chunk(cx, packet, &chunk, immediate);
+            self.write_chunk(cx, packet, tsn, &fragment, immediate);
             cx.stats.data_chunks_sent += 1;
         }
         sent
@@ -227,19 +210,20 @@ impl Tcb {
         &self,
         cx: &Cx,
         packet: &mut PacketWriter<'_>,
-        chunk: &ChunkRef,
+        tsn: Tsn,
+        fragment: &Fragment,
         immediate: bool,
     ) {
-        let message = cx.queue.message(chunk.key);
+        let message = cx.queue.message(fragment.key);
         let interleaving = self.agreed.capabilities.interleaving();
         let fields = DataFields {
-            tsn: chunk.tsn,
+            tsn,
             stream: message.stream,
             //= RFC 9260 §3.3.1
             //# When a user message is fragmented by SCTP for transport, the same Stream Sequence
             //# Number MUST be carried in each of the fragments of the message.
             seq: message.seq,
-            fsn: chunk.fsn,
+            fsn: fragment.fsn,
             ppid: message.ppid,
             //= RFC 9260 §3.3.1
             //# If an unordered user message is fragmented, each fragment of the message MUST have
@@ -248,26 +232,17 @@ impl Tcb {
             //# If the user indicates that the user message is to be delivered using unordered
             //# delivery, then the U flag of each DATA chunk of the user message MUST be set to 1.
             unordered: message.unordered,
-            begin: chunk.begin,
-            end: chunk.end,
-            immediate: immediate || (chunk.end && message.sack_immediately),
+            begin: fragment.begin,
+            end: fragment.end,
+            immediate: immediate || (fragment.end && message.sack_immediately),
         };
-        let payload = cx.queue.payload(chunk.key, chunk.offset, chunk.len);
+        let payload = cx
+            .queue
+            .payload(fragment.key, fragment.offset, fragment.len);
         if interleaving {
             packet.i_data(&fields, payload);
         } else {
             packet.data(&fields, payload);
         }
     }
-}
-
-/// A chunk's place in its message.
-struct ChunkRef {
-    tsn: Tsn,
-    key: MessageKey,
-    offset: u32,
-    len: u16,
-    fsn: u32,
-    begin: bool,
-    end: bool,
 }

@@ -58,13 +58,7 @@ pub(super) struct PathFlight {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostChunk {
     pub tsn: Tsn,
-    pub key: MessageKey,
-    pub offset: u32,
-    pub len: u16,
-    /// Fragment sequence number, for I-DATA.
-    pub fsn: u32,
-    pub begin: bool,
-    pub end: bool,
+    pub fragment: Fragment,
     /// The path it was last sent on.
     pub path: PathId,
 }

@@ -1,6 +1,7 @@
 //! Losses: missing reports (§7.2.4), T3-rtx (§6.3.3), and what is to be sent again.
 
 use super::{
+    Fragment,
     outstanding::{LostChunk, Outstanding, Record, State},
     sack::AckOutcome,
 };
@@ -37,12 +38,14 @@ impl Outstanding {
         let record = &self.records[self.first_lost as usize];
         Some(LostChunk {
             tsn: self.cumulative.plus(self.first_lost).next(),
-            key: record.key,
-            offset: record.offset,
-            len: record.len,
-            fsn: record.fsn,
-            begin: record.begin,
-            end: record.end,
+            fragment: Fragment {
+                key: record.key,
+                offset: record.offset,
+                len: record.len,
+                fsn: record.fsn,
+                begin: record.begin,
+                end: record.end,
+            },
             path: record.path,
         })
     }
