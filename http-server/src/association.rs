@@ -9,8 +9,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
 use sctp_udp::{
     Association, MessageData, Ppid, RecvError, RecvStream, SendError, SendInfo, SendStream,
     StreamId,
@@ -20,15 +18,14 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
     time::sleep,
 };
-use tower::Service;
 
 use crate::{
-    body::{BoxError, RequestBody},
     exchange::Shared,
     limits::Limits,
     listen::Transport,
     origin::Origin,
     response_writer::MessageSink,
+    service::HttpService,
     stream::{self, MessageSource, Outcome},
 };
 
@@ -36,18 +33,13 @@ use crate::{
 pub(crate) const PPID_HTTP: Ppid = Ppid(63);
 
 /// Serves one association until it is over.
-pub(crate) async fn serve<S, B>(
+pub(crate) async fn serve<S>(
     association: Association,
     service: S,
     limits: Arc<Limits>,
     draining: watch::Receiver<bool>,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
 {
     let id = association.id();
     tracing::debug!(association = id, peer = %association.peer_addr(), "association up");
@@ -101,14 +93,9 @@ struct Serving {
 
 impl Serving {
     /// Returns when the association has nothing more to do: its end is then up to SHUTDOWN.
-    async fn run<S, B>(&mut self, service: S, shared: Shared)
+    async fn run<S>(&mut self, service: S, shared: Shared)
     where
-        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
+        S: HttpService,
     {
         let association = self.association.clone();
         let mut draining = self.draining.clone();
@@ -221,7 +208,7 @@ enum Unfinished {
 }
 
 /// Answers the requests on one stream, then gives it back.
-async fn transaction<S, B>(
+async fn transaction<S>(
     service: S,
     origin: Origin,
     shared: Shared,
@@ -230,12 +217,7 @@ async fn transaction<S, B>(
     recv: RecvStream,
 ) -> Result<(), Unfinished>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
 {
     let (mut send, mut recv) = (send, recv);
     loop {

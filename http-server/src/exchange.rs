@@ -14,12 +14,13 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use crate::{
     body::{BoxError, RequestBody},
     origin::{Origin, asks_to_close, connection_says, names_host},
     response_writer::{MessageSink, Outbox},
+    service::HttpService,
 };
 
 /// Formed messages that may wait for the association while the next one is made.
@@ -46,17 +47,12 @@ pub(crate) struct Exchange<S, K> {
 // Nothing in it is ever pinned.
 impl<S, K> Unpin for Exchange<S, K> {}
 
-impl<S, B, K> hyper::service::Service<Request<Incoming>> for Exchange<S, K>
+impl<S, K> hyper::service::Service<Request<Incoming>> for Exchange<S, K>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
     K: MessageSink,
 {
-    type Response = Response<ResponseBody<B, K>>;
+    type Response = Response<ResponseBody<S::Body, K>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 

@@ -25,6 +25,7 @@ mod log;
 mod origin;
 mod response_writer;
 mod server;
+mod service;
 mod stream;
 mod tcp;
 
@@ -37,3 +38,4 @@ pub use log::{AccessLog, LogFormat};
 pub use origin::Origin;
 pub use sctp_udp::{AssociationConfig, StreamId};
 pub use server::{BindError, Bound, SCTP_PORT, Server};
+pub use service::HttpService;

@@ -2,21 +2,18 @@
 
 use std::{fmt, io, sync::Arc};
 
-use http::{Request, Response};
-use http_body::Body;
 use sctp_udp::{AssociationConfig, Endpoint, EndpointConfig, SchedulerKind, ServerConfig};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
     task::JoinSet,
 };
-use tower::Service;
 
 use crate::{
     association::{self, stopping},
-    body::{BoxError, RequestBody},
     limits::Limits,
     listen::{Listen, Transport},
+    service::HttpService,
     tcp,
 };
 
@@ -184,14 +181,9 @@ impl<S> Bound<S> {
     /// are answered with `Connection: close`, each association is shut down gracefully, and what
     /// is left at [`Limits::drain_timeout`] is aborted. Returns when all is over. Dropping the
     /// future ends everything without that care.
-    pub async fn run_until<B>(self, stop: impl Future<Output = ()>)
+    pub async fn run_until(self, stop: impl Future<Output = ()>)
     where
-        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
+        S: HttpService,
     {
         let (drain, draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -210,18 +202,13 @@ impl<S> Bound<S> {
 }
 
 /// Accepts associations until the server is asked to stop, then waits until all are over.
-async fn serve_endpoint<S, B>(
+async fn serve_endpoint<S>(
     endpoint: Endpoint,
     service: S,
     limits: Arc<Limits>,
     mut draining: watch::Receiver<bool>,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
 {
     let room = Arc::new(Semaphore::new(limits.associations));
     let mut tasks = JoinSet::new();

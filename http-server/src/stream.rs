@@ -12,19 +12,16 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Request, Response};
-use http_body::Body;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tower::Service;
 
 use crate::{
-    body::{BoxError, RequestBody},
     exchange::{Exchange, Shared},
     limits::Limits,
     origin::Origin,
     response_writer::{MessageSink, Outbox},
+    service::HttpService,
 };
 
 /// Yields the user messages of one stream, in order.
@@ -52,7 +49,7 @@ pub(crate) enum Outcome {
 }
 
 /// Answers the requests of one stream until nothing is in progress. Gives the stream back.
-pub(crate) async fn serve<S, B, K, R>(
+pub(crate) async fn serve<S, K, R>(
     service: S,
     origin: Origin,
     shared: Shared,
@@ -61,12 +58,7 @@ pub(crate) async fn serve<S, B, K, R>(
     source: R,
 ) -> (Outcome, Option<(K, R)>)
 where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
     K: MessageSink,
     R: MessageSource,
 {
@@ -120,18 +112,13 @@ enum Ended {
     Stalled,
 }
 
-async fn run<S, B, K, R>(
+async fn run<S, K, R>(
     connection: &mut http1::Connection<StreamIo<K, R>, Exchange<S, K>>,
     outbox: &Outbox<K>,
     send_timeout: Duration,
 ) -> Ended
 where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
     K: MessageSink,
     R: MessageSource,
 {

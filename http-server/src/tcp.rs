@@ -3,7 +3,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
-use http_body::Body;
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -17,13 +16,14 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use crate::{
     association::{deadline, stopping},
-    body::{BoxError, RequestBody},
+    body::RequestBody,
     limits::Limits,
     origin::{Origin, names_host},
+    service::HttpService,
 };
 
 /// First bytes of every HTTP/2 connection (RFC 9113 §3.4).
@@ -33,18 +33,13 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until the server is asked to stop, then waits until all are over.
-pub(crate) async fn serve<S, B>(
+pub(crate) async fn serve<S>(
     listener: TcpListener,
     service: S,
     limits: Arc<Limits>,
     mut draining: watch::Receiver<bool>,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
 {
     let room = Arc::new(Semaphore::new(limits.connections));
     let mut tasks = JoinSet::new();
@@ -86,19 +81,14 @@ async fn accept(
     Ok((stream, peer, permit))
 }
 
-async fn connection<S, B>(
+async fn connection<S>(
     mut stream: TcpStream,
     peer: SocketAddr,
     service: S,
     limits: &Limits,
     mut draining: watch::Receiver<bool>,
 ) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
 {
     // Without this a response's last segment may wait for an acknowledgement.
     let _ = stream.set_nodelay(true);

@@ -6,15 +6,11 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use http_body::Body;
-use tower::Service;
-
 use super::args::{LogKind, LogTo, Serve};
 use crate::{
-    AccessLog, Demo, Files, Limits, Listen, LogFormat, RequestBody, Server, Transport,
-    body::BoxError,
+    AccessLog, Demo, Files, Limits, Listen, LogFormat, Server, Transport,
     server::{BindError, SCTP_PORT, default_association},
+    service::HttpService,
 };
 
 /// Exit status of a process ended by a second signal, as shells count: 128 + SIGINT.
@@ -35,14 +31,9 @@ pub(super) async fn run(args: Serve) -> Result<(), String> {
     }
 }
 
-async fn log_and_serve<S, B>(service: S, args: &Serve) -> Result<(), String>
+async fn log_and_serve<S>(service: S, args: &Serve) -> Result<(), String>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService<Future: Send + 'static>,
 {
     let format = match args.access_log {
         LogKind::None => return serve(service, args).await,
@@ -55,14 +46,9 @@ where
     }
 }
 
-async fn serve<S, B>(service: S, args: &Serve) -> Result<(), String>
+async fn serve<S>(service: S, args: &Serve) -> Result<(), String>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: HttpService,
 {
     let mut limits = Limits::default();
     limits

@@ -3,15 +3,18 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use http::HeaderValue;
-use http_body::Frame;
+use http::{HeaderValue, Request, Response};
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use proptest::prelude::*;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tower::service_fn;
 
 use super::*;
-use crate::client::response::{Part, ResponseParser};
+use crate::{
+    RequestBody,
+    client::response::{Part, ResponseParser},
+};
 
 type TestBody = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -101,9 +104,7 @@ impl Peer {
     /// Serves the stream; the outcome, and the messages that came back.
     async fn served<S>(self, service: S) -> (Outcome, Vec<Bytes>)
     where
-        S: Service<Request<RequestBody>, Response = Response<TestBody>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
+        S: HttpService<Body = TestBody>,
     {
         let messages = self.sent.messages.clone();
         let origin = Origin::tcp(([192, 0, 2, 1], 7).into());
