@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sctp_proto::{AssociationState, CloseReason, Event, ResetError, SendError, SendInfo, StreamId};
 use sctp_tests::{
     build::{abort, bare_abort, data, init_ack, sack, shutdown, shutdown_ack, shutdown_complete},
-    codec::{cause, kind},
+    codec::{Chunk, cause, kind},
     net::{Link, Verdict},
     pair::{
         Pair,
@@ -221,7 +221,7 @@ fn a_shutdown_nobody_answers_is_given_up() {
 #[test]
 fn a_peer_that_sends_for_ever_meets_the_guard() {
     let mut peer = Peer::connected_with(|c| {
-        c.shutdown_timeout(30 * SECOND);
+        c.shutdown_timeout(Some(30 * SECOND));
     });
     close(&mut peer);
     for tsn in 1..=100 {
@@ -236,6 +236,104 @@ fn a_peer_that_sends_for_ever_meets_the_guard() {
     assert_eq!(peer.closed(), Some(CloseReason::ShutdownTimedOut));
     peer.send(data(1).tsn(101).be());
     assert!(peer.find(kind::ABORT).is_some());
+}
+
+/// Has the peer go on sending until the host is done with the shutdown that it has begun; how long
+/// that took, and what the host said at the end.
+fn send_until_closed(peer: &mut Peer) -> (Duration, Chunk) {
+    close(peer);
+    peer.expect(kind::SHUTDOWN);
+    let begin = peer.now;
+    let mut tsn = 0;
+    loop {
+        peer.advance(SECOND);
+        let last = peer.receive_all().pop();
+        if peer.closed().is_some() {
+            let mut chunks = last.expect("a word at the end").packet.chunks;
+            return (peer.now - begin, chunks.remove(0));
+        }
+        tsn += 1;
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).be());
+        peer.host_recv(1);
+    }
+}
+
+//= RFC 9260 §9.2, test
+//# If the T5-shutdown-guard timer is used, it SHOULD be...
+//= RFC 9260 §9.2, test
+//# At the expiration of this timer, the sender SHOULD...
+#[test]
+fn the_guard_is_five_times_rto_max_unless_it_is_set() {
+    for (max, set, expected) in [
+        (60 * SECOND, None, 300 * SECOND),
+        (4 * SECOND, None, 20 * SECOND),
+        (4 * SECOND, Some(7 * SECOND), 7 * SECOND),
+    ] {
+        let mut peer = Peer::connected_with(|c| {
+            c.rto_max(max).shutdown_timeout(set);
+        });
+        let (took, last) = send_until_closed(&mut peer);
+        assert_eq!(took, expected, "RTO.Max {max:?}, set to {set:?}");
+        assert_eq!(peer.closed(), Some(CloseReason::ShutdownTimedOut));
+        assert_eq!((last.kind, last.t_bit()), (kind::ABORT, false));
+    }
+}
+
+#[test]
+fn an_association_idle_of_user_data_is_closed_where_that_is_asked_for() {
+    let idle = 10 * SECOND;
+    let mut peer = Peer::connected_with(|c| {
+        c.autoclose(Some(idle)).heartbeat_interval(Some(SECOND));
+    });
+    let begin = peer.now;
+    // Received and sent data count, HEARTBEATs and their answers do not.
+    peer.advance(9 * SECOND);
+    peer.send(data(1).be());
+    peer.advance(9 * SECOND);
+    peer.host_send(1, "hello");
+    let sack = peer.sack(1);
+    peer.send(sack);
+    peer.receive_all();
+    for _ in 0..9 {
+        peer.advance(SECOND);
+        for beat in peer.find_all(kind::HEARTBEAT) {
+            peer.send(Chunk::new(kind::HEARTBEAT_ACK, 0, &beat.value));
+        }
+    }
+    assert_eq!(peer.state(), AssociationState::Established);
+    peer.advance(SECOND);
+    assert_eq!(peer.now - begin, 28 * SECOND);
+    assert_eq!(peer.state(), AssociationState::ShutdownSent);
+    assert!(peer.find(kind::SHUTDOWN).is_some());
+    assert!(peer.events().contains(&Event::Autoclose));
+    peer.send(shutdown_ack());
+    assert_eq!(peer.closed(), Some(CloseReason::Shutdown));
+    // What came can be read all the same.
+    assert_eq!(peer.host_recv(1).unwrap(), "data");
+}
+
+#[test]
+fn what_waits_for_the_peers_window_is_not_idle() {
+    let mut peer = Peer::connected_with(|c| {
+        c.autoclose(Some(SECOND)).rto_max(60 * SECOND);
+    });
+    let closed = peer.sack(0).a_rwnd(0);
+    peer.send(closed.clone());
+    peer.host_send(1, vec![0; 3000]);
+    for _ in 0..100 {
+        peer.advance(SECOND);
+        if !peer.receive_all().is_empty() {
+            peer.send(closed.clone());
+        }
+    }
+    assert_eq!(peer.state(), AssociationState::Established);
+}
+
+#[test]
+fn by_default_an_idle_association_stays() {
+    let mut pair = Pair::connected();
+    pair.drive_for(100_000 * SECOND);
+    assert!(pair.established());
 }
 
 //= RFC 9260 §9.2, test

@@ -5,7 +5,9 @@ use std::{collections::VecDeque, sync::Arc};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
-    AssociationStats, EndpointEventKind, Event, Ports, outbound::Reply, timers::TimerTable,
+    AssociationStats, EndpointEventKind, Event, Ports,
+    outbound::Reply,
+    timers::{Timer, TimerTable},
 };
 use crate::{
     association::PathState,
@@ -13,6 +15,7 @@ use crate::{
     cookie::CookieJar,
     error::{CloseReason, ErrorCause},
     ids::PathId,
+    time::Instant,
     tx::{FailedMessage, SendQueue},
     wire::CauseWriter,
 };
@@ -111,6 +114,13 @@ impl Cx {
     pub(crate) fn reply(&mut self, reply: Reply) {
         if self.replies.len() < MAX_REPLIES {
             self.replies.push_back(reply);
+        }
+    }
+
+    /// User data came or went: the time after which an idle association is closed begins anew.
+    pub(crate) fn restart_autoclose(&mut self, now: Instant) {
+        if let Some(idle) = self.config.autoclose {
+            self.timers.set(Timer::Autoclose, now + idle);
         }
     }
 

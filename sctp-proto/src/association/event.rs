@@ -36,6 +36,9 @@ pub enum Event {
     /// The peer will send no more messages; sending is over as well (SCTP has no half-closed
     /// state, §9). Unread messages can still be received.
     PeerShutdown,
+    /// The association was idle for as long as [`autoclose`](crate::AssociationConfig::autoclose)
+    /// says: the graceful shutdown begins, as if `shutdown` had been called.
+    Autoclose,
     /// The association is over. Nothing but `recv` of what has arrived makes sense any more.
     Closed(CloseReason),
     /// The stream has something to `recv`. Given once until everything was taken.

@@ -117,6 +117,7 @@ impl Tcb {
         if cx.shutdown_requested {
             self.state = State::ShutdownPending;
         }
+        cx.restart_autoclose(now);
     }
 
     pub(super) fn on_shutdown(&mut self, cx: &mut Cx, now: Instant, cumulative: Tsn) -> Handled {
@@ -257,7 +258,7 @@ impl Tcb {
 
     fn guard_shutdown(&mut self, cx: &mut Cx, now: Instant) {
         if !cx.timers.is_set(Timer::T5) {
-            cx.timers.set(Timer::T5, now + cx.config.shutdown_timeout);
+            cx.timers.set(Timer::T5, now + cx.config.shutdown_guard());
         }
     }
 

@@ -161,6 +161,7 @@ impl Tcb {
 
     /// Once per packet that had DATA chunks.
     pub(super) fn on_data_packet(&mut self, cx: &mut Cx, now: Instant, immediately: bool) {
+        cx.restart_autoclose(now);
         if self.state == State::ShutdownSent {
             //= RFC 9260 §9.2
             //# While in the SHUTDOWN-SENT state, the SHUTDOWN chunk sender MUST immediately respond

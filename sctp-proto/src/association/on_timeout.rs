@@ -76,6 +76,10 @@ impl Tcb {
                 self.on_reconfig_timeout();
                 self.count_error(cx, self.paths.primary())
             }
+            Expired::Association(Timer::Autoclose) => {
+                self.on_idle(cx, now);
+                Ok(())
+            }
             Expired::Path(PathTimer::T3, path) => self.on_t3(cx, now, path),
             Expired::Path(PathTimer::Heartbeat, path) => self.on_heartbeat_timer(cx, now, path),
         }
@@ -173,6 +177,20 @@ impl Tcb {
             path.heartbeat.due = true;
         }
         Ok(())
+    }
+
+    /// No user data came or went for the time that autoclose is set to. What waits for the peer's
+    /// window is not idle.
+    fn on_idle(&mut self, cx: &mut Cx, now: Instant) {
+        if self.state != State::Established {
+            return;
+        }
+        if cx.queue.is_empty() {
+            self.state = State::ShutdownPending;
+            cx.event(super::Event::Autoclose);
+        } else {
+            cx.restart_autoclose(now);
+        }
     }
 
     /// One more failure on a path: its time-out doubles, and it or the association may be over.

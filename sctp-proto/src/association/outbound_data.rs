@@ -103,6 +103,7 @@ impl Tcb {
         path.last_data = Some(now);
         path.congestion
             .on_sent(now, sent, flight, !cx.queue.has_unsent());
+        cx.restart_autoclose(now);
         //= RFC 9260 §6.3.2
         //# Every time a DATA chunk is sent to any address (including a retransmission), if the
         //# T3-rtx timer of that address is not running, start it running so that it will expire

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     T5,
     /// Retransmission of a RE-CONFIG request (RFC 6525 §5.1.1).
     Reconfig,
+    /// The association is idle of user data (RFC 6458 §8.1.8).
+    Autoclose,
 }
 
 /// A timer that every path has.
@@ -29,7 +31,13 @@ pub(crate) enum PathTimer {
 }
 
 impl Timer {
-    const ALL: [Self; Self::Reconfig as usize + 1] = [Self::T1, Self::T2, Self::T5, Self::Reconfig];
+    const ALL: [Self; Self::Autoclose as usize + 1] = [
+        Self::T1,
+        Self::T2,
+        Self::T5,
+        Self::Reconfig,
+        Self::Autoclose,
+    ];
 }
 
 impl PathTimer {

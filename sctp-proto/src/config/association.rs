@@ -68,7 +68,8 @@ pub struct AssociationConfig {
     pub(crate) congestion_control: CongestionControl,
     pub(crate) initial_window: Option<u32>,
     pub(crate) stall_timeout: Duration,
-    pub(crate) shutdown_timeout: Duration,
+    pub(crate) shutdown_timeout: Option<Duration>,
+    pub(crate) autoclose: Option<Duration>,
 }
 
 impl Default for AssociationConfig {
@@ -99,10 +100,8 @@ impl Default for AssociationConfig {
             congestion_control: CongestionControl::default(),
             initial_window: None,
             stall_timeout: Duration::from_secs(10),
-            //= RFC 9260 §9.2
-            //# If the T5-shutdown-guard timer is used, it SHOULD be set to the RECOMMENDED value of
-            //# 5 times 'RTO.Max'.
-            shutdown_timeout: Duration::from_secs(300),
+            shutdown_timeout: None,
+            autoclose: None,
         }
     }
 }
@@ -279,10 +278,27 @@ impl AssociationConfig {
         self
     }
 
-    /// T5-shutdown-guard: how long a graceful shutdown may take altogether (§9.2: 5 times RTO.Max
-    /// is recommended). Default 300 s.
-    pub fn shutdown_timeout(&mut self, timeout: Duration) -> &mut Self {
+    /// T5-shutdown-guard: how long the peer may take to complete a graceful shutdown, from the
+    /// moment when all that was sent is acknowledged. Default `None`: five times
+    /// [`rto_max`](Self::rto_max), as §9.2 recommends, which makes 300 s.
+    pub fn shutdown_timeout(&mut self, timeout: Option<Duration>) -> &mut Self {
         self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// What T5-shutdown-guard runs for.
+    pub(crate) fn shutdown_guard(&self) -> Duration {
+        //= RFC 9260 §9.2
+        //# If the T5-shutdown-guard timer is used, it SHOULD be set to the RECOMMENDED value of 5
+        //# times 'RTO.Max'.
+        self.shutdown_timeout.unwrap_or(5 * self.rto_max)
+    }
+
+    /// Shut an association down gracefully when for so long no user data was sent or received, nor
+    /// waits to be (SCTP_AUTOCLOSE, RFC 6458 §8.1.8). HEARTBEATs are no user data. Default `None`:
+    /// never.
+    pub fn autoclose(&mut self, idle: Option<Duration>) -> &mut Self {
+        self.autoclose = idle;
         self
     }
 
@@ -360,6 +376,12 @@ impl AssociationConfig {
             return Err(ConfigError::new(
                 "send_buffer",
                 "must be at least 4096 bytes",
+            ));
+        }
+        if self.autoclose.is_some_and(|idle| idle.is_zero()) {
+            return Err(ConfigError::new(
+                "autoclose",
+                "must be longer than nothing; None never closes",
             ));
         }
         if self.path_mtu < 576 {

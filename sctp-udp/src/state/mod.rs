@@ -237,6 +237,8 @@ impl State {
                 self.peer_shutdown = true;
                 self.wake_all(wakes);
             }
+            // Who waits for the association to begin its end, or to have room, looks again.
+            Event::Autoclose => self.wake_all(wakes),
             Event::Closed(reason) => self.close(reason, wakes),
             Event::Readable(id) => {
                 let stream = self.streams.entry(id).or_default();
