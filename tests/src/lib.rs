@@ -15,4 +15,5 @@ pub mod pair;
 pub mod peer;
 pub mod rng;
 pub mod sockets;
+pub mod states;
 pub mod trace;

@@ -27,6 +27,12 @@ pub const TAG: u32 = 0x1111_1111;
 /// The cookie the peer hands out.
 pub const COOKIE: &[u8] = b"a cookie of the hand-driven peer";
 
+/// The key of the host's own cookies, for tests that forge some.
+pub const COOKIE_KEY: [u8; 32] = *b"the key of a host's state cookie";
+
+/// How long the host makes cookies with a key derived from [`COOKIE_KEY`].
+pub const COOKIE_KEY_ROTATION: Duration = Duration::from_secs(3600);
+
 /// A hand-driven peer and the host it speaks to.
 #[derive(Debug)]
 pub struct Peer {
@@ -92,7 +98,7 @@ impl Peer {
         let mut config = AssociationConfig::default();
         config.heartbeat_interval(None);
         change(&mut config);
-        Self::of_server(&config, EndpointConfig::default())
+        Self::of_server(&config, Self::endpoint())
     }
 
     /// A peer that has an association with a listening host.
@@ -124,7 +130,7 @@ impl Peer {
     pub fn server_with(change: impl FnOnce(&mut AssociationConfig)) -> Self {
         let mut own = ServerConfig::default();
         own.port(5000);
-        let mut peer = Self::new(EndpointConfig::default(), Some(own));
+        let mut peer = Self::new(Self::endpoint(), Some(own));
         (peer.port, peer.host_port) = (80, 5000);
         let mut config = AssociationConfig::default();
         config.heartbeat_interval(None).local_port(Some(5000));
@@ -133,6 +139,14 @@ impl Peer {
         connected.expect("the host can connect");
         peer.collect();
         peer
+    }
+
+    fn endpoint() -> EndpointConfig {
+        let mut config = EndpointConfig::default();
+        config
+            .cookie_key(Some(COOKIE_KEY))
+            .cookie_key_rotation(COOKIE_KEY_ROTATION);
+        config
     }
 
     fn new(endpoint: EndpointConfig, server: Option<ServerConfig>) -> Self {

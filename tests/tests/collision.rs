@@ -48,39 +48,6 @@ fn assert_alive(peer: &mut Peer, tsn: u32) {
     assert_eq!(chunk.payload, b"pong");
 }
 
-/// Brings a connected host into each state in which a TCB exists and §5.2.2 applies.
-fn in_state(state: AssociationState) -> Peer {
-    let mut peer = Peer::connected();
-    match state {
-        AssociationState::Established => {}
-        AssociationState::ShutdownPending => {
-            peer.host_send(1, "outstanding");
-            let now = peer.now;
-            peer.association().shutdown(now);
-            peer.collect();
-        }
-        AssociationState::ShutdownSent => {
-            let now = peer.now;
-            peer.association().shutdown(now);
-            peer.collect();
-        }
-        AssociationState::ShutdownReceived => {
-            peer.host_send(1, "outstanding");
-            let before_that = peer.host_tsn(0).wrapping_sub(1);
-            peer.send(shutdown(before_that));
-        }
-        AssociationState::ShutdownAckSent => {
-            let all = peer.host_tsn(0).wrapping_sub(1);
-            peer.send(shutdown(all));
-        }
-        other => panic!("{other:?} is not for this"),
-    }
-    assert_eq!(peer.state(), state);
-    peer.receive_all();
-    peer.events();
-    peer
-}
-
 const OPEN: [AssociationState; 4] = [
     AssociationState::Established,
     AssociationState::ShutdownPending,
@@ -131,7 +98,7 @@ fn an_init_in_other_states_is_answered_with_a_new_tag_and_changes_nothing() {
     for state in OPEN {
         // The same tag as before (a duplicate), or another (a restart).
         for tag in [TAG, OTHER] {
-            let mut peer = in_state(state);
+            let mut peer = Peer::in_state(state);
             let answer = init_aside(&mut peer, tag);
             assert_ne!(answer.tag, peer.host_tag, "a new tag in {state:?}");
             assert_ne!(answer.tag, 0);
@@ -155,7 +122,7 @@ fn a_thousand_duplicated_inits_change_nothing() {
 //# If an endpoint is in the SHUTDOWN-ACK-SENT state and receives an...
 #[test]
 fn an_init_in_shutdown_ack_sent_is_answered_with_shutdown_ack() {
-    let mut peer = in_state(AssociationState::ShutdownAckSent);
+    let mut peer = Peer::in_state(AssociationState::ShutdownAckSent);
     peer.send_tagged(0, init(OTHER));
     peer.expect(kind::SHUTDOWN_ACK);
     assert_eq!(peer.state(), AssociationState::ShutdownAckSent);
@@ -217,7 +184,7 @@ fn an_init_from_another_udp_port_is_refused_and_moves_nothing() {
 #[test]
 fn action_a_a_restarted_peer_gets_a_new_association() {
     for state in OPEN {
-        let mut peer = in_state(state);
+        let mut peer = Peer::in_state(state);
         let answer = init_aside(&mut peer, OTHER);
         peer.tag = OTHER;
         echo(&mut peer, &answer);
