@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sctp_proto::AssociationState;
 use sctp_tests::{
-    build::{bare_abort, cookie_echo, data, init},
-    codec::kind,
+    build::{bare_abort, cookie_echo, data, error, init, shutdown_ack, shutdown_complete},
+    codec::{cause, kind},
     net::Link,
     pair::{
         Pair,
@@ -140,4 +140,44 @@ fn a_late_copy_of_a_cookie_began_a_second_association() {
     // The same peer may come again at any time.
     peer.receive_all();
     peer.connect(init(TAG));
+}
+
+/// Of a packet in COOKIE-WAIT only the first chunk was looked at: a refusal that explained itself
+/// in an ERROR before its ABORT was not heard.
+#[test]
+fn an_abort_behind_another_chunk_was_not_heard_in_cookie_wait() {
+    let mut peer = Peer::in_state(AssociationState::CookieWait);
+    peer.send_bundle(vec![error(cause::OUT_OF_RESOURCE, b""), bare_abort(false)]);
+    assert_eq!(peer.state(), AssociationState::Closed);
+}
+
+/// A SHUTDOWN ACK behind another chunk was no SHUTDOWN ACK during set-up: its sender, which waits
+/// for SHUTDOWN COMPLETE, went on waiting.
+#[test]
+fn a_shutdown_ack_behind_another_chunk_was_not_answered_during_set_up() {
+    for state in [AssociationState::CookieWait, AssociationState::CookieEchoed] {
+        let mut peer = Peer::in_state(state);
+        let report = error(cause::COOKIE_WHILE_SHUTTING_DOWN, b"");
+        peer.send_bundle(vec![report, shutdown_ack()]);
+        assert!(peer.expect(kind::SHUTDOWN_COMPLETE).t_bit());
+        assert_eq!(peer.state(), state);
+    }
+}
+
+/// The T bit of a SHUTDOWN COMPLETE that was not the first chunk did not count: with it and the
+/// host's own tag it ended the association.
+#[test]
+fn a_shutdown_complete_with_the_wrong_t_bit_ended_an_association() {
+    let mut peer = Peer::in_state(AssociationState::ShutdownAckSent);
+    let harmless = error(cause::INVALID_STREAM, &[0; 4]);
+    peer.send_bundle(vec![harmless, shutdown_complete(true)]);
+    assert_eq!(peer.state(), AssociationState::ShutdownAckSent);
+}
+
+/// In SHUTDOWN-ACK-SENT, an INIT with Initiate Tag 0 was answered.
+#[test]
+fn an_init_with_initiate_tag_zero_was_answered_in_shutdown_ack_sent() {
+    let mut peer = Peer::in_state(AssociationState::ShutdownAckSent);
+    peer.send_tagged(0, init(0));
+    peer.expect_nothing();
 }

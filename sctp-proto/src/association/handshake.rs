@@ -170,38 +170,29 @@ impl Association {
         packet: &Bytes,
         header: &CommonHeader,
     ) -> Handled {
-        let Some(Ok(chunk)) = wire::chunks(packet)
-            .next()
-            .map(|raw| raw.and_then(Chunk::parse))
-        else {
-            self.cx.stats.dropped_malformed += 1;
+        if header.verification_tag != self.cx.local_tag {
+            self.cx.stats.dropped_bad_tag += 1;
             return Ok(());
-        };
-        let ours = header.verification_tag == self.cx.local_tag;
-        match chunk {
-            Chunk::InitAck(init_ack) if ours => self.on_init_ack(now, meta, &init_ack),
-            Chunk::Abort {
-                t_bit: false,
-                causes,
-            } if ours => Err(Fatal::silent(peer_abort(&causes))),
-            // The peer is still ending an earlier association (§9.2, §8.5.1 E).
-            //= RFC 9260 §8.5.1
-            //# Only where no TCB exists SHOULD the sender use the Verification Tag from the
-            //# SHUTDOWN ACK chunk and MUST set the T bit.
-            //= RFC 9260 §8.5.1
-            //# If the receiver is in COOKIE-ECHOED or COOKIE-WAIT state, the procedures in Section
-            //# 8.4 SHOULD be followed; in other words, it is treated as an OOTB packet.
-            Chunk::ShutdownAck => {
-                let tag = header.verification_tag;
-                self.cx
-                    .reply(Reply::shutdown_complete(meta, self.cx.ports, tag, true));
-                Ok(())
-            }
-            _ => {
-                self.cx.stats.dropped_bad_tag += u64::from(!ours);
-                Ok(())
+        }
+        for (place, raw) in wire::chunks(packet).enumerate() {
+            let Ok(chunk) = raw.and_then(Chunk::parse) else {
+                self.cx.stats.dropped_malformed += 1;
+                break;
+            };
+            match chunk {
+                // It comes alone (§3.3.3): what follows it counts for nothing.
+                Chunk::InitAck(init_ack) if place == 0 => {
+                    return self.on_init_ack(now, meta, &init_ack);
+                }
+                // Other control chunks may come before it (§3.3.7).
+                Chunk::Abort {
+                    t_bit: false,
+                    causes,
+                } => return Err(Fatal::silent(peer_abort(&causes))),
+                _ => {}
             }
         }
+        Ok(())
     }
 
     fn on_init_ack(&mut self, now: Instant, meta: &DatagramMeta, init_ack: &Init<'_>) -> Handled {

@@ -57,25 +57,27 @@ impl Association {
             self.cx.stats.dropped_malformed += 1;
             return Ok(());
         };
+        if self.is_setting_up() && is_shutdown_ack(packet) {
+            // The peer is still ending an earlier association.
+            //= RFC 9260 §8.5.1
+            //# If the receiver is in COOKIE-ECHOED or COOKIE-WAIT state, the procedures in Section
+            //# 8.4 SHOULD be followed; in other words, it is treated as an OOTB packet.
+            //= RFC 9260 §8.5.1
+            //# Only where no TCB exists SHOULD the sender use the Verification Tag from the
+            //# SHUTDOWN ACK chunk and MUST set the T bit.
+            //= RFC 9260 §9.2
+            //# The sender of the INIT or COOKIE ECHO chunk SHOULD respond to the receipt of a
+            //# SHUTDOWN ACK chunk with a stand-alone SHUTDOWN COMPLETE chunk in an SCTP packet with
+            //# the Verification Tag field of its common header set to the same tag that was
+            //# received in the packet containing the SHUTDOWN ACK chunk.
+            let (ports, tag) = (self.cx.ports, header.verification_tag);
+            self.cx
+                .reply(Reply::shutdown_complete(meta, ports, tag, true));
+            return Ok(());
+        }
         match &mut self.phase {
             Phase::CookieWait(_) => self.on_packet_in_cookie_wait(now, meta, packet, &header),
             Phase::Open(tcb) => {
-                //= RFC 9260 §9.2
-                //# The sender of the INIT or COOKIE ECHO chunk SHOULD respond to the receipt of a
-                //# SHUTDOWN ACK chunk with a stand-alone SHUTDOWN COMPLETE chunk in an SCTP packet
-                //# with the Verification Tag field of its common header set to the same tag that
-                //# was received in the packet containing the SHUTDOWN ACK chunk.
-                if first.kind == kind::SHUTDOWN_ACK
-                    && matches!(tcb.state, State::CookieEchoed { .. })
-                {
-                    self.cx.reply(Reply::shutdown_complete(
-                        meta,
-                        self.cx.ports,
-                        header.verification_tag,
-                        true,
-                    ));
-                    return Ok(());
-                }
                 let tag = header.verification_tag;
                 let ends = matches!(first.kind, kind::ABORT | kind::SHUTDOWN_COMPLETE);
                 if (ends || tag != self.cx.local_tag)
@@ -102,6 +104,24 @@ impl Association {
             Phase::Closed(..) => Ok(()),
         }
     }
+
+    fn is_setting_up(&self) -> bool {
+        match &self.phase {
+            Phase::CookieWait(_) => true,
+            Phase::Open(tcb) => matches!(tcb.state, State::CookieEchoed { .. }),
+            Phase::Closed(..) => false,
+        }
+    }
+}
+
+/// Whether §8.4 has this packet answered with SHUTDOWN COMPLETE: anywhere in it is a SHUTDOWN ACK,
+/// and nowhere an ABORT.
+fn is_shutdown_ack(packet: &[u8]) -> bool {
+    let has = |kind: u8| {
+        let mut chunks = wire::chunks(packet).map_while(Result::ok);
+        chunks.any(|raw| raw.kind == kind)
+    };
+    has(kind::SHUTDOWN_ACK) && !has(kind::ABORT)
 }
 
 /// The chunk of a packet by which a peer that does not know the association says so, with the tag
@@ -255,7 +275,9 @@ impl Tcb {
             Chunk::CookieAck => self.on_cookie_ack(cx, now),
             Chunk::Shutdown { cumulative } => self.on_shutdown(cx, now, cumulative)?,
             Chunk::ShutdownAck => self.on_shutdown_ack(cx, path)?,
-            Chunk::ShutdownComplete { .. } => self.on_shutdown_complete()?,
+            // As with ABORT, a T bit is for the peer's tag.
+            Chunk::ShutdownComplete { t_bit: true } => {}
+            Chunk::ShutdownComplete { t_bit: false } => self.on_shutdown_complete()?,
             Chunk::ReConfig(reconfig) if self.agreed.capabilities.reconfig() => {
                 self.on_reconfig(cx, &reconfig);
             }

@@ -30,6 +30,13 @@ impl Association {
             self.cx.stats.dropped_malformed += 1;
             return;
         };
+        //= RFC 9260 §3.3.2
+        //# If the value of the Initiate Tag in a received INIT chunk is found
+        //# to be 0, the receiver MUST silently discard the packet.
+        if init.initiate_tag == 0 {
+            self.cx.stats.dropped_malformed += 1;
+            return;
+        }
         let (paths, local_tag, initial_tsn, tie_tags) = match &mut self.phase {
             //= RFC 9260 §5.2.1
             //# Upon receipt of an INIT chunk in the COOKIE-WAIT state, an endpoint MUST respond
@@ -77,12 +84,10 @@ impl Association {
         let params = match PeerParams::parse(&init, InitKind::Init) {
             Ok(params) => params,
             Err(reject) => {
-                if init.initiate_tag != 0 {
-                    let mut causes = CauseWriter::new();
-                    reject.write_cause(&mut causes);
-                    self.cx
-                        .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
-                }
+                let mut causes = CauseWriter::new();
+                reject.write_cause(&mut causes);
+                self.cx
+                    .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
                 return;
             }
         };
