@@ -1,6 +1,7 @@
 //! Ports, cookies and routing: what exists whether or not there is an association.
 
 mod departed;
+mod limit;
 mod listen;
 mod ootb;
 mod route;
@@ -18,8 +19,9 @@ use smallvec::SmallVec;
 pub use self::listen::Incoming;
 use self::{
     departed::Departed,
+    limit::RateLimit,
     listen::Pending,
-    ootb::{Answer, RateLimit, is_tag_exception},
+    ootb::{Answer, is_tag_exception},
     route::{Route, Routes},
 };
 use crate::{

@@ -1,11 +1,6 @@
-//! Packets out of the blue: what to do when no association wants a packet (§8.4), and how often.
+//! Packets out of the blue: what to do when no association wants a packet (§8.4).
 
-use std::time::Duration;
-
-use crate::{
-    time::Instant,
-    wire::{COMMON_HEADER, Chunk, Malformed, cause, chunks, kind},
-};
+use crate::wire::{COMMON_HEADER, Chunk, Malformed, cause, chunks, kind};
 
 /// T bit of ABORT and SHUTDOWN COMPLETE: the verification tag is the receiver's own, reflected.
 const T_BIT: u8 = 1;
@@ -81,38 +76,6 @@ pub(super) fn has_abort(packet: &[u8], t_bit: bool) -> bool {
     chunks(packet)
         .map_while(Result::ok)
         .any(|raw| raw.kind == kind::ABORT && (raw.flags & T_BIT != 0) == t_bit)
-}
-
-/// At most so many events per second, and no more than a second's worth at once.
-#[derive(Debug)]
-pub(super) struct RateLimit {
-    /// Zero: never.
-    per_second: u32,
-    /// When the budget will be whole again if nothing more is taken from it.
-    whole_at: Instant,
-}
-
-impl RateLimit {
-    pub(super) const fn new(per_second: u32) -> Self {
-        Self {
-            per_second,
-            whole_at: Instant::EPOCH,
-        }
-    }
-
-    /// Takes one from the budget, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        if self.per_second == 0 {
-            return false;
-        }
-        let second = Duration::from_secs(1);
-        let whole_at = self.whole_at.max(now) + second / self.per_second;
-        if whole_at - now > second {
-            return false;
-        }
-        self.whole_at = whole_at;
-        true
-    }
 }
 
 #[cfg(test)]

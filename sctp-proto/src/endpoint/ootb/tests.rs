@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::wire::{CauseWriter, CommonHeader, PacketWriter};
 
@@ -132,17 +134,4 @@ fn exceptions_to_the_tag_rule() {
     for (n, (write, exception)) in cases.into_iter().enumerate() {
         assert_eq!(is_tag_exception(&packet(write)), exception, "case {n}");
     }
-}
-
-#[test]
-fn a_second_has_its_budget_and_no_more() {
-    let at = |millis| Instant::EPOCH + Duration::from_millis(millis);
-    let mut limit = RateLimit::new(10);
-    let taken = |limit: &mut RateLimit, now| (0..100).filter(|_| limit.take(now)).count();
-    assert_eq!(taken(&mut limit, at(0)), 10);
-    assert_eq!(taken(&mut limit, at(99)), 0);
-    assert_eq!(taken(&mut limit, at(100)), 1);
-    assert_eq!(taken(&mut limit, at(600)), 5);
-    assert_eq!(taken(&mut limit, at(100_000)), 10);
-    assert!(!RateLimit::new(0).take(at(1)));
 }
