@@ -455,3 +455,50 @@ fn nothing_but_init_ack_leaves_before_a_cookie() {
     assert_eq!(peer.host.endpoint.associations(), 0);
     assert!(peer.host.conns.is_empty() && peer.host.timeout().is_none());
 }
+
+/// Sends an INIT from each of these hosts; how many were answered.
+fn inits_answered(peer: &mut Peer, hosts: impl Iterator<Item = [u8; 4]>) -> usize {
+    let packet = peer.packet(0, vec![init(TAG).into()]).encode();
+    let mut answered = 0;
+    for host in hosts {
+        peer.send_from((host, 9899).into(), packet.clone());
+        answered += peer.find_all(kind::INIT_ACK).len();
+    }
+    answered
+}
+
+/// Row 16 of the threats: INITs and cookies cost something, so that each source has its share.
+#[test]
+fn a_source_that_floods_with_inits_starves_no_other() {
+    let mut endpoint = EndpointConfig::default();
+    endpoint.setups_per_source(100);
+    let mut peer = Peer::of_server(&AssociationConfig::default(), endpoint);
+    let flood = [192, 0, 2, 66];
+    let answered = inits_answered(&mut peer, std::iter::repeat_n(flood, 5000));
+    assert_eq!(answered, 100);
+    assert_eq!(peer.host.endpoint.stats().setups_limited, 4900);
+    // Nor are its cookies looked into, be they good or forged.
+    let forged = peer.packet(7, vec![cookie_echo(&[0; 200])]).encode();
+    for _ in 0..100 {
+        peer.send_from((flood, 9899).into(), forged.clone());
+    }
+    let stats = peer.host.endpoint.stats();
+    assert_eq!((stats.cookies_rejected, stats.setups_limited), (0, 5000));
+    // Everybody else is served as if nothing were.
+    let others = (1..=60).map(|host| [192, 0, 2, host]);
+    assert_eq!(inits_answered(&mut peer, others), 60);
+    peer.connect(init(TAG));
+    // And the source itself, when it has become quiet.
+    peer.advance(SECOND);
+    let answered = inits_answered(&mut peer, std::iter::repeat_n(flood, 5000));
+    assert_eq!(answered, 100);
+}
+
+#[test]
+fn thousands_of_set_ups_from_one_address_at_once_are_not_a_flood() {
+    let config = AssociationConfig::default();
+    let mut peer = Peer::of_server(&config, EndpointConfig::default());
+    let nat = std::iter::repeat_n([192, 0, 2, 1], 5000);
+    assert_eq!(inits_answered(&mut peer, nat), 5000);
+    assert_eq!(peer.host.endpoint.stats().setups_limited, 0);
+}

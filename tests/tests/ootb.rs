@@ -66,6 +66,21 @@ fn answers_out_of_the_blue_are_limited_per_second() {
     assert!(peer.receive().is_some(), "a second later it answers again");
 }
 
+#[test]
+fn a_source_that_floods_out_of_the_blue_leaves_others_their_answers() {
+    let mut peer = Peer::client();
+    let packet = peer.packet(STRANGE_TAG, vec![data(1).be()]).encode();
+    let flood = SocketAddr::from(([192, 0, 2, 66], 9899));
+    for _ in 0..10_000 {
+        peer.send_from(flood, packet.clone());
+    }
+    assert_eq!(peer.receive_all().len(), 200);
+    for host in 1..=60 {
+        peer.send_from(([192, 0, 2, host], 9899).into(), packet.clone());
+    }
+    assert_eq!(peer.receive_all().len(), 60);
+}
+
 //= RFC 9260 §8.4, test
 //# If the OOTB packet is to or from a...
 #[test]

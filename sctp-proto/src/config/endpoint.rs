@@ -14,6 +14,8 @@ pub struct EndpointConfig {
     pub(crate) unix_time_at_epoch: Duration,
     pub(crate) max_associations: usize,
     pub(crate) stateless_replies_per_second: u32,
+    pub(crate) stateless_replies_per_source: u32,
+    pub(crate) setups_per_source: u32,
 }
 
 impl Default for EndpointConfig {
@@ -25,6 +27,8 @@ impl Default for EndpointConfig {
             unix_time_at_epoch: Duration::ZERO,
             max_associations: 100_000,
             stateless_replies_per_second: 1000,
+            stateless_replies_per_source: 200,
+            setups_per_source: 20_000,
         }
     }
 }
@@ -72,8 +76,33 @@ impl EndpointConfig {
         self
     }
 
+    /// Replies of [`stateless_replies_per_second`](Self::stateless_replies_per_second) that one
+    /// source gets at most, an IPv4 address or the /64 of an IPv6 one. Default 200, so that no one
+    /// source uses up the replies for all. The table of sources takes 16 KiB, however many there
+    /// are.
+    pub fn stateless_replies_per_source(&mut self, count: u32) -> &mut Self {
+        self.stateless_replies_per_source = count;
+        self
+    }
+
+    /// INIT and COOKIE ECHO chunks from one source, an IPv4 address or the /64 of an IPv6 one, that
+    /// are looked into per second at most; further ones are ignored before they cost any
+    /// cryptography. Setting up takes one of each. Default 20,000: more set-ups than a host or a
+    /// large NAT asks for, and no more than some hundredths of a core for whoever floods. The table
+    /// of sources takes 16 KiB, however many there are.
+    pub fn setups_per_source(&mut self, count: u32) -> &mut Self {
+        self.setups_per_source = count;
+        self
+    }
+
     /// Checks the settings against each other.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.setups_per_source == 0 {
+            return Err(ConfigError::new(
+                "setups_per_source",
+                "must be at least 1, or nobody could connect or be connected to",
+            ));
+        }
         if self.cookie_lifetime < Duration::from_millis(1) {
             return Err(ConfigError::new("cookie_lifetime", "must be at least 1 ms"));
         }

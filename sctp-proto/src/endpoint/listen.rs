@@ -106,6 +106,9 @@ impl Endpoint {
             self.stats.malformed += 1;
             return None;
         };
+        if !self.may_set_up(now, inbound) {
+            return None;
+        }
         let remote = inbound.meta.remote.ip();
         if let Some(handle) = self.association_of(remote, inbound.ports) {
             return Some(init_event(handle, inbound));
@@ -196,6 +199,9 @@ impl Endpoint {
             local_tag: inbound.tag,
         };
         let echoed = chunks(&inbound.packet).next()?.ok()?.value;
+        if !self.may_set_up(now, &inbound) {
+            return None;
+        }
         //= RFC 9260 §5.1.5
         //# If this comparison fails, the SCTP packet,
         //# including the COOKIE ECHO chunk and any DATA chunks, MUST be

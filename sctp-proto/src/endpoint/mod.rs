@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 pub use self::listen::Incoming;
 use self::{
     departed::Departed,
-    limit::RateLimit,
+    limit::{RateLimit, SourceLimit},
     listen::Pending,
     ootb::{Answer, is_tag_exception},
     route::{Route, Routes},
@@ -68,8 +68,10 @@ pub struct EndpointStats {
     pub malformed: u64,
     /// Packets that belong to no association (§8.4).
     pub out_of_the_blue: u64,
-    /// Replies not sent because of their rate limit.
+    /// Replies not sent because of their rate limits.
     pub replies_suppressed: u64,
+    /// INIT and COOKIE ECHO chunks ignored because their source sent too many.
+    pub setups_limited: u64,
     /// Peers ignored because too many were waiting.
     pub backlog_overflow: u64,
 }
@@ -100,6 +102,8 @@ pub struct Endpoint {
     pending: FxHashMap<AssociationHandle, Pending>,
     next_incoming: u64,
     replies: RateLimit,
+    replies_per_source: SourceLimit,
+    setups_per_source: SourceLimit,
     stats: EndpointStats,
 }
 
@@ -115,6 +119,8 @@ impl Endpoint {
         Self {
             cookies: Arc::new(CookieJar::new(&config, rng.random())),
             replies: RateLimit::new(config.stateless_replies_per_second),
+            replies_per_source: SourceLimit::new(config.stateless_replies_per_source, rng.random()),
+            setups_per_source: SourceLimit::new(config.setups_per_source, rng.random()),
             config,
             server,
             rng,
@@ -396,6 +402,13 @@ impl Endpoint {
         self.pending.remove(&incoming.handle)
     }
 
+    /// Whether the source of a packet may have another INIT or COOKIE ECHO looked into.
+    fn may_set_up(&mut self, now: Instant, inbound: &Inbound) -> bool {
+        let may = (self.setups_per_source).take(now, inbound.meta.remote.ip());
+        self.stats.setups_limited += u64::from(!may);
+        may
+    }
+
     fn is_full(&self) -> bool {
         self.routes.len() >= self.config.max_associations
     }
@@ -415,7 +428,9 @@ impl Endpoint {
         if !inbound.meta.is_unicast() {
             return None;
         }
-        if !self.replies.take(now) {
+        // The source's own budget first: what it cannot spend is left to others.
+        let source = inbound.meta.remote.ip();
+        if !self.replies_per_source.take(now, source) || !self.replies.take(now) {
             self.stats.replies_suppressed += 1;
             return None;
         }
