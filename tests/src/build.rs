@@ -187,6 +187,12 @@ impl Init {
         self
     }
 
+    /// Forgets the parameters, the cookie of an INIT ACK included.
+    pub fn without_params(mut self) -> Self {
+        self.params.clear();
+        self
+    }
+
     /// Adds bytes where parameters are expected.
     pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.params.extend_from_slice(bytes);

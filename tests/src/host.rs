@@ -17,7 +17,7 @@ use sctp_proto::{
     SocketId, Transmit,
 };
 
-use crate::net::Datagram;
+use crate::{codec::Packet, form, net::Datagram};
 
 /// How often one association may be polled at one instant before it counts as caught in a loop.
 const POLLS_PER_INSTANT: usize = 100_000;
@@ -189,7 +189,8 @@ impl Host {
     /// - new data leaves although the congestion window is full (one packet beyond it is what
     ///   RFC 9260 §6.1 B allows);
     /// - an event comes after `Closed`, or `Closed` in a state that is not;
-    /// - an association that is over does not become drained, or goes on sending once it is.
+    /// - an association that is over does not become drained, or goes on sending once it is;
+    /// - a packet leaves that no stack may send ([`form::check`]).
     //= RFC 9260 §6.1, test
     //# At any given time, the sender MUST NOT transmit...
     //= RFC 9260 §6.1, test
@@ -296,6 +297,9 @@ impl Host {
             .buf
             .chunks(transmit.segment_size.unwrap_or(transmit.size))
         {
+            if let Err(why) = Packet::decode(payload).and_then(|packet| form::check(&packet)) {
+                panic!("a packet that is wrong: {why}");
+            }
             self.outbox.push_back(Datagram {
                 from,
                 to: transmit.destination,

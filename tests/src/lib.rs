@@ -8,6 +8,7 @@
 
 pub mod build;
 pub mod codec;
+pub mod form;
 pub mod host;
 pub mod load;
 pub mod net;
