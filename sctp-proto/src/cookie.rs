@@ -4,8 +4,11 @@
 //! ```text
 //! version 1 | flags 1 | capabilities 1 | created 8 | lifetime (ms) 4 | peer tag 4
 //! | local initial TSN 4 | peer initial TSN 4 | outbound 2 | inbound 2 | local a_rwnd 4
-//! | peer a_rwnd 4 | [tie tags 8] | addresses (family 1, bytes 4 or 16)* | MAC 16
+//! | peer a_rwnd 4 | [tie tags 8] | addresses (family 1, bytes 4 or 16)* | 0 to 3 zeros | MAC 16
 //! ```
+//!
+//! Its length is a multiple of four, so that nothing is added to it when a peer counts the padding
+//! of COOKIE ECHO as part of the chunk (§3.2 asks to put up with that).
 //!
 //! A COOKIE ECHO says by itself where it comes from, by which ports and with which tag. The MAC
 //! covers these ([`CookieContext`]), the cookie does not repeat them: it stays so small that an
@@ -266,7 +269,7 @@ impl StateCookie {
     fn encode(&self) -> Vec<u8> {
         let tied = self.tie_tags != (0, 0);
         let lifetime = u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX);
-        let mut out = Vec::with_capacity(FIXED + 8 + MAC + 17 * self.peer_addresses.len());
+        let mut out = Vec::with_capacity(FIXED + 8 + 3 + MAC + 17 * self.peer_addresses.len());
         out.extend_from_slice(&[VERSION, u8::from(tied) * TIE_TAGS, self.capabilities.bits()]);
         out.extend_from_slice(&self.created.to_be_bytes());
         out.extend_from_slice(&lifetime.to_be_bytes());
@@ -293,11 +296,15 @@ impl StateCookie {
                 }
             }
         }
+        out.resize(out.len().next_multiple_of(4), 0);
         out
     }
 
     /// As strict as if the bytes were not authenticated: another version may have made them.
     fn decode(body: &[u8], context: &CookieContext) -> Option<Self> {
+        if !body.len().is_multiple_of(4) {
+            return None;
+        }
         let mut body = Reader(body);
         let [version, flags, capabilities] = body.array()?;
         if version != VERSION || flags & !TIE_TAGS != 0 {
@@ -323,7 +330,7 @@ impl StateCookie {
         if flags & TIE_TAGS != 0 {
             cookie.tie_tags = (body.u32()?, body.u32()?);
         }
-        while !body.0.is_empty() {
+        while !body.at_padding() {
             if cookie.peer_addresses.len() == MAX_PEER_ADDRESSES {
                 return None;
             }
@@ -347,6 +354,11 @@ impl Reader<'_> {
         let (head, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*head)
+    }
+
+    /// Whether nothing is left but what fills the last word.
+    fn at_padding(&self) -> bool {
+        self.0.len() < 4 && self.0.iter().all(|&byte| byte == 0)
     }
 
     fn u16(&mut self) -> Option<u16> {
