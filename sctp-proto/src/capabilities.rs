@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::{
     config::AssociationConfig,
     transmit::is_unicast,
-    wire::{CauseWriter, Init, Malformed, Param, ParamWriter, kind, on_unknown_param, param},
+    wire::{CauseWriter, Init, Malformed, Param, ParamWriter, Tlvs, kind, on_unknown_param, param},
 };
 
 /// Addresses of a peer that are remembered; further ones are ignored. Each costs a path.
@@ -100,6 +100,20 @@ impl Capabilities {
     }
 
     /// Writes the parameters that tell the peer of these extensions; none for the empty set.
+    ///
+    /// With the cookie, the report of what is unknown and the addresses these are all that is ever
+    /// put into an INIT or INIT ACK.
+    //= RFC 9260 §3.3.2
+    //# Unless otherwise noted, each parameter MUST only be included once in the INIT chunk.
+    //= RFC 9260 §3.3.2
+    //# Note 3: An INIT chunk MUST NOT contain the Host Name Address parameter.
+    //= RFC 9260 §3.3.2.1.4
+    //# The sender of an INIT chunk or INIT ACK chunk MUST NOT include this parameter.
+    //= RFC 9260 §3.3.3
+    //# Note 3: An INIT ACK chunk MUST NOT contain the Host Name Address parameter.
+    //= RFC 9260 §3.3.3.1
+    //# The Host Name Address parameter is described in Section 3.3.2.1.4 and MUST NOT be included
+    //# in an INIT ACK chunk.
     pub(crate) fn write_params(self, params: &mut ParamWriter) {
         let chunks: SmallVec<[u8; 8]> = Self::CHUNKS
             .iter()
@@ -207,7 +221,8 @@ impl<'a> PeerParams<'a> {
             unrecognized: SmallVec::new(),
         };
         let mut reported = 0;
-        for raw in init.params.iter() {
+        let mut params = init.params.iter();
+        while let Some(raw) = params.next() {
             let raw = raw?;
             match Param::parse(raw)? {
                 Param::Ipv4Address(ip) => found.add_address(ip.into()),
@@ -232,6 +247,10 @@ impl<'a> PeerParams<'a> {
                 //# If there is a Host Name Address parameter present in the received INIT or INIT
                 //# ACK chunk, the endpoint MUST immediately send an ABORT chunk and MAY include an
                 //# "Unresolvable Address" error cause to its peer.
+                //= RFC 9260 §12.2.4.1
+                //# Endpoints receiving INIT or INIT ACK chunks containing the Host Name Address
+                //# parameter MUST send an ABORT chunk in response and MAY include an "Unresolvable
+                //# Address" error cause.
                 Param::HostName(_) => return Err(InitReject::HostName(raw.raw)),
                 Param::SupportedExtensions(chunks) => {
                     chunks.iter().for_each(|c| found.capabilities.add_chunk(*c));
@@ -241,6 +260,20 @@ impl<'a> PeerParams<'a> {
                 }
                 // Known and without consequence here: both families can be sent to, and what the
                 // peer does not recognize it does not offer either.
+                //= RFC 9260 §3.3.2.1.5
+                //# The value indicating the Host Name Address parameter MUST NOT be used when
+                //# sending this parameter and MUST be ignored when receiving this parameter.
+                //= RFC 9260 §5.1.2
+                //# If an SCTP endpoint lists in the 'Supported Address Types' parameter either IPv4
+                //# or IPv6 but uses the other family for sending the packet containing the INIT
+                //# chunk, or if it also lists addresses of the other family in the INIT chunk, then
+                //# the address family that is not listed in the 'Supported Address Types' parameter
+                //# SHOULD also be considered as supported by the receiver of the INIT chunk.
+                //= RFC 9260 §5.1.2
+                //# The receiver of the INIT chunk SHOULD NOT respond with any kind of error
+                //# indication.
+                //= RFC 9260 §5.1.2
+                //# The endpoint SHOULD NOT respond with any kind of error indication.
                 Param::SupportedAddressTypes(_)
                 | Param::UnrecognizedParameter(_)
                 | Param::StateCookie(_)
@@ -255,6 +288,13 @@ impl<'a> PeerParams<'a> {
                         found.unrecognized.push(raw.raw);
                     }
                     if action.stop() {
+                        //= RFC 9260 §3.2.1
+                        //# Please note that, when an INIT or INIT ACK chunk is received, in all
+                        //# four cases, an INIT ACK or COOKIE ECHO chunk is sent in response,
+                        //# respectively.
+                        if which == InitKind::InitAck && found.cookie.is_none() {
+                            found.cookie = state_cookie(params);
+                        }
                         break;
                     }
                 }
@@ -283,6 +323,13 @@ impl<'a> PeerParams<'a> {
             self.addresses.push(ip);
         }
     }
+}
+
+/// The first State Cookie among parameters that are not processed otherwise.
+fn state_cookie(params: Tlvs<'_>) -> Option<&[u8]> {
+    let mut params = params.map_while(Result::ok);
+    let cookie = params.find(|raw| raw.kind == param::STATE_COOKIE)?;
+    Some(cookie.value)
 }
 
 fn check_fixed<'a>(init: &Init<'_>) -> Result<(), InitReject<'a>> {

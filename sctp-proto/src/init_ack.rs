@@ -123,15 +123,6 @@ impl InitAck<'_> {
         //= RFC 9260 §5.1.2
         //# The packet containing the INIT ACK chunk MUST be sent to the source address of the
         //# packet containing the INIT chunk.
-        //= RFC 9260 §5.2.1
-        //# The packet containing the INIT ACK chunk SHOULD be sent to the source address of the
-        //# received packet containing the INIT chunk.
-        //= RFC 9260 §5.2.1
-        //# The packet containing the INIT ACK chunk MUST only be sent to an address passed by the
-        //# upper layer in the request to initialize the association.
-        //= RFC 9260 §5.2.1
-        //# The packet containing the INIT ACK chunk MUST only be sent to an address reported in the
-        //# incoming INIT chunk.
         Transmit::reply(meta, packet.finish())
     }
 }

@@ -37,7 +37,7 @@ impl Incoming {
     }
 
     /// Makes it an association with settings of its own, but for what INIT ACK has announced:
-    /// window and streams.
+    /// window, streams and extensions.
     pub fn accept_with(self, config: Arc<AssociationConfig>) -> Result<Association, AcceptError> {
         self.accept_as(Some(config))
     }

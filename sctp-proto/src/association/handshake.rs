@@ -1,6 +1,9 @@
 //! Setting up as the initiator sees it: INIT, INIT ACK, COOKIE ECHO (§5.1), stale cookies (§5.2.6).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -65,6 +68,16 @@ impl CookieWait {
             stale: 0,
             outstanding: None,
         }
+    }
+
+    /// Where the answer to an INIT goes that came from `from` and lists these addresses: back
+    /// there, if it is an address that the user gave; else to one that the user gave.
+    pub(super) fn answer_to(&self, from: SocketAddr, listed: &[IpAddr]) -> Option<SocketAddr> {
+        let mut given = self.peers.iter();
+        if given.clone().any(|peer| peer.ip() == from.ip()) {
+            return Some(from);
+        }
+        given.find(|peer| listed.contains(&peer.ip())).copied()
     }
 
     pub(super) fn poll_transmit(
@@ -263,6 +276,10 @@ impl Association {
             capabilities: Capabilities::offered(&self.cx.config).and(params.capabilities),
             peer_addresses: params.addresses.clone(),
         };
+        //= RFC 9260 §3.3.3
+        //# Implementation Note: An implementation MUST be prepared to receive an INIT ACK chunk
+        //# that is quite large (more than 1500 bytes) due to the variable size of the State Cookie
+        //# and the variable address list.
         let cookie = Bytes::copy_from_slice(params.cookie.unwrap_or_default());
         let state = State::CookieEchoed {
             cookie,

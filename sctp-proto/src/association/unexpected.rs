@@ -1,6 +1,8 @@
 //! Setup chunks from the peer of an association that exists already (§5.2): collisions, restarts,
 //! duplicates.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use super::{
@@ -37,12 +39,42 @@ impl Association {
             self.cx.stats.dropped_malformed += 1;
             return;
         }
+        if let Phase::Closed(..) = self.phase {
+            return;
+        }
+        let ports = self.cx.ports;
+        let params = match PeerParams::parse(&init, InitKind::Init) {
+            Ok(params) => params,
+            Err(reject) => {
+                let mut causes = CauseWriter::new();
+                reject.write_cause(&mut causes);
+                self.cx
+                    .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
+                return;
+            }
+        };
+        let mut meta = *meta;
         let (paths, local_tag, initial_tsn, tie_tags) = match &mut self.phase {
             //= RFC 9260 §5.2.1
             //# Upon receipt of an INIT chunk in the COOKIE-WAIT state, an endpoint MUST respond
             //# with an INIT ACK chunk using the same parameters it sent in its original INIT chunk
             //# (including its Initiate Tag, unchanged).
-            Phase::CookieWait(wait) => (&wait.paths, self.cx.local_tag, wait.initial_tsn, (0, 0)),
+            Phase::CookieWait(wait) => {
+                //= RFC 9260 §5.2.1
+                //# The packet containing the INIT ACK chunk MUST only be sent to an address passed
+                //# by the upper layer in the request to initialize the association.
+                //= RFC 9260 §5.2.1
+                //# The packet containing the INIT ACK chunk MUST only be sent to an address
+                //# reported in the incoming INIT chunk.
+                //= RFC 9260 §5.2.1
+                //# The packet containing the INIT ACK chunk SHOULD be sent to the source address of
+                //# the received packet containing the INIT chunk.
+                let Some(remote) = wait.answer_to(meta.remote, &params.addresses) else {
+                    return;
+                };
+                meta.remote = remote;
+                (&wait.paths, self.cx.local_tag, wait.initial_tsn, (0, 0))
+            }
             Phase::Open(tcb) => match tcb.state {
                 //= RFC 9260 §9.2
                 //# If an endpoint is in the SHUTDOWN-ACK-SENT state and receives an INIT chunk
@@ -80,17 +112,6 @@ impl Association {
             },
             Phase::Closed(..) => return,
         };
-        let ports = self.cx.ports;
-        let params = match PeerParams::parse(&init, InitKind::Init) {
-            Ok(params) => params,
-            Err(reject) => {
-                let mut causes = CauseWriter::new();
-                reject.write_cause(&mut causes);
-                self.cx
-                    .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
-                return;
-            }
-        };
         // draft-ietf-tsvwg-udp-encaps-cons §4 rule 7: the UDP port of a live association does not
         // change by an INIT, which anybody at that address can send.
         let known = paths
@@ -100,28 +121,19 @@ impl Association {
             let mut causes = CauseWriter::new();
             causes.restart_with_new_encapsulation_port(current, meta.remote.port());
             self.cx
-                .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
+                .reply(Reply::abort(&meta, ports, init.initiate_tag, &causes));
             return;
         }
         if let Phase::Open(tcb) = &self.phase {
-            //= RFC 9260 §5.2.2
-            //# Before responding, the endpoint MUST check to see if the unexpected INIT chunk adds
-            //# new addresses to the association.
-            //= RFC 9260 §5.2.1
-            //# If the INIT chunk indicates that a new address has been added to the association,
-            //# then the entire INIT chunk MUST be discarded, and the state of the existing
-            //# association SHOULD NOT be changed.
-            //= RFC 9260 §5.2.1
-            //# An ABORT chunk SHOULD be sent in a response that MAY include the "Restart of an
-            //# Association with New Addresses" error cause.
-            //= RFC 9260 §5.2.2
-            //# The error SHOULD list the addresses that were added to the restarting association.
-            //= RFC 9260 §5.2.1
-            //# The error SHOULD list the addresses that were added to the restarting association.
-            let new = params.addresses.iter().filter(|ip| !tcb.has_address(**ip));
-            let mut added = ParamWriter::new();
-            new.for_each(|ip| _ = added.address(*ip));
+            let added = tcb.added_addresses(meta.remote.ip(), &params.addresses);
             if !added.as_bytes().is_empty() {
+                //= RFC 9260 §5.2.1
+                //# If the INIT chunk indicates that a new address has been added to the
+                //# association, then the entire INIT chunk MUST be discarded, and the state of the
+                //# existing association SHOULD NOT be changed.
+                //= RFC 9260 §5.2.1
+                //# An ABORT chunk SHOULD be sent in a response that MAY include the "Restart of an
+                //# Association with New Addresses" error cause.
                 //= RFC 9260 §5.2.2
                 //# If new addresses are added to the association, the endpoint MUST respond with an
                 //# ABORT chunk, copying the 'Initiate Tag' of the unexpected INIT chunk into the
@@ -129,7 +141,7 @@ impl Association {
                 let mut causes = CauseWriter::new();
                 causes.restart_with_new_addresses(added.as_bytes());
                 self.cx
-                    .reply(Reply::abort(meta, ports, init.initiate_tag, &causes));
+                    .reply(Reply::abort(&meta, ports, init.initiate_tag, &causes));
                 return;
             }
         }
@@ -163,7 +175,7 @@ impl Association {
             local_initial_tsn: initial_tsn,
             tie_tags,
         };
-        let transmit = init_ack.write(now, meta, ports, &init, &params, &mut bytes);
+        let transmit = init_ack.write(now, &meta, ports, &init, &params, &mut bytes);
         self.cx.reply(Reply { transmit, bytes });
     }
 
@@ -316,6 +328,28 @@ impl Association {
         };
         tcb.due.cookie_ack = true;
         tcb.on_packet(&mut self.cx, now, meta, packet, 1)
+    }
+}
+
+impl Tcb {
+    /// Those of an INIT's addresses, its source first, that are not the association's: as the
+    /// parameters that would have listed them.
+    //= RFC 9260 §5.2.2
+    //# Before responding, the endpoint MUST check to see if the unexpected INIT chunk adds new
+    //# addresses to the association.
+    //= RFC 9260 §5.2.2
+    //# The error SHOULD list the addresses that were added to the restarting association.
+    //= RFC 9260 §5.2.1
+    //# The error SHOULD list the addresses that were added to the restarting association.
+    fn added_addresses(&self, source: IpAddr, listed: &[IpAddr]) -> ParamWriter {
+        let mut added = ParamWriter::new();
+        let listed = listed.iter().filter(|ip| **ip != source);
+        for ip in std::iter::once(&source).chain(listed) {
+            if !self.has_address(*ip) {
+                added.address(*ip);
+            }
+        }
+        added
     }
 }
 

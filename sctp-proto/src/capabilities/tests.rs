@@ -265,6 +265,31 @@ fn init_ack_needs_a_cookie_and_init_has_none() {
     });
 }
 
+/// §3.2.1 has INIT ACK answered with COOKIE ECHO in all four cases.
+#[test]
+fn a_cookie_behind_a_parameter_that_stops_is_found() {
+    for unknown in [0x0777, 0x4777] {
+        let write = |params: &mut ParamWriter| {
+            params
+                .param(unknown, &[])
+                .ipv4_address([192, 0, 2, 1].into())
+                .state_cookie(b"crumbs")
+                .raw(&[0xC0, 0x77, 0, 3]);
+        };
+        with_params(InitKind::InitAck, write, |peer| {
+            let peer = peer.unwrap();
+            assert_eq!(peer.cookie, Some(&b"crumbs"[..]));
+            assert!(peer.addresses.is_empty(), "what follows is not processed");
+        });
+    }
+    let without = |params: &mut ParamWriter| {
+        params.param(0x0777, &[]).raw(&[0, 7, 0, 3]);
+    };
+    with_params(InitKind::InitAck, without, |peer| {
+        assert_eq!(peer.unwrap_err(), InitReject::NoCookie);
+    });
+}
+
 #[test]
 fn malformed_parameters_are_a_protocol_violation() {
     let writes: [fn(&mut ParamWriter); 3] = [

@@ -302,6 +302,16 @@ impl AssociationConfig {
         self
     }
 
+    /// Takes over what an INIT ACK has told the peer, who may come back and is told the same
+    /// (§5.2.2).
+    pub(crate) fn announce_as(&mut self, told: &Self) {
+        self.receive_window = told.receive_window;
+        self.outbound_streams = told.outbound_streams;
+        self.max_inbound_streams = told.max_inbound_streams;
+        self.interleaving = told.interleaving;
+        self.stream_reset = told.stream_reset;
+    }
+
     /// Checks the settings against each other. The drivers call it; so must whoever drives an
     /// [`Endpoint`](crate::Endpoint) directly.
     pub fn validate(&self) -> Result<(), ConfigError> {
@@ -388,5 +398,43 @@ impl AssociationConfig {
             return Err(ConfigError::new("path_mtu", "must be at least 576 bytes"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    //= RFC 9260 §3.3.2, test
+    //# The Advertised Receiver Window Credit MUST NOT be smaller than 1500.
+    //= RFC 9260 §3.3.3, test
+    //# The Advertised Receiver Window Credit MUST NOT be smaller than 1500.
+    //= RFC 9260 §3.3.2, test
+    //# The value of 0 MUST NOT be used.
+    //= RFC 9260 §3.3.2, test
+    //# The value 0 MUST NOT be used.
+    //= RFC 9260 §3.3.3, test
+    //# The value 0 MUST NOT be used.
+    //= RFC 9260 §3.1, test
+    //# The Source Port Number 0 MUST NOT be used.
+    //= RFC 9260 §3.1, test
+    //# The Destination Port Number 0 MUST NOT be used.
+    #[test]
+    fn what_must_not_be_announced_cannot_be_set() {
+        type Change = fn(&mut AssociationConfig);
+        let refused: [(&str, Change); 6] = [
+            ("a window of 1499", |c| _ = c.receive_window(1499)),
+            ("no outbound streams", |c| _ = c.outbound_streams(0)),
+            ("no inbound streams", |c| _ = c.max_inbound_streams(0)),
+            ("source port 0", |c| _ = c.local_port(Some(0))),
+            ("destination port 0", |c| _ = c.remote_port(0)),
+            ("no room for headers", |c| _ = c.path_mtu(100)),
+        ];
+        for (what, change) in refused {
+            let mut config = AssociationConfig::default();
+            assert!(config.validate().is_ok());
+            change(&mut config);
+            assert!(config.validate().is_err(), "{what}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     init_ack::InitAck,
     time::Instant,
     transmit::DatagramMeta,
-    wire::{CauseWriter, Chunk, Init, ParamWriter, chunks},
+    wire::{CauseWriter, Chunk, Init, chunks},
 };
 
 /// Bytes of packets kept for one waiting peer, what each costs to keep included.
@@ -133,13 +133,14 @@ impl Endpoint {
         //# already established association (or one in the process of being
         //# established) if the use of any of the valid address parameters
         //# contained within the chunk would identify an existing TCB.
+        // An INIT ACK has a verification tag, by which it finds its association.
         if let Ok(peer) = &peer
-            && peer
+            && let Some(handle) = peer
                 .addresses
                 .iter()
-                .any(|ip| self.association_of(*ip, inbound.ports).is_some())
+                .find_map(|ip| self.association_of(*ip, inbound.ports))
         {
-            return self.refuse_new_address(now, inbound, init.initiate_tag, buf);
+            return Some(init_event(handle, inbound));
         }
         let Some(config) = self.listening(inbound) else {
             self.stats.out_of_the_blue += 1;
@@ -177,6 +178,9 @@ impl Endpoint {
             local_initial_tsn: Tsn::new(self.rng.random()),
             tie_tags: (0, 0),
         };
+        //= RFC 9260 §3.3.2
+        //# If an INIT chunk is received with all mandatory parameters that are specified for the
+        //# INIT chunk, then the receiver SHOULD process the INIT chunk and send back an INIT ACK.
         //= RFC 9260 §5.1
         //# After sending an INIT ACK chunk with the State Cookie parameter, "Z" MUST NOT allocate
         //# any resources or keep any states for the new association.
@@ -360,30 +364,6 @@ impl Endpoint {
     pub(super) fn forget(&mut self, handle: AssociationHandle) {
         self.pending.remove(&handle);
         self.routes.remove(handle);
-    }
-
-    /// Answers an INIT that lists an address of an existing association, but comes from another
-    /// one: a restart that adds addresses, or somebody who wants to take the association over. The
-    /// association need not know.
-    fn refuse_new_address(
-        &mut self,
-        now: Instant,
-        inbound: &Inbound,
-        tag: u32,
-        buf: &mut Vec<u8>,
-    ) -> Option<DatagramEvent> {
-        self.stats.out_of_the_blue += 1;
-        //= RFC 9260 §5.2.2
-        //# If
-        //# new addresses are added to the association, the endpoint MUST respond
-        //# with an ABORT chunk, copying the 'Initiate Tag' of the unexpected
-        //# INIT chunk into the 'Verification Tag' of the outbound packet
-        //# carrying the ABORT chunk.
-        let mut added = ParamWriter::new();
-        added.address(inbound.meta.remote.ip());
-        let mut causes = CauseWriter::new();
-        causes.restart_with_new_addresses(added.as_bytes());
-        self.send_abort(now, inbound, tag, &causes, buf)
     }
 
     /// The association, not a waiting peer, that this address has with these ports.

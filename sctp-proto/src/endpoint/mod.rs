@@ -334,7 +334,7 @@ impl Endpoint {
     }
 
     /// Makes an association of a waiting peer. `config` replaces the server's settings but for
-    /// what INIT ACK has announced: window and streams.
+    /// what INIT ACK has announced: window, streams and extensions.
     pub fn accept(
         &mut self,
         now: Instant,
@@ -343,9 +343,16 @@ impl Endpoint {
     ) -> Result<(AssociationHandle, Association), AcceptError> {
         let handle = incoming.handle;
         let pending = self.take(&incoming).ok_or(AcceptError::Gone)?;
+        let config = match config {
+            Some(mut config) => {
+                Arc::make_mut(&mut config).announce_as(&pending.config);
+                config
+            }
+            None => pending.config,
+        };
         let mut association = Association::accept(
             now,
-            config.unwrap_or(pending.config),
+            config,
             Arc::clone(&self.cookies),
             &pending.cookie,
             &pending.meta,

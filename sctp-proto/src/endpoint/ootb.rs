@@ -71,11 +71,11 @@ pub(super) fn is_tag_exception(packet: &[u8]) -> bool {
         })
 }
 
-/// Whether the packet has an ABORT with this T bit.
+/// Whether the packet has an ABORT with this T bit that is in order.
 pub(super) fn has_abort(packet: &[u8], t_bit: bool) -> bool {
     chunks(packet)
-        .map_while(Result::ok)
-        .any(|raw| raw.kind == kind::ABORT && (raw.flags & T_BIT != 0) == t_bit)
+        .map_while(|raw| raw.and_then(Chunk::parse).ok())
+        .any(|chunk| matches!(chunk, Chunk::Abort { t_bit: t, .. } if t == t_bit))
 }
 
 #[cfg(test)]

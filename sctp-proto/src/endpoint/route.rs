@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use rand::{RngExt, rngs::StdRng};
+use rand::{Rng, RngExt, rngs::StdRng};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use smallvec::SmallVec;
@@ -96,7 +96,7 @@ impl Routes {
     }
 
     /// A random tag that no association uses (§5.3.1).
-    pub(super) fn fresh_tag(&self, rng: &mut StdRng) -> u32 {
+    pub(super) fn fresh_tag(&self, rng: &mut impl Rng) -> u32 {
         loop {
             //= RFC 9260 §5.3.1
             //# Initiate Tag values SHOULD be selected from the range of 1 to 2^32 - 1.

@@ -8,7 +8,7 @@ use smallvec::smallvec;
 
 use super::*;
 use crate::{
-    cookie::Freshness,
+    cookie::{CookieContext, Freshness},
     ids::{SocketId, Tsn},
     wire::{Chunk, DataFields, InitFields, ParamWriter, cause},
 };
@@ -344,8 +344,10 @@ fn init_of_an_associated_peer_goes_to_the_association() {
     assert!(matches!(kind, AssociationEventKind::Init { .. }));
 }
 
+//= RFC 9260 §5.1.2, test
+//# An INIT or INIT ACK chunk MUST be treated as belonging to...
 #[test]
-fn an_address_cannot_join_an_association_by_init() {
+fn an_init_that_lists_an_address_of_an_association_goes_there() {
     let mut server = Server::new();
     let mut listed = ParamWriter::new();
     listed.ipv4_address([192, 0, 2, 7].into());
@@ -360,15 +362,48 @@ fn an_address_cannot_join_an_association_by_init() {
     let tag = ack.initiate_tag;
     let cookie = ack.params.iter().map(Result::unwrap).find(|p| p.kind == 7);
     let echo = echo(tag, cookie.unwrap().value);
-    server.associate(77);
+    let handle = server.associate(77);
     let event = server.receive_from(stranger, &echo);
     assert!(matches!(event, Some(DatagramEvent::New(_))), "{event:?}");
 
     let other = "203.0.113.2:1";
-    server.receive_from(other, &packet);
-    let code = Some(cause::RESTART_WITH_NEW_ADDRESSES);
-    assert_eq!(server.replied_abort(), (CLIENT_TAG, false, code));
+    let (to, kind) = to_association(server.receive_from(other, &packet));
+    assert_eq!(to, handle);
+    assert!(matches!(kind, AssociationEventKind::Init { .. }));
     server.handshake(other);
+}
+
+//= RFC 9260 §5.2.2, test
+//# For a normal association INIT chunk (i.e., the endpoint is in the...
+#[test]
+fn the_cookie_for_a_stranger_has_no_tie_tags() {
+    let mut server = Server::new();
+    let (tag, cookie) = server.handshake(CLIENT);
+    let context = CookieContext {
+        remote: meta(CLIENT).remote,
+        ports: PORTS,
+        local_tag: tag,
+    };
+    let (opened, _) = server
+        .endpoint
+        .cookies
+        .open(NOW, &context, &cookie)
+        .unwrap();
+    assert_eq!(opened.tie_tags, (0, 0));
+}
+
+//= RFC 9260 §5.1.3, test
+//# The secret key SHOULD be random ([RFC4086] provides some information on...
+#[test]
+fn the_key_is_drawn_and_no_other_endpoint_has_it() {
+    let (mut one, mut other) = (Server::new(), Server::new());
+    let (config, server) = (EndpointConfig::default(), ServerConfig::default());
+    other.endpoint = Endpoint::new(Arc::new(config), Some(Arc::new(server)), [4; 32]);
+    let (tag, cookie) = one.handshake(CLIENT);
+    assert!(other.receive_from(CLIENT, &echo(tag, &cookie)).is_none());
+    assert_eq!(other.endpoint.stats().cookies_rejected, 1);
+    let made = one.receive_from(CLIENT, &echo(tag, &cookie));
+    assert!(matches!(made, Some(DatagramEvent::New(_))));
 }
 
 // ── COOKIE ECHO ──
@@ -502,6 +537,21 @@ fn early_packets_are_kept_up_to_a_bound() {
     let kept: usize = pending.early.iter().map(|(_, packet)| packet.len()).sum();
     assert!(kept > 48 * 1024 && kept <= 64 * 1024, "{kept}");
     assert!(pending.early.len() < 70);
+}
+
+//= RFC 9260 §3.3.7, test
+//# If an endpoint receives an ABORT chunk with a format error...
+#[test]
+fn a_waiting_peer_does_not_give_up_by_an_abort_with_a_format_error() {
+    let mut server = Server::new();
+    let (tag, _, _incoming) = server.waiting(CLIENT);
+    for (tag, t_bit) in [(tag, 0), (CLIENT_TAG, 1)] {
+        for causes in [&[0, 12, 0, 3][..], &[0, 12, 0, 9, 1, 2, 3, 4], &[0, 12]] {
+            let broken = packet(tag, |p| p.chunk(kind::ABORT, t_bit, causes));
+            assert!(server.receive_from(CLIENT, &broken).is_none());
+            assert_eq!(server.endpoint.associations(), 1, "{causes:?}");
+        }
+    }
 }
 
 #[test]

@@ -50,6 +50,40 @@ fn removal_leaves_nothing() {
     assert!(routes.tags.is_empty() && routes.peers.is_empty());
 }
 
+/// Draws these numbers, one after the other.
+struct Script(std::vec::IntoIter<u32>);
+
+impl rand::TryRng for Script {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(self.0.next().expect("one more number"))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        self.try_next_u32().map(u64::from)
+    }
+
+    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Self::Error> {
+        dst.fill(0);
+        Ok(())
+    }
+}
+
+//= RFC 9260 §3.3.3, test
+//# The Initiate Tag MUST NOT take the value 0.
+//= RFC 9260 §5.3.1, test
+//# Initiate Tag values SHOULD be selected from the range...
+#[test]
+fn a_zero_that_is_drawn_is_no_tag() {
+    let mut routes = Routes::default();
+    routes.insert(route(7, &[ip(1)]));
+    let mut rng = Script(vec![0, 7, 0, u32::MAX].into_iter());
+    assert_eq!(routes.fresh_tag(&mut rng), u32::MAX);
+    let mut rng = Script(vec![1].into_iter());
+    assert_eq!(routes.fresh_tag(&mut rng), 1);
+}
+
 #[test]
 fn tags_are_new_and_not_zero() {
     let mut routes = Routes::default();
