@@ -142,6 +142,12 @@ mod tests {
         assert_eq!(parsed, params);
     }
 
+    //= RFC 9260 §3.3.2.1, test
+    //# Any Type-Length-Value fields MUST be placed after the fixed-length fields.
+    //= RFC 9260 §3, test
+    //# All integer fields in an SCTP packet MUST be transmitted in network...
+    //= RFC 9260 §3.2.1, test
+    //# The total length of a parameter (including Parameter Type, Parameter Length, and...
     #[test]
     fn bytes_of_init() {
         #[rustfmt::skip]
@@ -184,6 +190,8 @@ mod tests {
         );
     }
 
+    //= RFC 9260 §3.3.3.1, test
+    //# Any Type-Length-Value fields MUST be placed after the fixed-length fields.
     #[test]
     fn bytes_of_init_ack() {
         #[rustfmt::skip]

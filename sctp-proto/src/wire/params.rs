@@ -398,6 +398,10 @@ mod tests {
         }
     }
 
+    //= RFC 9260 §3.2.1, test
+    //# The total length of a parameter (including Parameter Type, Parameter Length, and...
+    //= RFC 9260 §3.2.1, test
+    //# A sender MUST NOT pad with more than 3 bytes.
     #[test]
     fn only_the_last_parameter_is_left_unpadded() {
         let mut params = ParamWriter::new();

@@ -251,6 +251,10 @@ fn one_to_three_stray_bytes_are_malformed() {
     }
 }
 
+//= RFC 9260 §3.2, test
+//# The receiver MUST ignore the padding bytes.
+//= RFC 9260 §3.2.1, test
+//# The receiver MUST ignore the padding bytes.
 #[test]
 fn the_padding_of_the_last_item_may_be_missing() {
     let mut packet = packet(|packet| packet.cookie_echo(&[1; 5]));

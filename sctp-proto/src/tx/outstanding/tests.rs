@@ -102,6 +102,16 @@ impl Sender {
     }
 }
 
+//= RFC 9260 §5.1, test
+//# When the TCB is created, each endpoint MUST set its internal Cumulative...
+#[test]
+fn the_ack_point_begins_before_the_initial_tsn() {
+    for initial in [0, 1, 0x8000_0000, u32::MAX] {
+        let ring = Outstanding::new(Tsn::new(initial), false);
+        assert_eq!(ring.cumulative().value(), initial.wrapping_sub(1));
+    }
+}
+
 #[test]
 fn cumulative_acknowledgements_let_messages_go() {
     let mut sender = Sender::with(8);
