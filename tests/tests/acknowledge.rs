@@ -1,0 +1,181 @@
+//! Acknowledging (§6.2): when a SACK leaves, what it says, and the window it tells.
+
+use std::time::Duration;
+
+use sctp_proto::AssociationState;
+use sctp_tests::{
+    build::data,
+    codec::{Sack, kind},
+    peer::Peer,
+};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A host that has received TSNs 1 to 20 and acknowledged them all.
+fn warmed_up() -> Peer {
+    let mut peer = Peer::connected();
+    for tsn in 1..=20 {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).be());
+        peer.host_recv(1).expect("a message");
+    }
+    peer.advance(Duration::from_secs(1));
+    assert_eq!(last_sack(&mut peer).cumulative, 20);
+    peer
+}
+
+fn last_sack(peer: &mut Peer) -> Sack {
+    let sacks = peer.find_all(kind::SACK);
+    sacks.last().expect("a SACK").as_sack()
+}
+
+//= RFC 9260 §6.2, test
+//# Specifically, an acknowledgement SHOULD be generated for at least...
+//= RFC 9260 §6.2, test
+//# The guidelines on the delayed acknowledgement algorithm specified in...
+//= RFC 9260 §5.1, test
+//# After the reception of the first DATA chunk in...
+#[test]
+fn a_sack_may_wait_for_a_second_packet_but_not_for_long() {
+    let mut peer = warmed_up();
+    peer.send(data(1).tsn(21).seq(20).be());
+    peer.expect_nothing();
+    assert!(peer.advance_to_packet() <= 40 * MS);
+    assert_eq!(last_sack(&mut peer).cumulative, 21);
+    for tsn in (22..40).step_by(2) {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).be());
+        peer.expect_nothing();
+        peer.send(data(1).tsn(tsn + 1).seq(tsn).be());
+        assert_eq!(last_sack(&mut peer).cumulative, tsn + 1);
+    }
+}
+
+//= RFC 9260 §6.2, test
+//# When a packet arrives with duplicate DATA chunk(s) and...
+//= RFC 9260 §6.2, test
+//# Upon receipt of an SCTP packet containing a DATA...
+//= RFC 9260 §6.2, test
+//# The duplicate TSN number(s) SHOULD be reported in the...
+//= RFC 9260 §6.7, test
+//# If the endpoint detects a gap in the received...
+//= RFC 9260 §7.2.4, test
+//# However, whenever an endpoint notices a hole in the...
+//= RFC 9260 §3.3.4, test
+//# The SACK chunk MUST contain the Cumulative TSN Ack,...
+#[test]
+fn a_gap_a_duplicate_and_the_i_bit_are_acknowledged_at_once() {
+    let mut peer = warmed_up();
+    peer.send(data(1).tsn(23).seq(22).be());
+    let sack = last_sack(&mut peer);
+    assert_eq!((sack.cumulative, sack.gaps), (20, vec![(3, 3)]));
+    peer.send(data(1).tsn(25).seq(24).be());
+    let sack = last_sack(&mut peer);
+    assert_eq!(sack.gaps, [(3, 3), (5, 5)]);
+    peer.send(data(1).tsn(23).seq(22).be());
+    let sack = last_sack(&mut peer);
+    assert_eq!(sack.duplicates, [23]);
+    peer.send(data(1).tsn(5).seq(4).be());
+    let sack = last_sack(&mut peer);
+    assert_eq!(sack.duplicates, [5], "each duplicate is reported once");
+    for tsn in [21, 22, 24] {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).be());
+    }
+    peer.advance(MS * 100);
+    let sack = last_sack(&mut peer);
+    assert_eq!((sack.cumulative, sack.gaps.len()), (25, 0));
+    peer.send(data(1).tsn(26).seq(25).immediate().be());
+    assert_eq!(last_sack(&mut peer).cumulative, 26);
+}
+
+//= RFC 9260 §6.1, test
+//# Before an endpoint transmits a DATA chunk, if any...
+#[test]
+fn a_sack_rides_with_data() {
+    let mut peer = warmed_up();
+    peer.send(data(1).tsn(21).seq(20).be());
+    peer.expect_nothing();
+    peer.host_send(1, "answer");
+    let chunks = peer.expect_packet(&[kind::SACK, kind::DATA]);
+    assert_eq!(chunks[0].as_sack().cumulative, 21);
+    peer.advance(MS * 39);
+    peer.expect_nothing();
+}
+
+//= RFC 9260 §6.2, test
+//# When sending a SACK chunk, the data receiver SHOULD...
+#[test]
+fn the_window_shrinks_with_what_is_unread_and_grows_with_what_is_read() {
+    let mut peer = Peer::connected_with(|c| {
+        c.receive_window(20_000);
+    });
+    let fill = vec![0; 1000];
+    let mut windows = vec![20_000];
+    for tsn in 1..=8 {
+        peer.send(
+            data(1)
+                .tsn(tsn)
+                .seq(tsn - 1)
+                .immediate()
+                .payload(&fill)
+                .be(),
+        );
+        windows.push(last_sack(&mut peer).a_rwnd);
+    }
+    assert!(windows.is_sorted_by(|a, b| a > b), "{windows:?}");
+    assert!(windows[8] <= 12_000);
+    while peer.host_recv(1).is_some() {}
+    peer.send(data(1).tsn(9).seq(8).immediate().be());
+    assert!(last_sack(&mut peer).a_rwnd > windows[1]);
+}
+
+//= RFC 9260 §6.2, test
+//# The dropped DATA chunk(s) MUST NOT be included in...
+//= RFC 9260 §6.2, test
+//# When the window opens up, an SCTP receiver SHOULD...
+//= RFC 9260 §6.2, test
+//# The data receiver SHOULD notify the data sender in...
+#[test]
+fn data_beyond_the_window_is_not_kept() {
+    let mut peer = Peer::connected_with(|c| {
+        c.receive_window(20_000);
+    });
+    for tsn in 1..=100 {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).payload(vec![0; 1000]).be());
+    }
+    peer.advance(Duration::from_secs(1));
+    let held = last_sack(&mut peer).cumulative;
+    assert!((10..=20).contains(&held), "{held}");
+    assert!(peer.association().stats().dropped_no_buffer >= 80);
+    assert_eq!(peer.state(), AssociationState::Established);
+    // Reading makes room, and the peer is told (§6.2).
+    for _ in 0..held {
+        peer.host_recv(1).expect("a message");
+    }
+    assert!(last_sack(&mut peer).a_rwnd > 10_000);
+    peer.send(data(1).tsn(held + 1).seq(held).immediate().be());
+    assert_eq!(last_sack(&mut peer).cumulative, held + 1);
+}
+
+//= RFC 9260 §6.2, test
+//# Also, if the new incoming DATA chunk holds a...
+#[test]
+fn what_fills_a_gap_displaces_what_came_too_early() {
+    let mut peer = Peer::connected_with(|c| {
+        c.receive_window(10_000);
+    });
+    let fill = vec![0; 1000];
+    for tsn in 2..=12 {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).payload(&fill).be());
+    }
+    peer.receive_all();
+    peer.send(data(1).tsn(1).seq(0).payload(&fill).be());
+    assert!(peer.host_recv(1).is_some(), "TSN 1 was taken");
+    // Whatever was given up for it is sent again, and all arrives.
+    let mut received = 1;
+    for tsn in 2..=12 {
+        peer.send(data(1).tsn(tsn).seq(tsn - 1).payload(&fill).be());
+        while peer.host_recv(1).is_some() {
+            received += 1;
+        }
+    }
+    assert_eq!(received, 12);
+}
