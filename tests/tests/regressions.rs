@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use sctp_proto::AssociationState;
 use sctp_tests::{
-    build::{bare_abort, cookie_echo, data, error, init, shutdown_ack, shutdown_complete},
+    build::{
+        bare_abort, cookie_echo, data, error, init, init_ack, shutdown_ack,
+        shutdown_complete,
+    },
     codec::{cause, kind},
     net::Link,
     pair::{
         Pair,
         Side::{Client, Server},
     },
-    peer::{Peer, TAG},
+    peer::{COOKIE, Peer, TAG},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -180,4 +183,18 @@ fn an_init_with_initiate_tag_zero_was_answered_in_shutdown_ack_sent() {
     let mut peer = Peer::in_state(AssociationState::ShutdownAckSent);
     peer.send_tagged(0, init(0));
     peer.expect_nothing();
+}
+
+/// A SACK that came before the COOKIE ACK was processed, although DATA may be acknowledged only once
+/// the association is up (§6).
+#[test]
+fn a_sack_counted_before_the_cookie_ack() {
+    let mut peer = Peer::server();
+    peer.host_send(1, "with the cookie");
+    peer.answer_init(init_ack(TAG, COOKIE));
+    peer.expect_packet(&[kind::COOKIE_ECHO, kind::DATA]);
+    let sack = peer.sack(1);
+    peer.send(sack);
+    peer.advance_to_packet();
+    peer.expect_packet(&[kind::COOKIE_ECHO, kind::DATA]);
 }

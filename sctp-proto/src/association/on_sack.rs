@@ -22,7 +22,10 @@ impl Tcb {
         cx.stats.sacks_received += 1;
         //= RFC 9260 §6
         //# A SACK chunk received in any other state SHOULD be discarded.
-        if matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
+        if matches!(
+            self.state,
+            State::CookieEchoed { .. } | State::ShutdownSent | State::ShutdownAckSent
+        ) {
             return Ok(());
         }
         //= RFC 9260 §6.2.1
