@@ -198,3 +198,16 @@ fn a_sack_counted_before_the_cookie_ack() {
     peer.advance_to_packet();
     peer.expect_packet(&[kind::COOKIE_ECHO, kind::DATA]);
 }
+
+/// When T3-rtx ran out while the peer's window was closed, all that was in flight went again, not
+/// one packet of it.
+#[test]
+fn a_time_out_before_a_closed_window_sent_everything_again() {
+    let mut peer = Peer::connected();
+    peer.host_send(1, vec![0; 20_000]);
+    assert_eq!(peer.find_all(kind::DATA).len(), 4);
+    let closed = peer.sack(0).a_rwnd(0);
+    peer.send(closed);
+    peer.advance_to_packet();
+    assert_eq!(peer.receive_all().len(), 1);
+}

@@ -131,12 +131,13 @@ impl Tcb {
         path.t3_expiries += 1;
         path.recovery_exit = None;
         tracing::debug!(path = id.index(), lost, rto = ?path.rto.rto(), probing, "T3-rtx");
+        // One packet goes again, into a closed window too (§6.3.3 E3).
+        path.on_probation = true;
         if probing {
             path.rto.on_timeout();
             return Ok(());
         }
         path.congestion.on_timeout(now);
-        path.on_probation = true;
         self.count_error(cx, id)
     }
 
