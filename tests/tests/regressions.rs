@@ -5,7 +5,7 @@ use std::time::Duration;
 use sctp_proto::AssociationState;
 use sctp_tests::{
     build::{
-        bare_abort, cookie_echo, data, error, init, init_ack, shutdown_ack,
+        bare_abort, cookie_echo, data, error, heartbeat_ack, init, init_ack, shutdown_ack,
         shutdown_complete,
     },
     codec::{cause, kind},
@@ -210,4 +210,22 @@ fn a_time_out_before_a_closed_window_sent_everything_again() {
     peer.send(closed);
     peer.advance_to_packet();
     assert_eq!(peer.receive_all().len(), 1);
+}
+
+/// A HEARTBEAT ACK that came after the time-out was no sign of life, so that a path with a
+/// round-trip time longer than its time-out was not measured and counted as failing.
+#[test]
+fn a_late_heartbeat_ack_was_ignored() {
+    let mut peer = Peer::connected_with(|c| {
+        c.heartbeat_interval(Some(5 * SECOND));
+    });
+    let stats = |peer: &mut Peer| peer.association().paths().next().unwrap().stats;
+    peer.advance_to_packet();
+    let beat = peer.expect(kind::HEARTBEAT);
+    peer.advance(SECOND * 3 / 2);
+    assert_eq!(stats(&mut peer).errors, 1);
+    peer.send(heartbeat_ack(&beat));
+    let stats = stats(&mut peer);
+    assert_eq!((stats.errors, stats.heartbeats_acked), (0, 1));
+    assert_eq!(stats.srtt, SECOND * 3 / 2);
 }

@@ -17,7 +17,8 @@ use crate::{
 };
 
 impl Tcb {
-    /// A HEARTBEAT; `value` is all of the chunk but its header.
+    /// A HEARTBEAT; `value` is all of the chunk but its header. In COOKIE-ECHOED its answer goes with
+    /// the next COOKIE ECHO, or follows the COOKIE ACK: no other packet may leave before (§5.1).
     pub(super) fn on_heartbeat(&mut self, path: PathId, value: &[u8]) {
         //= RFC 9260 §8.3
         //# A receiver of a HEARTBEAT chunk MUST respond to a HEARTBEAT chunk with a HEARTBEAT ACK
@@ -250,8 +251,7 @@ impl Tcb {
         cx.timers.stop(Timer::Reconfig);
         self.due.reconfig_request = false;
         for path in self.paths.iter_mut() {
-            path.heartbeat.due = false;
-            path.heartbeat.timed_out();
+            path.heartbeat.stop();
             cx.timers.stop_path(PathTimer::Heartbeat, path.id);
         }
     }

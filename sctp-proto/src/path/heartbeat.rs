@@ -16,10 +16,19 @@ pub(crate) struct Heartbeat {
     pub(crate) interval: Option<Duration>,
     /// To be sent with the next packet on this path.
     pub(crate) due: bool,
-    /// Sent and not answered yet.
-    outstanding: Option<(u64, Instant)>,
+    /// Sent last and not answered yet.
+    outstanding: Option<Outstanding>,
     pub(crate) sent: u64,
     pub(crate) acked: u64,
+}
+
+/// A HEARTBEAT that waits for its answer, which counts even if it comes late: a path whose
+/// round-trip time is longer than its time-out is measured so.
+#[derive(Debug)]
+struct Outstanding {
+    nonce: u64,
+    sent: Instant,
+    timed_out: bool,
 }
 
 impl Heartbeat {
@@ -41,7 +50,11 @@ impl Heartbeat {
         //# random nonce of length 64 bits or longer ([RFC4086] provides some information on
         //# randomness guidelines).
         let nonce = rng.next_u64();
-        self.outstanding = Some((nonce, now));
+        self.outstanding = Some(Outstanding {
+            nonce,
+            sent: now,
+            timed_out: false,
+        });
         self.due = false;
         self.sent += 1;
         nonce.to_be_bytes()
@@ -49,18 +62,27 @@ impl Heartbeat {
 
     /// The round-trip time, if `info` is what was sent last and is unanswered.
     pub(crate) fn answered(&mut self, now: Instant, info: &[u8]) -> Option<Duration> {
-        let (nonce, sent) = self.outstanding?;
+        let Outstanding { nonce, sent, .. } = self.outstanding.as_ref()?;
         if info != nonce.to_be_bytes() {
             return None;
         }
+        let rtt = now - *sent;
         self.outstanding = None;
         self.acked += 1;
-        Some(now - sent)
+        Some(rtt)
     }
 
-    /// Gives up the one under way; true if there was one.
+    /// The time of the one under way is over; true if there was one whose time was not over yet.
     pub(crate) fn timed_out(&mut self) -> bool {
-        self.outstanding.take().is_some()
+        self.outstanding
+            .as_mut()
+            .is_some_and(|beat| !std::mem::replace(&mut beat.timed_out, true))
+    }
+
+    /// Sends no more, and waits for no answer.
+    pub(crate) fn stop(&mut self) {
+        self.due = false;
+        self.outstanding = None;
     }
 }
 
@@ -96,6 +118,21 @@ mod tests {
             Some(Duration::from_nanos(20))
         );
         assert_eq!(heartbeat.answered(now, &second), None);
+        assert!(!heartbeat.timed_out());
+    }
+
+    #[test]
+    fn a_late_answer_counts_and_one_time_out_is_told_once() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut heartbeat = Heartbeat::new(None);
+        let info = heartbeat.send(Instant::from_nanos(5), &mut rng);
+        assert!(heartbeat.timed_out());
+        assert!(!heartbeat.timed_out());
+        let late = Instant::from_nanos(2005);
+        let rtt = heartbeat.answered(late, &info);
+        assert_eq!(rtt, Some(Duration::from_nanos(2000)));
+        heartbeat.send(late, &mut rng);
+        heartbeat.stop();
         assert!(!heartbeat.timed_out());
     }
 
