@@ -74,6 +74,21 @@ impl Received {
     }
 }
 
+/// §6.10: control chunks first, then DATA in increasing order of TSN.
+fn check_order(packet: &Packet) {
+    let mut last = None;
+    for chunk in &packet.chunks {
+        if matches!(chunk.kind, kind::DATA | kind::I_DATA) {
+            let tsn = chunk.as_data().tsn;
+            let ahead = last.is_none_or(|last: u32| (1..1 << 31).contains(&tsn.wrapping_sub(last)));
+            assert!(ahead, "TSNs out of order: {packet:?}");
+            last = Some(tsn);
+        } else {
+            assert_eq!(last, None, "a control chunk after DATA: {packet:?}");
+        }
+    }
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         self.trace.write_if_failing(0);
@@ -286,6 +301,8 @@ impl Peer {
     //# On transmit, the value of the Verification Tag MUST...
     //= RFC 9260 §8.5.1, test
     //# The sender MUST set the Verification Tag of the...
+    //= RFC 9260 §8.5.1, test
+    //# When sending a COOKIE ECHO chunk, the endpoint MUST...
     //= RFC 9260 §6.10, test
     //# An endpoint MUST NOT bundle INIT, INIT ACK, or...
     //= RFC 9260 §12.3, test
@@ -298,6 +315,7 @@ impl Peer {
         let packet = Packet::decode(payload).unwrap_or_else(|error| {
             panic!("the host sent a packet that is wrong: {error}");
         });
+        check_order(&packet);
         if *to == self.addr {
             assert_eq!(packet.source, self.host_port, "source port");
             assert_eq!(packet.destination, self.port, "destination port");

@@ -7,6 +7,7 @@ use sctp_tests::{
     build::data,
     codec::{Sack, kind},
     peer::Peer,
+    rng::Rng,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -128,6 +129,8 @@ fn the_window_shrinks_with_what_is_unread_and_grows_with_what_is_read() {
 }
 
 //= RFC 9260 §6.2, test
+//# In either case, if such a DATA chunk is dropped,...
+//= RFC 9260 §6.2, test
 //# The dropped DATA chunk(s) MUST NOT be included in...
 //= RFC 9260 §6.2, test
 //# When the window opens up, an SCTP receiver SHOULD...
@@ -143,6 +146,10 @@ fn data_beyond_the_window_is_not_kept() {
     }
     peer.advance(Duration::from_secs(1));
     let held = last_sack(&mut peer).cumulative;
+    peer.send(data(1).tsn(101).seq(100).payload(vec![0; 1000]).be());
+    let refusal = peer.expect(kind::SACK).as_sack();
+    assert_eq!((refusal.cumulative, refusal.gaps), (held, vec![]));
+    assert_eq!(refusal.a_rwnd, 0);
     assert!((10..=20).contains(&held), "{held}");
     assert!(peer.association().stats().dropped_no_buffer >= 80);
     assert_eq!(peer.state(), AssociationState::Established);
@@ -157,6 +164,8 @@ fn data_beyond_the_window_is_not_kept() {
 
 //= RFC 9260 §6.2, test
 //# Also, if the new incoming DATA chunk holds a...
+//= RFC 9260 §6.2, test
+//# If a data receiver drops DATA chunks, it MUST...
 #[test]
 fn what_fills_a_gap_displaces_what_came_too_early() {
     let mut peer = Peer::connected_with(|c| {
@@ -166,8 +175,17 @@ fn what_fills_a_gap_displaces_what_came_too_early() {
     for tsn in 2..=12 {
         peer.send(data(1).tsn(tsn).seq(tsn - 1).payload(&fill).be());
     }
-    peer.receive_all();
+    let before = last_sack(&mut peer);
+    let [(2, highest)] = before.gaps[..] else {
+        panic!("{before:?}");
+    };
     peer.send(data(1).tsn(1).seq(0).payload(&fill).be());
+    let after = last_sack(&mut peer);
+    assert!(
+        after.cumulative < u32::from(highest),
+        "something had to go: {after:?}"
+    );
+    assert_eq!(after.gaps, [], "and is not acknowledged any more");
     assert!(peer.host_recv(1).is_some(), "TSN 1 was taken");
     // Whatever was given up for it is sent again, and all arrives.
     let mut received = 1;
@@ -178,4 +196,63 @@ fn what_fills_a_gap_displaces_what_came_too_early() {
         }
     }
     assert_eq!(received, 12);
+}
+
+//= RFC 9260 §6.2, test
+//# However, an SCTP transmitter MUST NOT be more aggressive in...
+//= RFC 9260 §6.2, test
+//# An SCTP receiver MUST NOT generate more than one SACK...
+#[test]
+fn a_packet_gets_one_sack_at_most_whatever_it_carries() {
+    let mut peer = warmed_up();
+    let bundle = |first: u32| (first..first + 10).map(|tsn| data(1).tsn(tsn).seq(tsn - 1).be());
+    peer.send_bundle(bundle(21).collect());
+    peer.expect_nothing();
+    peer.send_bundle(bundle(31).collect());
+    assert_eq!(peer.expect(kind::SACK).as_sack().cumulative, 40);
+    peer.expect_nothing();
+    // Gaps, duplicates and the I bit ask for one each, and get one together.
+    let mut mixed: Vec<_> = bundle(45).collect();
+    mixed.extend(bundle(31));
+    mixed.extend([60, 62, 64].map(|tsn| data(1).tsn(tsn).seq(tsn - 1).immediate().be()));
+    peer.send_bundle(mixed);
+    let sack = peer.expect(kind::SACK).as_sack();
+    assert_eq!(
+        (sack.cumulative, sack.gaps),
+        (40, vec![(5, 14), (20, 20), (22, 22), (24, 24)])
+    );
+    peer.expect_nothing();
+    peer.advance(Duration::from_secs(1));
+    peer.expect_nothing();
+}
+
+//= RFC 9260 §6.2, test
+//# The SCTP endpoint MUST always acknowledge the reception of each...
+//= RFC 9260 §6.2, test
+//# In particular, the SCTP endpoint MUST fill in the Cumulative...
+#[test]
+fn whatever_was_taken_is_acknowledged_in_whatever_order_it_came() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let mut peer = Peer::connected();
+        let mut left: Vec<u32> = (1..=60).collect();
+        let mut taken = [false; 61];
+        taken[0] = true;
+        while !left.is_empty() {
+            let tsn = left.swap_remove(rng.below(left.len()));
+            peer.send(data(1).tsn(tsn).unordered().be());
+            taken[tsn as usize] = true;
+            peer.advance(Duration::from_millis(200));
+            let sack = last_sack(&mut peer);
+            let cumulative = taken.iter().take_while(|taken| **taken).count() as u32 - 1;
+            assert_eq!(sack.cumulative, cumulative);
+            let mut acked = [false; 61];
+            acked[..=cumulative as usize].fill(true);
+            for (start, end) in sack.gaps {
+                let block = cumulative + u32::from(start)..=cumulative + u32::from(end);
+                block.for_each(|tsn| acked[tsn as usize] = true);
+            }
+            assert_eq!(acked, taken);
+        }
+    }
 }

@@ -51,8 +51,30 @@ fn busy() -> Peer {
     peer
 }
 
+/// A host in slow start with a window of more than ten packets, all of it in flight; and how many
+/// of its DATA chunks are acknowledged.
+fn wide() -> (Peer, u32) {
+    let mut peer = busy();
+    let mut acked = 0;
+    loop {
+        let sent = peer.association().stats().data_chunks_sent as u32;
+        if path(&mut peer).cwnd > 10 * (FULL + 16) {
+            return (peer, acked);
+        }
+        acked = sent;
+        let sack = peer.sack(sent);
+        peer.send(sack);
+    }
+}
+
 //= RFC 9260 §7.2.1, test
 //# The initial cwnd before data transmission MUST be set...
+//= RFC 9260 §6.1, test
+//# If data is available, the sender SHOULD exceed cwnd by...
+//= RFC 9260 §7.2.1, test
+//# A limited overbooking as described in rule B in...
+//= RFC 9260 §6.1, test
+//# When the window is full (i.e., transmission is disallowed by...
 #[test]
 fn it_begins_with_the_initial_window() {
     let mut peer = busy();
@@ -62,9 +84,32 @@ fn it_begins_with_the_initial_window() {
         "{cwnd}"
     );
     // cwnd and one packet, of which the first byte was allowed (§6.1 B).
-    assert_eq!(data_packets(&mut peer), cwnd.div_ceil(FULL + 16));
+    let sent = cwnd.div_ceil(FULL + 16);
+    assert!(sent * (FULL + 16) > cwnd, "one packet goes beyond");
+    assert_eq!(data_packets(&mut peer), sent);
+    // More is accepted, and waits until something is acknowledged.
+    queue(&mut peer, 10);
+    peer.advance(Duration::from_millis(900));
+    assert_eq!(data_packets(&mut peer), 0);
+    let sack = peer.sack(1);
+    peer.send(sack);
+    assert!(data_packets(&mut peer) > 0);
 }
 
+//= RFC 9260 §7.2, test
+//# When calculating one of these variables, the length of...
+#[test]
+fn the_flight_counts_chunk_headers_and_padding() {
+    let mut peer = Peer::connected();
+    for (bytes, chunk) in [(1, 20), (4, 20), (5, 24), (1000, 1016)] {
+        let before = path(&mut peer).flight;
+        peer.host_send(1, vec![0; bytes]);
+        assert_eq!(path(&mut peer).flight - before, chunk, "{bytes} bytes");
+    }
+}
+
+//= RFC 9260 §7.2, test
+//# The slow-start and congestion avoidance algorithms MUST be used...
 //= RFC 9260 §7.2.1, test
 //# If these conditions are met, then cwnd MUST be...
 //= RFC 9260 §7.2.1, test
@@ -121,10 +166,6 @@ fn a_window_that_is_not_used_does_not_grow() {
     assert_eq!(path(&mut peer).cwnd, initial);
 }
 
-//= RFC 9260 §7.2.3, test
-//# Upon detection of packet losses from SACK chunks (see...
-//= RFC 9260 §7.2.4, test
-//# While in Fast Recovery, the ssthresh and cwnd SHOULD...
 #[test]
 fn every_sack_of_a_batch_counts() {
     // Nothing leaves between the SACKs of a batch, so that less and less is in flight when each is
@@ -147,6 +188,10 @@ fn every_sack_of_a_batch_counts() {
     assert!(grown >= 4 * FULL, "{grown}");
 }
 
+//= RFC 9260 §7.2.3, test
+//# Upon detection of packet losses from SACK chunks (see...
+//= RFC 9260 §7.2.4, test
+//# While in Fast Recovery, the ssthresh and cwnd SHOULD...
 #[test]
 fn a_fast_retransmit_halves_it_once_per_recovery() {
     let mut peer = busy();
@@ -175,6 +220,53 @@ fn a_fast_retransmit_halves_it_once_per_recovery() {
     let association = peer.association();
     assert_eq!(association.stats().t3_expiries, 0);
     assert!(association.stats().data_chunks_retransmitted >= 1);
+}
+
+//= RFC 9260 §7.2.4, test
+//# Note: Before the above adjustments, if the received SACK...
+#[test]
+fn a_sack_that_tells_a_loss_grows_the_window_before_it_is_halved() {
+    let (mut peer, base) = wide();
+    // Chunk base + 3 is lost. Each of the three that tell so acknowledges two others, one of them
+    // cumulatively.
+    for n in 1..=2 {
+        let sack = peer.sack(base + n).gap(5 - n as u16, 4);
+        peer.send(sack);
+    }
+    let before = path(&mut peer).cwnd;
+    let sack = peer.sack(base + 3).gap(2, 4);
+    peer.send(sack);
+    let after = path(&mut peer).cwnd;
+    assert_eq!(peer.association().stats().fast_retransmits, 1);
+    assert_eq!(after, (before + FULL + 16) / 2);
+}
+
+//= RFC 9260 §7.2.2, test
+//# When cwnd is greater than ssthresh, cwnd SHOULD be...
+#[test]
+fn after_a_loss_it_grows_by_one_packet_per_round_trip() {
+    let (mut peer, base) = wide();
+    for highest in 2..=4 {
+        let sack = peer.sack(base).gap(2, highest);
+        peer.send(sack);
+    }
+    assert_eq!(peer.association().stats().fast_retransmits, 1);
+    let mut sent = peer.association().stats().data_chunks_sent as u32;
+    let sack = peer.sack(sent);
+    peer.send(sack);
+    for round in 0..10 {
+        // What is in flight is acknowledged packet by packet.
+        let acked = sent;
+        sent = peer.association().stats().data_chunks_sent as u32;
+        let before = path(&mut peer);
+        assert!(before.flight >= before.cwnd, "{before:?}");
+        for n in acked + 1..=sent {
+            let sack = peer.sack(n);
+            peer.send(sack);
+        }
+        let grown = path(&mut peer).cwnd - before.cwnd;
+        assert_eq!(grown, FULL + 16, "round {round} of {before:?}");
+    }
 }
 
 //= RFC 9260 §7.2.3, test

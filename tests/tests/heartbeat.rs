@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use sctp_proto::{AssociationState, CloseReason, Event, PathConfig, PathState};
+use sctp_proto::{AssociationState, CloseReason, Event, PathConfig, PathInfo, PathState};
 use sctp_tests::{
     build::{cookie_ack, cookie_echo, data, heartbeat, heartbeat_ack, init, init_ack},
     codec::{Chunk, kind},
@@ -57,6 +57,8 @@ fn a_heartbeat_is_answered_in_cookie_echoed() {
 
 //= RFC 9260 §8.3, test
 //# On an idle destination address that is allowed to...
+//= RFC 9260 §8.3, test
+//# Only one heartbeat SHOULD be sent each time the...
 #[test]
 fn an_idle_path_is_watched_about_once_per_interval() {
     let mut peer = beating(15 * SECOND);
@@ -69,6 +71,7 @@ fn an_idle_path_is_watched_about_once_per_interval() {
         }
         assert!((15 * SECOND..=18 * SECOND).contains(&wait), "{wait:?}");
         let beat = peer.expect(kind::HEARTBEAT);
+        peer.expect_nothing();
         peer.send(heartbeat_ack(&beat));
     }
     assert_eq!(peer.events(), []);
@@ -151,6 +154,108 @@ fn a_silent_peer_is_given_up_after_association_max_retrans() {
         )
     });
     assert!(inactive.is_some(), "{events:?}");
+}
+
+fn path(peer: &mut Peer) -> PathInfo {
+    peer.association().paths().next().expect("a path")
+}
+
+//= RFC 9260 §8.1, test
+//# The counter used for endpoint failure detection MUST be...
+//= RFC 9260 §8.2, test
+//# When an outstanding TSN is acknowledged or a HEARTBEAT...
+#[test]
+fn an_acknowledgement_begins_the_count_of_failures_anew() {
+    let mut peer = Peer::connected_with(|c| {
+        c.association_max_retrans(3)
+            .path_max_retrans(1)
+            .rto_max(2 * SECOND);
+    });
+    for n in 1..=5 {
+        peer.host_send(1, "lost three times");
+        peer.receive_all();
+        for _ in 0..3 {
+            peer.advance_to_packet();
+            assert!(peer.find(kind::DATA).is_some());
+        }
+        assert_eq!(path(&mut peer).state, PathState::Inactive);
+        peer.events();
+        let sack = peer.sack(n);
+        peer.send(sack);
+        let now = path(&mut peer);
+        assert_eq!((now.state, now.stats.errors), (PathState::Active, 0));
+        let (path, state) = (now.id, now.state);
+        let active = Event::PathChanged { path, state };
+        assert!(peer.events().contains(&active));
+    }
+    peer.host_send(1, "lost for ever");
+    peer.advance(100 * SECOND);
+    assert_eq!(peer.closed(), Some(CloseReason::TimedOut));
+}
+
+//= RFC 9260 §8.1, test
+//# When a HEARTBEAT ACK chunk is received from the...
+//= RFC 9260 §8.3, test
+//# The receiver of the HEARTBEAT ACK chunk SHOULD also clear...
+#[test]
+fn a_heartbeat_ack_begins_the_count_of_failures_anew() {
+    let mut peer = Peer::connected_with(|c| {
+        c.heartbeat_interval(Some(SECOND))
+            .association_max_retrans(3)
+            .path_max_retrans(10)
+            .rto_max(2 * SECOND);
+    });
+    for _ in 0..5 {
+        for _ in 0..3 {
+            peer.advance_to_packet();
+            peer.expect(kind::HEARTBEAT);
+        }
+        peer.advance_to_packet();
+        assert_eq!(path(&mut peer).stats.errors, 3);
+        let beat = peer.expect(kind::HEARTBEAT);
+        peer.send(heartbeat_ack(&beat));
+        assert_eq!(path(&mut peer).stats.errors, 0);
+    }
+    peer.advance(100 * SECOND);
+    assert_eq!(peer.closed(), Some(CloseReason::TimedOut));
+}
+
+//= RFC 9260 §8.3, test
+//# The receiver of the HEARTBEAT ACK chunk SHOULD also perform...
+#[test]
+fn a_heartbeat_measures_the_round_trip() {
+    let mut peer = Peer::connected_with(|c| {
+        c.heartbeat_interval(Some(SECOND));
+    });
+    peer.advance_to_packet();
+    let beat = peer.expect(kind::HEARTBEAT);
+    assert_eq!(path(&mut peer).stats.srtt, Duration::ZERO);
+    peer.advance(Duration::from_millis(70));
+    peer.send(heartbeat_ack(&beat));
+    let stats = path(&mut peer).stats;
+    assert_eq!(stats.srtt, Duration::from_millis(70));
+    assert_eq!(stats.rto, Duration::from_millis(400), "RTO.Min");
+}
+
+//= RFC 9260 §6.4, test
+//# An endpoint SHOULD transmit reply chunks (e.g., INIT ACK,...
+#[test]
+fn answers_go_where_the_question_came_from() {
+    let mut peer = Peer::client();
+    let from = |peer: &mut Peer, port, chunk: Chunk| {
+        peer.addr = SocketAddr::from(([10, 0, 0, 1], port));
+        let tag = peer.host_tag;
+        peer.send_tagged(tag, chunk);
+        let answer = peer.receive().expect("an answer");
+        assert_eq!(answer.to, peer.addr);
+        answer.packet.chunks[0].clone()
+    };
+    let answer = from(&mut peer, 1001, init(TAG).into()).as_init();
+    peer.host_tag = answer.tag;
+    let echo = cookie_echo(&answer.cookie());
+    assert_eq!(from(&mut peer, 1001, echo).kind, kind::COOKIE_ACK);
+    let answer = from(&mut peer, 1002, heartbeat(b"where?"));
+    assert_eq!(answer.kind, kind::HEARTBEAT_ACK);
 }
 
 //= RFC 9260 §8.3, test

@@ -100,6 +100,8 @@ fn repeated_reports_of_the_same_are_no_new_reports() {
 
 //= RFC 9260 §6.1, test
 //# Whenever a transmission or retransmission is made to any...
+//= RFC 9260 §6.1, test
+//# When starting or restarting the T3-rtx timer, the timer...
 //= RFC 9260 §8.1, test
 //# An endpoint SHOULD keep a counter on the total...
 //= RFC 9260 §8.1, test
@@ -194,6 +196,46 @@ fn a_retransmitted_chunk_does_not_measure_the_round_trip() {
     assert!(path.stats.srtt < 10 * MS, "{:?}", path.stats);
 }
 
+//= RFC 9260 §6.3.1, test
+//# RTT measurements SHOULD only be made using a DATA...
+#[test]
+fn what_waited_for_a_retransmission_does_not_measure_the_round_trip() {
+    let mut peer = Peer::connected();
+    four_outstanding(&mut peer);
+    peer.advance_to_packet();
+    assert_eq!(retransmitted(&mut peer), [0]);
+    // One retransmission fills the gap before three that came a second ago.
+    let sack = peer.sack(4);
+    peer.send(sack);
+    let path = peer.association().paths().next().unwrap();
+    assert_eq!(path.stats.srtt, Duration::ZERO, "{:?}", path.stats);
+    // What was sent since then does.
+    peer.advance(MS);
+    peer.host_send(1, "new");
+    peer.advance(30 * MS);
+    let sack = peer.sack(5);
+    peer.send(sack);
+    let path = peer.association().paths().next().unwrap();
+    assert_eq!(path.stats.srtt, 30 * MS);
+}
+
+//= RFC 9260 §6.3.1, test
+//# When data is in flight and when allowed by rule...
+#[test]
+fn every_round_trip_is_measured() {
+    let mut peer = Peer::connected();
+    let mut srtt = Duration::ZERO;
+    for n in 1..=20 {
+        peer.host_send(1, "ping");
+        peer.advance(n * 10 * MS);
+        let sack = peer.sack(n);
+        peer.send(sack);
+        let measured = peer.association().paths().next().unwrap().stats.srtt;
+        assert!(measured > srtt, "{n}: {srtt:?}, {measured:?}");
+        srtt = measured;
+    }
+}
+
 //= RFC 9260 §6.1, test
 //# Senders MUST support zero window probing.
 //= RFC 9260 §6.1, test
@@ -216,13 +258,16 @@ fn a_closed_window_is_probed_with_one_chunk_for_ever() {
     for _ in 0..5 {
         peer.host_send(1, vec![0; 500]);
     }
+    let mut waits = Vec::new();
     for _ in 0..30 {
-        peer.advance_to_packet();
+        waits.push(peer.advance_to_packet());
         assert_eq!(retransmitted(&mut peer), [1], "one chunk (§6.1 A)");
         // The peer lives, and its window is closed: this is no failure of it.
         peer.send(closed.clone());
         assert_eq!(peer.state(), AssociationState::Established);
     }
+    assert_eq!(waits[0], 400 * MS, "the RTO");
+    assert_eq!(waits[2..5], [800 * MS, 1600 * MS, 2000 * MS]);
     let open = peer.sack(2);
     peer.send(open);
     assert_eq!(retransmitted(&mut peer), [2, 3, 4, 5]);
@@ -251,6 +296,125 @@ fn no_more_is_sent_than_the_peers_window_takes() {
         (2..=3).contains(&sent),
         "{sent} chunks of 1000 bytes into 3000"
     );
+}
+
+//= RFC 9260 §6.1, test
+//# A zero window probe MUST only be sent when the...
+#[test]
+fn a_closed_window_gets_no_probe_beside_what_it_has_not_acknowledged() {
+    let mut peer = Peer::connected();
+    peer.host_send(1, vec![0; 20_000]);
+    assert_eq!(retransmitted(&mut peer), [0, 1, 2, 3]);
+    let closed = peer.sack(0).a_rwnd(0);
+    for _ in 0..5 {
+        peer.send(closed.clone());
+        peer.expect_nothing();
+        peer.advance_to_packet();
+        assert_eq!(retransmitted(&mut peer), [0], "one packet (§6.3.3 E3)");
+    }
+    let closed = peer.sack(4).a_rwnd(0);
+    peer.send(closed);
+    peer.expect_nothing();
+    peer.advance_to_packet();
+    assert_eq!(retransmitted(&mut peer), [4]);
+}
+
+/// A host whose RTO is one second whatever happens, with this many messages of 1000 bytes queued.
+fn steady(messages: usize) -> Peer {
+    let second = Duration::from_secs(1);
+    let mut peer = Peer::connected_with(|c| {
+        c.rto_min(second).rto_initial(second).rto_max(second);
+    });
+    let now = peer.now;
+    for _ in 0..messages {
+        let message = Bytes::from(vec![0; 1000]);
+        let sent = peer
+            .association()
+            .send(now, StreamId(1), message, SendInfo::default());
+        sent.expect("the message is taken");
+    }
+    peer.collect();
+    peer
+}
+
+//= RFC 9260 §6.1, test
+//# If the timer for that address is already running, the...
+//= RFC 9260 §6.1, test
+//# Otherwise, the data sender MUST NOT restart the timer.
+#[test]
+fn only_the_earliest_chunk_that_is_sent_again_restarts_t3() {
+    let mut peer = steady(20);
+    assert!(retransmitted(&mut peer).len() >= 4);
+    // Chunks 0 and 2 are lost. Three reports for the one, two for the other.
+    let reports = [
+        peer.sack(0).gap(2, 2),
+        peer.sack(0).gap(2, 2).gap(4, 4),
+        peer.sack(0).gap(2, 2).gap(4, 5),
+        peer.sack(0).gap(2, 2).gap(4, 6),
+    ];
+    peer.send(reports[0].clone());
+    peer.send(reports[1].clone());
+    peer.advance(100 * MS);
+    assert!(!retransmitted(&mut peer).contains(&0));
+    peer.send(reports[2].clone());
+    assert!(retransmitted(&mut peer).contains(&0));
+    let restarted = peer.now;
+    peer.advance(400 * MS);
+    peer.send(reports[3].clone());
+    assert!(retransmitted(&mut peer).contains(&2));
+    peer.advance_to_packet();
+    assert_eq!(peer.now - restarted, 1000 * MS);
+    assert_eq!(retransmitted(&mut peer)[0], 0);
+}
+
+#[test]
+fn t3_restarts_when_the_earliest_chunk_is_acknowledged_and_stops_after_the_last() {
+    // Rules R2 and R3 of §6.3.2.
+    let mut peer = steady(4);
+    let begin = peer.now;
+    peer.receive_all();
+    peer.advance(300 * MS);
+    let not_the_earliest = peer.sack(0).gap(2, 2);
+    peer.send(not_the_earliest);
+    peer.advance(300 * MS);
+    let earliest = peer.sack(2);
+    peer.send(earliest);
+    peer.expect_nothing();
+    peer.advance_to_packet();
+    assert_eq!(peer.now - begin, 1600 * MS);
+    let last = peer.sack(4);
+    peer.send(last);
+    peer.receive_all();
+    peer.advance(Duration::from_secs(60));
+    peer.expect_nothing();
+
+    let mut peer = steady(4);
+    let begin = peer.now;
+    peer.receive_all();
+    peer.advance(300 * MS);
+    let not_the_earliest = peer.sack(0).gap(2, 2);
+    peer.send(not_the_earliest);
+    peer.advance_to_packet();
+    assert_eq!(peer.now - begin, 1000 * MS);
+}
+
+//= RFC 9260 §6.7, test
+//# Upon the reception of a SACK chunk, the endpoint...
+#[test]
+fn what_is_acknowledged_for_good_leaves_the_buffer_and_the_rest_stays() {
+    let mut peer = Peer::connected();
+    four_outstanding(&mut peer);
+    let buffered = |peer: &mut Peer| peer.association().buffered_amount(StreamId(1));
+    assert_eq!(buffered(&mut peer), 4000);
+    let beyond_a_gap = peer.sack(0).gap(2, 4);
+    peer.send(beyond_a_gap);
+    assert_eq!(buffered(&mut peer), 4000, "the peer may yet renege");
+    let sack = peer.sack(3);
+    peer.send(sack);
+    assert_eq!(buffered(&mut peer), 1000);
+    let sack = peer.sack(4);
+    peer.send(sack);
+    assert_eq!(buffered(&mut peer), 0);
 }
 
 #[test]

@@ -37,6 +37,39 @@ fn one_of_each() -> Vec<Chunk> {
     ]
 }
 
+//= RFC 9260 §8.4, test
+//# If the packet contains an INIT chunk with a...
+#[test]
+fn an_init_out_of_the_blue_is_the_beginning_of_a_handshake() {
+    let mut peer = Peer::client();
+    peer.send_tagged(0, init(TAG));
+    let answer = peer.receive().expect("an answer");
+    assert_eq!(
+        (answer.kinds(), answer.packet.tag),
+        (vec![kind::INIT_ACK], TAG)
+    );
+}
+
+//= RFC 9260 §8.4, test
+//# After sending this ABORT chunk, the receiver of the...
+#[test]
+fn an_abort_is_all_that_comes_of_a_packet_out_of_the_blue() {
+    let mut peer = Peer::client();
+    let cookie = peer.init(init(TAG)).cookie();
+    (peer.tag, peer.host_tag) = (STRANGE_TAG, STRANGE_TAG);
+    peer.send_bundle(vec![
+        data(1).be(),
+        heartbeat(b"anybody?"),
+        cookie_echo(&cookie),
+        shutdown(0),
+        Chunk::new(0xff, 0, b"unknown"),
+    ]);
+    peer.expect(kind::ABORT);
+    peer.expect_nothing();
+    assert_eq!(peer.host.endpoint.associations(), 0);
+    assert!(peer.host.conns.is_empty() && peer.host.timeout().is_none());
+}
+
 #[test]
 fn answers_out_of_the_blue_are_no_larger_than_what_they_answer() {
     for chunk in one_of_each() {

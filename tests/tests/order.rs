@@ -64,6 +64,38 @@ fn an_ordered_message_waits_for_those_before_it_on_its_stream_only() {
 }
 
 //= RFC 9260 §6.5, test
+//# The Stream Sequence Number in all the outgoing streams...
+#[test]
+fn numbering_begins_at_zero_on_every_stream() {
+    let mut peer = Peer::connected();
+    for stream in [0, 1, 500, 1023] {
+        peer.host_send(stream, "first");
+        peer.host_send(stream, "second");
+    }
+    let numbers: Vec<_> = sent(&mut peer).iter().map(|c| (c.stream, c.seq)).collect();
+    let expected = [0, 1, 500, 1023].map(|stream| [(stream, 0), (stream, 1)]);
+    assert_eq!(numbers, expected.concat());
+}
+
+//= RFC 9260 §6.6, test
+//# The sender can fill the 'Stream Sequence Number' with...
+//= RFC 9260 §3.3.1, test
+//# Therefore, the receiver MUST ignore the Stream Sequence Number...
+#[test]
+fn the_sequence_numbers_of_unordered_messages_mean_nothing() {
+    let mut peer = Peer::connected();
+    let part = |tsn, seq, text| data(1).unordered().tsn(tsn).seq(seq).payload(text);
+    peer.send(part(1, 7777, "whole").be());
+    peer.send(part(2, 3, "in ").b());
+    peer.send(part(3, 65_535, "three ").m());
+    peer.send(part(4, 0, "parts").e());
+    peer.send(data(1).tsn(5).seq(0).payload("ordered").be());
+    for expected in ["whole", "in three parts", "ordered"] {
+        assert_eq!(peer.host_recv(1).unwrap(), expected);
+    }
+}
+
+//= RFC 9260 §6.5, test
 //# The Stream Sequence Number of an outgoing stream MUST...
 //= RFC 9260 §6.5, test
 //# In particular, when the Stream Sequence Number reaches the...

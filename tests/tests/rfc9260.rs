@@ -310,6 +310,8 @@ fn heartbeats_do_not_keep_an_unused_window_open() {
     assert!(after <= before / 3, "{before} before, {after} after");
 }
 
+//= RFC 9260 §7.2.5, test
+//# When detected by an SCTP implementation, the congestion control...
 //= RFC 9260 §7.2.5.2, test
 //# If such a routing change happens, the congestion control parameters...
 #[test]

@@ -31,10 +31,6 @@ fn assert_both_closed(pair: &mut Pair) {
     }
 }
 
-//= RFC 9260 §9.2, test
-//# An endpoint SHOULD reject any new data request from...
-//= RFC 9260 §6, test
-//# Data transmission MUST only happen in the ESTABLISHED, SHUTDOWN-PENDING,...
 #[test]
 fn an_abort_for_a_late_packet_is_the_end_of_a_shutdown_all_the_same() {
     // The peer has gone after its SHUTDOWN COMPLETE, which got lost; an old packet of the host
@@ -47,6 +43,10 @@ fn an_abort_for_a_late_packet_is_the_end_of_a_shutdown_all_the_same() {
     assert_eq!(peer.closed(), Some(CloseReason::Shutdown));
 }
 
+//= RFC 9260 §9.2, test
+//# An endpoint SHOULD reject any new data request from...
+//= RFC 9260 §6, test
+//# Data transmission MUST only happen in the ESTABLISHED, SHUTDOWN-PENDING,...
 //= RFC 9260 §4, test
 //# In the SHUTDOWN-RECEIVED state, the endpoint MUST transmit or...
 #[test]
@@ -504,6 +504,8 @@ fn an_abort_ends_both_sides_with_its_reason() {
 //# DATA chunks MUST NOT be bundled with ABORT chunks.
 //= RFC 9260 §9.1, test
 //# The sender MUST fill in the peer's Verification Tag...
+//= RFC 9260 §8.5.1, test
+//# The endpoint MUST always fill in the Verification Tag...
 #[test]
 fn an_abort_carries_no_data() {
     let mut peer = Peer::connected();

@@ -437,4 +437,17 @@ mod tests {
             assert!(config.validate().is_err(), "{what}");
         }
     }
+
+    //= RFC 9260 §6.2, test
+    //# An implementation MUST NOT allow the maximum delay (protocol parameter...
+    //= RFC 9260 §6.2, test
+    //# In other words, an implementation MAY lower the value of...
+    #[test]
+    fn a_sack_is_delayed_by_half_a_second_at_most() {
+        let mut config = AssociationConfig::default();
+        for (ms, allowed) in [(0, true), (200, true), (500, true), (501, false)] {
+            config.sack_delay(Duration::from_millis(ms));
+            assert_eq!(config.validate().is_ok(), allowed, "{ms} ms");
+        }
+    }
 }

@@ -553,6 +553,8 @@ fn the_advertised_window_has_room_for_the_overhead() {
     }
 }
 
+//= RFC 9260 §6.2, test
+//# The receiver MUST also have an algorithm for advertising its...
 #[test]
 fn the_window_opens_by_enough_or_not_at_all() {
     let mut rx = small(20_000, false);
@@ -588,6 +590,8 @@ fn the_window_opens_by_enough_or_not_at_all() {
     assert!(rx.window_update_due(last) && !rx.window_update_due(full));
 }
 
+//= RFC 9260 §6.2, test
+//# The receiver MUST avoid sending a large number of window...
 #[test]
 fn window_updates_are_few_whatever_the_size_of_chunks() {
     for size in [1, 20, 1200] {

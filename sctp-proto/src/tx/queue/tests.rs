@@ -390,3 +390,18 @@ fn the_last_stream_costs_one_page() {
     assert_eq!(ids.len(), 64);
     assert!(ids.contains(&0) && ids.contains(&65_534));
 }
+
+//= RFC 9260 §6.1, test
+//# The data sender MUST NOT use a TSN that is...
+#[test]
+fn the_send_window_never_spans_half_of_all_tsns() {
+    assert_eq!(queue_with(usize::MAX, 1).buffer_limit, i32::MAX as usize);
+    // Each TSN takes at least one byte of the buffer.
+    let mut queue = queue_with(10, 10);
+    for _ in 0..10 {
+        send(&mut queue, 1, 1).unwrap();
+    }
+    assert!(is_blocked(send(&mut queue, 1, 1)));
+    assert_eq!(send_all(&mut queue).len(), 10);
+    assert!(is_blocked(send(&mut queue, 1, 1)));
+}
