@@ -82,6 +82,8 @@ impl Tcb {
             }
             Expired::Path(PathTimer::T3, path) => self.on_t3(cx, now, path),
             Expired::Path(PathTimer::Heartbeat, path) => self.on_heartbeat_timer(cx, now, path),
+            // What was held leaves when the driver polls.
+            Expired::Path(PathTimer::Pacing, _) => Ok(()),
         }
     }
 

@@ -138,6 +138,7 @@ impl Tcb {
             return Some(transmit);
         }
         let id = self.next_path();
+        self.refill_pacer(cx, now);
         //= RFC 9260 §8.5
         //# When sending an SCTP packet, the endpoint MUST fill in the Verification Tag field of the
         //# outbound packet with the tag value in the Initiate Tag parameter of the INIT or INIT ACK
@@ -215,14 +216,31 @@ impl Tcb {
         }
     }
 
+    /// Brings the pacer of the path that data takes up to date, if there is any.
+    fn refill_pacer(&mut self, cx: &Cx, now: Instant) {
+        if cx.queue.has_unsent() || self.outstanding.has_lost() {
+            let least = self.max_burst(cx);
+            let primary = self.paths.primary();
+            self.paths.get_mut(primary).refill_pacer(now, least);
+        }
+    }
+
     /// Everything that could be sent was.
     fn on_nothing_to_send(&mut self, cx: &mut Cx, now: Instant) {
+        let primary = self.paths.primary();
+        let held = self.held(primary) && self.data_allowed(cx, primary);
         for path in self.paths.iter_mut() {
             let flight = self.outstanding.flight(path.id);
-            path.window_used = flight + path.max_packet > path.congestion.window();
+            // What the pacer holds is as good as sent: the application has given it, and the
+            // window would be used.
+            path.window_used =
+                (held && path.id == primary) || flight + path.max_packet > path.congestion.window();
         }
-        let primary = self.paths.primary();
         let path = self.paths.get(primary);
+        if held && let Some(at) = path.paced_until() {
+            cx.stats.pacing_waits += 1;
+            cx.timers.set_path(PathTimer::Pacing, primary, at);
+        }
         // What several SACKs allowed together was for this opportunity only.
         self.burst = self.burst.min(self.max_burst(cx));
         //= RFC 9260 §6.1

@@ -1,4 +1,6 @@
 //! DATA out: what may leave now (§6.1), chunks counted as lost before new ones.
+//!
+//! The windows decide what may leave, the pacer when: a packet of data begins only if both agree.
 
 use super::{cx::Cx, state::State, tcb::Tcb, timers::PathTimer};
 use crate::{
@@ -11,6 +13,11 @@ use crate::{
 impl Tcb {
     /// Whether `write_data` would write anything.
     pub(super) fn data_ready(&self, cx: &Cx, id: PathId) -> bool {
+        !self.held(id) && self.data_allowed(cx, id)
+    }
+
+    /// Whether data waits that the windows allow to leave.
+    pub(super) fn data_allowed(&self, cx: &Cx, id: PathId) -> bool {
         if !self.state.sends_data() || id != self.paths.primary() {
             return false;
         }
@@ -18,6 +25,14 @@ impl Tcb {
             return self.fast_retransmit || self.window_open(id, false);
         }
         cx.queue.has_unsent() && self.may_send_new(cx, id, false)
+    }
+
+    /// Whether the pacer holds the next packet of data back. Not what must not wait: the one packet
+    /// of a fast retransmission (§7.2.4 rule 3), and what leaves when nothing is in flight, as the
+    /// first packet after T3-rtx does. So there is always something that is waited for.
+    pub(super) fn held(&self, id: PathId) -> bool {
+        let urgent = self.fast_retransmit && self.outstanding.has_lost();
+        !urgent && self.outstanding.flight(id) > 0 && self.paths.get(id).holds_data()
     }
 
     /// Rule B of §6.1. What is `bundled` with a chunk that was allowed shares its packet.
@@ -46,7 +61,11 @@ impl Tcb {
         //= RFC 9260 §6.1
         //# When the time comes for the sender to transmit new DATA chunks, the protocol parameter
         //# 'Max.Burst' SHOULD be used to limit the number of packets sent.
-        if !self.window_open(id, bundled) || (self.burst == 0 && flight > 0) {
+        // A pacer does: it has Max.Burst packets for its least burst. On top of it the rule would
+        // count SACKs where time is what counts.
+        let burst_over =
+            self.burst == 0 && flight > 0 && self.paths.get(id).pacing_rate().is_none();
+        if burst_over || !self.window_open(id, bundled) {
             return false;
         }
         let full = self.full_payload(id);
@@ -83,6 +102,9 @@ impl Tcb {
         id: PathId,
         packet: &mut PacketWriter<'_>,
     ) {
+        if self.held(id) {
+            return;
+        }
         //= RFC 9260 §6.1
         //# When the time comes for the sender to transmit, before sending new DATA chunks, the
         //# sender MUST first transmit any DATA chunks that are marked for retransmission (limited
@@ -99,8 +121,7 @@ impl Tcb {
         }
         let flight = self.outstanding.flight(id);
         let path = self.paths.get_mut(id);
-        path.last_sent = Some(now);
-        path.last_data = Some(now);
+        path.on_data_sent(now, sent);
         path.congestion
             .on_sent(now, sent, flight, !cx.queue.has_unsent());
         cx.restart_autoclose(now);

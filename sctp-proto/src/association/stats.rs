@@ -36,6 +36,8 @@ pub struct AssociationStats {
     pub fast_retransmits: u64,
     /// Expiries of a T3-rtx timer.
     pub t3_expiries: u64,
+    /// Times that data waited for the pacer although the windows allowed it to leave.
+    pub pacing_waits: u64,
     /// Chunks or packets dropped because they broke a rule that allows no answer.
     pub dropped_malformed: u64,
     /// Packets dropped for a wrong verification tag (§8.5).
@@ -60,6 +62,9 @@ pub struct PathStats {
     pub rto: Duration,
     /// Congestion window, bytes.
     pub cwnd: usize,
+    /// Bytes per second at which data leaves, chunk headers included; `None` where the window alone
+    /// limits it.
+    pub pacing_rate: Option<u64>,
     /// Bytes outstanding.
     pub flight: usize,
     /// Largest SCTP packet sent, bytes (IP and UDP headers not counted).

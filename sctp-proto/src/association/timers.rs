@@ -28,6 +28,8 @@ pub(crate) enum PathTimer {
     T3,
     /// The next HEARTBEAT, or the time-out of the one under way (§8.3).
     Heartbeat,
+    /// Data that the pacer holds may leave.
+    Pacing,
 }
 
 impl Timer {
@@ -41,7 +43,7 @@ impl Timer {
 }
 
 impl PathTimer {
-    const ALL: [Self; Self::Heartbeat as usize + 1] = [Self::T3, Self::Heartbeat];
+    const ALL: [Self; Self::Pacing as usize + 1] = [Self::T3, Self::Heartbeat, Self::Pacing];
 }
 
 /// One that ran out.

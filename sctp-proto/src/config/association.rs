@@ -67,6 +67,7 @@ pub struct AssociationConfig {
     pub(crate) scheduler: SchedulerKind,
     pub(crate) congestion_control: CongestionControl,
     pub(crate) initial_window: Option<u32>,
+    pub(crate) pacing: bool,
     pub(crate) stall_timeout: Duration,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) autoclose: Option<Duration>,
@@ -99,6 +100,7 @@ impl Default for AssociationConfig {
             scheduler: SchedulerKind::default(),
             congestion_control: CongestionControl::default(),
             initial_window: None,
+            pacing: true,
             stall_timeout: Duration::from_secs(10),
             shutdown_timeout: None,
             autoclose: None,
@@ -182,7 +184,8 @@ impl AssociationConfig {
     }
 
     /// Max.Burst: packets of new data sent at one opportunity beyond what is in flight (§6.1 D).
-    /// Default 4 (§16).
+    /// Default 4 (§16). With [`pacing`](Self::pacing), and once a round-trip time is known: packets
+    /// that leave at once however slow the path is.
     pub fn max_burst(&mut self, packets: u32) -> &mut Self {
         self.max_burst = packets;
         self
@@ -268,6 +271,20 @@ impl AssociationConfig {
     /// [`max_burst`](Self::max_burst), whenever nothing is in flight.
     pub fn initial_window(&mut self, packets: Option<u32>) -> &mut Self {
         self.initial_window = packets;
+        self
+    }
+
+    /// Spreads what the congestion window allows over the round trip instead of sending it as one
+    /// burst, which the queue before a bottleneck would have to hold. Default true. After the initial
+    /// window, and from the first measurement of the round-trip time on, new data and retransmissions leave at the window per
+    /// round trip times two in slow start, later times 1.25, in bursts of what the path carries in three
+    /// milliseconds or [`max_burst`](Self::max_burst) packets at most, whichever is more; Max.Burst does not limit
+    /// new data otherwise then, because the pacer does what it is for. Never held are
+    /// control chunks, acknowledgements, the first packet of a fast retransmission, and what leaves
+    /// when nothing is in flight. Costs a timer per burst on paths that are not faster than their
+    /// window.
+    pub fn pacing(&mut self, on: bool) -> &mut Self {
+        self.pacing = on;
         self
     }
 

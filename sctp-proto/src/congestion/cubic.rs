@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{
     AckSample, Controller, decayed_window,
     hystart::{Advice, HyStart},
+    window_rate,
 };
 use crate::{time::Instant, wire::COMMON_HEADER};
 
@@ -242,8 +243,8 @@ impl Controller for Cubic {
         self.ssthresh as usize
     }
 
-    fn pacing_rate(&self) -> Option<u64> {
-        None
+    fn pacing_rate(&self, srtt: Option<Duration>) -> Option<u64> {
+        window_rate(self.window(), self.cwnd <= self.ssthresh, srtt)
     }
 }
 

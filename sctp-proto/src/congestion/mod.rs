@@ -41,7 +41,7 @@ pub(crate) struct AckSample {
 ///
 /// Order of calls for one SACK: `on_ack`, then `on_recovery_exit` if it ends fast recovery, then
 /// `on_loss` if it begins it (§7.2.4: growth is applied before reduction).
-#[allow(dead_code)] // pacing is for rate-based controllers
+#[allow(dead_code)] // some of it only tests call
 pub(crate) trait Controller: Send + Debug {
     /// A packet with `bytes` of DATA chunks left; `flight` counts them already. `app_limited` if
     /// the sender had no more to send although the window had room.
@@ -71,8 +71,9 @@ pub(crate) trait Controller: Send + Debug {
     /// The slow-start threshold, bytes.
     fn ssthresh(&self) -> usize;
 
-    /// Bytes per second to send at; `None` for as fast as the window allows.
-    fn pacing_rate(&self) -> Option<u64>;
+    /// Bytes per second to send at, counted as the window is; `None` for as fast as the window
+    /// allows. `srtt` is the smoothed round-trip time of the path, once there is one.
+    fn pacing_rate(&self, srtt: Option<Duration>) -> Option<u64>;
 }
 
 /// A controller for a path whose packets have at most `max_packet` bytes, SCTP common header
@@ -113,6 +114,25 @@ fn initial_window(pmdcs: usize, ipv6: bool) -> usize {
 /// packets of Ethernet, or two that are larger.
 pub(crate) fn large_initial_window(packets: u32, pmdcs: usize) -> usize {
     (2 * pmdcs).max(14_600).min(packets as usize * pmdcs)
+}
+
+/// In slow start a window is sent in half a round trip: it doubles within one, so that a slower
+/// sender would be held by its pacer and not by the acknowledgements it waits for. As Linux.
+const SLOW_START_GAIN: f64 = 2.0;
+/// What a paced window may leave faster than within one round trip. With 1 the window would never
+/// be used up: timers are late, and the smoothed round-trip time lags behind (RFC 9002 §7.7).
+const AVOIDANCE_GAIN: f64 = 1.25;
+
+/// The rate that spreads a window over a round trip. None before one was measured: an initial
+/// window leaves at once.
+fn window_rate(cwnd: usize, slow_start: bool, srtt: Option<Duration>) -> Option<u64> {
+    let srtt = srtt.filter(|srtt| !srtt.is_zero())?;
+    let gain = if slow_start {
+        SLOW_START_GAIN
+    } else {
+        AVOIDANCE_GAIN
+    };
+    Some((gain * cwnd as f64 / srtt.as_secs_f64()) as u64)
 }
 
 /// What is left of the window after `idle` without sending, by any controller; `None` if it was
@@ -158,6 +178,40 @@ mod tests {
         assert_eq!(large_initial_window(10, 1460), 14_600);
         assert_eq!(large_initial_window(10, 2920), 14_600);
         assert_eq!(large_initial_window(10, 8960), 17_920);
+    }
+
+    #[test]
+    fn a_window_takes_half_a_round_trip_to_leave_and_later_four_fifths() {
+        for kind in [CongestionControl::Rfc9260, CongestionControl::Cubic] {
+            let mut config = AssociationConfig::default();
+            config.congestion_control(kind);
+            let mut controller = new(&config, 1000 + COMMON_HEADER, false);
+            let srtt = Some(Duration::from_millis(100));
+            assert_eq!(controller.pacing_rate(None), None);
+            assert_eq!(controller.pacing_rate(Some(Duration::ZERO)), None);
+            assert_eq!(controller.window(), 4000);
+            assert_eq!(controller.pacing_rate(srtt), Some(80_000), "{kind:?}");
+            controller.on_timeout(Instant::EPOCH);
+            assert_eq!(controller.window(), 1000);
+            assert_eq!(controller.pacing_rate(srtt), Some(20_000), "{kind:?}");
+            let mut ack = AckSample {
+                now: Instant::EPOCH,
+                acked: 1000,
+                flight_before: 1000,
+                cumulative_advanced: true,
+                cwnd_fully_used: true,
+                rtt: None,
+                delivery_rate: None,
+                in_recovery: false,
+            };
+            while controller.window() <= controller.ssthresh() {
+                ack.now += Duration::from_millis(100);
+                controller.on_ack(&ack);
+            }
+            let rate = controller.window() as f64 * 12.5;
+            let paced = controller.pacing_rate(srtt).map(|paced| paced as f64);
+            assert!(paced.is_some_and(|paced| (paced - rate).abs() < 15.0));
+        }
     }
 
     #[test]

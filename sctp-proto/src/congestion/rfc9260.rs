@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AckSample, Controller, decayed_window};
+use super::{AckSample, Controller, decayed_window, window_rate};
 use crate::{time::Instant, wire::COMMON_HEADER};
 
 #[derive(Debug)]
@@ -147,8 +147,8 @@ impl Controller for Rfc9260 {
         self.ssthresh
     }
 
-    fn pacing_rate(&self) -> Option<u64> {
-        None
+    fn pacing_rate(&self, srtt: Option<Duration>) -> Option<u64> {
+        window_rate(self.cwnd, self.cwnd <= self.ssthresh, srtt)
     }
 }
 

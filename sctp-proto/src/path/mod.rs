@@ -1,6 +1,7 @@
 //! Paths: where packets go, and what is known about the way there.
 
 pub(crate) mod heartbeat;
+mod pacer;
 mod paths;
 pub(crate) mod rto;
 
@@ -10,7 +11,7 @@ use std::{
 };
 
 pub(crate) use self::paths::Paths;
-use self::{heartbeat::Heartbeat, rto::RtoEstimator};
+use self::{heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator};
 use crate::{
     association::{PathInfo, PathState, PathStats},
     config::AssociationConfig,
@@ -42,6 +43,8 @@ pub(crate) struct Path {
     pub(crate) max_retrans: u32,
     pub(crate) rto: RtoEstimator,
     pub(crate) congestion: Box<dyn Controller>,
+    /// `None` where the settings turn pacing off.
+    pacer: Option<Pacer>,
     /// Largest SCTP packet, a multiple of four.
     pub(crate) max_packet: usize,
     pub(crate) heartbeat: Heartbeat,
@@ -68,6 +71,7 @@ impl Path {
         config: &AssociationConfig,
     ) -> Self {
         let max_packet = max_packet(remote.ip(), usize::from(config.path_mtu));
+        let congestion = congestion::new(config, max_packet, remote.is_ipv6());
         Self {
             id,
             remote,
@@ -77,7 +81,8 @@ impl Path {
             errors: 0,
             max_retrans: config.path_max_retrans,
             rto: RtoEstimator::new(config),
-            congestion: congestion::new(config, max_packet, remote.is_ipv6()),
+            pacer: new_pacer(config, congestion.as_ref()),
+            congestion,
             max_packet,
             heartbeat: Heartbeat::new(config.heartbeat_interval),
             recovery_exit: None,
@@ -95,8 +100,45 @@ impl Path {
     pub(crate) fn reset_congestion(&mut self, config: &AssociationConfig) {
         let ipv6 = self.remote.is_ipv6();
         self.congestion = congestion::new(config, self.max_packet, ipv6);
+        self.pacer = new_pacer(config, self.congestion.as_ref());
         self.recovery_exit = None;
         self.on_probation = false;
+    }
+
+    /// Brings the pacer to this time and to the rate as it is now; to be called at every
+    /// opportunity to send data. `least` bytes may leave as one burst at any rate.
+    pub(crate) fn refill_pacer(&mut self, now: Instant, least: usize) {
+        if let Some(pacer) = &mut self.pacer
+            && pacer.refilled_at() != now
+        {
+            let rate = self.congestion.pacing_rate(self.rto.srtt());
+            pacer.refill(now, rate, least);
+        }
+    }
+
+    /// Bytes per second at which data leaves, where it is paced.
+    pub(crate) fn pacing_rate(&self) -> Option<u64> {
+        self.pacer.as_ref().and_then(Pacer::rate)
+    }
+
+    /// When data may leave that has to wait by now.
+    pub(crate) fn paced_until(&self) -> Option<Instant> {
+        let pacer = self.pacer.as_ref().filter(|pacer| pacer.holds())?;
+        Some(pacer.ready_at())
+    }
+
+    /// Whether the pacer lets no packet go now.
+    pub(crate) fn holds_data(&self) -> bool {
+        self.pacer.as_ref().is_some_and(Pacer::holds)
+    }
+
+    /// A packet with `bytes` of DATA chunks left.
+    pub(crate) fn on_data_sent(&mut self, now: Instant, bytes: usize) {
+        self.last_sent = Some(now);
+        self.last_data = Some(now);
+        if let Some(pacer) = &mut self.pacer {
+            pacer.on_sent(bytes);
+        }
     }
 
     /// Notes one failure; true if it makes the path inactive.
@@ -154,6 +196,7 @@ impl Path {
                 srtt: self.rto.srtt().unwrap_or(Duration::ZERO),
                 rto: self.rto.rto(),
                 cwnd: self.congestion.window(),
+                pacing_rate: self.pacing_rate(),
                 flight,
                 max_packet: self.max_packet,
                 errors: self.errors,
@@ -163,6 +206,10 @@ impl Path {
             },
         }
     }
+}
+
+fn new_pacer(config: &AssociationConfig, congestion: &dyn Controller) -> Option<Pacer> {
+    config.pacing.then(|| Pacer::new(congestion.window()))
 }
 
 /// Largest SCTP packet in an IP packet of `mtu` bytes: chunks are multiples of four bytes, and the
