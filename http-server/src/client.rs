@@ -52,7 +52,8 @@ pub(crate) struct Options {
     pub(crate) requests: Option<PathBuf>,
     pub(crate) connect: Option<SocketAddr>,
     pub(crate) sctp_port: u16,
-    pub(crate) mtu: Option<u16>,
+    /// What connections are made with; the ports are filled in.
+    pub(crate) association: AssociationConfig,
     pub(crate) connect_timeout: Duration,
     pub(crate) timeout: Duration,
     pub(crate) retries: u32,
@@ -261,13 +262,10 @@ impl Session {
 }
 
 fn route(options: &Options, jobs: usize) -> Route {
-    let mut association = AssociationConfig::default();
+    let mut association = options.association.clone();
     association
         .remote_port(options.sctp_port)
         .stall_timeout(STALL_TIMEOUT);
-    if let Some(mtu) = options.mtu {
-        association.path_mtu(mtu);
-    }
     // One stream per URL, and one for the document.
     let streams = u16::try_from(jobs + 1).unwrap_or(u16::MAX);
     if streams > 1024 {

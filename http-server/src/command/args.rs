@@ -3,8 +3,13 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use sctp_udp::{AssociationConfig, CongestionControl};
 
-use crate::{client, listen::Listen, server::SCTP_PORT};
+use crate::{
+    client,
+    listen::Listen,
+    server::{SCTP_PORT, default_association},
+};
 
 /// HTTP over SCTP and TCP: server and client.
 ///
@@ -40,6 +45,9 @@ pub(super) struct Serve {
     #[arg(long, value_name = "PORT", default_value_t = SCTP_PORT)]
     pub(super) sctp_port: u16,
 
+    #[command(flatten)]
+    pub(super) tuning: Tuning,
+
     /// One line a request: its form
     #[arg(long, value_enum, default_value_t = LogKind::Common)]
     pub(super) access_log: LogKind,
@@ -59,16 +67,60 @@ pub(super) struct Serve {
     /// How long requests in progress may take once told to stop, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(super) drain_timeout: u64,
-
-    /// Path MTU, bytes of IP packet
-    #[arg(long, value_name = "BYTES")]
-    pub(super) mtu: Option<u16>,
 }
 
 impl Default for Serve {
     fn default() -> Self {
         Self::parse_from(["serve"])
     }
+}
+
+/// How associations send: what a measurement, or a path that is unlike others, may want otherwise.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Sending over SCTP")]
+pub(super) struct Tuning {
+    /// Path MTU, bytes of IP packet
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u16>,
+
+    /// Congestion control
+    #[arg(long, value_enum, default_value_t = Congestion::Cubic)]
+    congestion: Congestion,
+
+    /// Packets that may leave before the first acknowledgement, 1 to 10; 0 for RFC 9260's three or
+    /// four
+    #[arg(long, value_name = "PACKETS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=10))]
+    initial_window: u32,
+
+    /// Send what the window allows at once, not spread over the round trip
+    #[arg(long)]
+    no_pacing: bool,
+}
+
+impl Tuning {
+    /// The settings of an association that these words stand for.
+    pub(super) fn association(&self) -> AssociationConfig {
+        let mut config = default_association();
+        config
+            .congestion_control(match self.congestion {
+                Congestion::Rfc9260 => CongestionControl::Rfc9260,
+                Congestion::Cubic => CongestionControl::Cubic,
+            })
+            .initial_window(Some(self.initial_window).filter(|packets| *packets > 0))
+            .pacing(!self.no_pacing);
+        if let Some(mtu) = self.mtu {
+            config.path_mtu(mtu);
+        }
+        config
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Congestion {
+    /// RFC 9260's own: half the window after a loss, a packet more per round trip
+    Rfc9260,
+    /// CUBIC (RFC 9438) with HyStart++ (RFC 9406)
+    Cubic,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -155,9 +207,8 @@ pub(super) struct Get {
     #[arg(long, value_name = "PORT", default_value_t = SCTP_PORT)]
     sctp_port: u16,
 
-    /// Path MTU, bytes of IP packet
-    #[arg(long, value_name = "BYTES")]
-    mtu: Option<u16>,
+    #[command(flatten)]
+    tuning: Tuning,
 
     /// How long the server may take to accept the connection, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
@@ -189,7 +240,7 @@ impl Get {
             requests: self.requests,
             connect: self.connect,
             sctp_port: self.sctp_port,
-            mtu: self.mtu,
+            association: self.tuning.association(),
             connect_timeout: Duration::from_secs(self.connect_timeout),
             timeout: Duration::from_secs(self.timeout),
             retries: self.retry,

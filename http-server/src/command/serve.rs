@@ -9,7 +9,7 @@ use std::{
 use super::args::{LogKind, LogTo, Serve};
 use crate::{
     AccessLog, Demo, Files, Limits, Listen, LogFormat, Server, Transport,
-    server::{BindError, SCTP_PORT, default_association},
+    server::{BindError, SCTP_PORT},
     service::HttpService,
 };
 
@@ -54,14 +54,10 @@ where
     limits
         .contiguous(args.contiguous)
         .drain_timeout(Duration::from_secs(args.drain_timeout));
-    let mut association = default_association();
-    if let Some(mtu) = args.mtu {
-        association.path_mtu(mtu);
-    }
     let mut server = Server::new(service)
         .limits(limits)
         .sctp_port(args.sctp_port)
-        .association(association);
+        .association(args.tuning.association());
     for listen in &args.listen {
         server = server.listen(*listen);
     }
