@@ -6,10 +6,10 @@ use bytes::Bytes;
 use sctp_proto::{AssociationState, CloseReason, Event, PathId, SendInfo, StreamId};
 use sctp_tests::{
     build::{
-        abort, bare_abort, cookie_ack, cookie_echo, data, error, heartbeat, heartbeat_ack, init,
-        init_ack, shutdown, tlv,
+        abort, bare_abort, cookie_echo, data, error, heartbeat, heartbeat_ack, init, init_ack,
+        shutdown, tlv,
     },
-    codec::{Chunk, cause, kind, param},
+    codec::{Chunk, cause, kind},
     net::Datagram,
     peer::{COOKIE, Peer, TAG},
 };
@@ -25,27 +25,6 @@ fn shutdown_sent() -> Peer {
     peer.association().shutdown(now);
     peer.collect();
     peer.expect(kind::SHUTDOWN);
-    peer
-}
-
-/// Sends an INIT beside the association, with this tag.
-fn init_aside(peer: &mut Peer, tag: u32, addresses: &[[u8; 4]]) -> Chunk {
-    let before = peer.tag;
-    peer.tag = tag;
-    let chunk = addresses.iter().fold(init(tag), |init, address| {
-        init.param(param::IPV4_ADDRESS, address)
-    });
-    peer.send_tagged(0, chunk.extensions(&[kind::RE_CONFIG]));
-    let answer = peer.receive().expect("an answer").packet.chunks.remove(0);
-    peer.tag = before;
-    answer
-}
-
-fn connected_listing(addresses: &[[u8; 4]]) -> Peer {
-    let mut peer = Peer::client();
-    peer.connect(addresses.iter().fold(init(TAG), |init, address| {
-        init.param(param::IPV4_ADDRESS, address)
-    }));
     peer
 }
 
@@ -106,58 +85,6 @@ fn a_reflected_abort_counts_wherever_it_is_in_its_packet() {
     let own_tag = peer.packet(peer.host_tag, vec![heartbeat(b"?"), bare_abort(true)]);
     peer.send_bytes(own_tag.encode());
     assert_eq!(peer.state(), AssociationState::Established);
-}
-
-//= RFC 9260 §5.2.1, test
-//# If the INIT chunk indicates that a new address has been added...
-//= RFC 9260 §5.2.1, test
-//# An ABORT chunk SHOULD be sent in a response...
-#[test]
-fn an_init_with_a_new_address_in_cookie_echoed_is_discarded() {
-    let mut peer = Peer::server();
-    peer.answer_init(init_ack(TAG, COOKIE));
-    peer.expect(kind::COOKIE_ECHO);
-    let refusal = init_aside(&mut peer, OTHER, &[[10, 9, 9, 9]]);
-    assert_eq!(refusal.cause(), Some(cause::RESTART_WITH_NEW_ADDRESSES));
-    assert_eq!(peer.state(), AssociationState::CookieEchoed);
-    peer.send(cookie_ack());
-    assert_eq!(peer.state(), AssociationState::Established);
-}
-
-//= RFC 9260 §5.2.2, test
-//# If new addresses are added to the association, the endpoint MUST respond...
-//= RFC 9260 §5.2.2, test
-//# The error SHOULD list the addresses that were added...
-//= RFC 9260 §5.2.2, test
-//# Before responding, the endpoint MUST check to see if...
-#[test]
-fn a_restart_may_list_the_addresses_of_the_association_and_no_others() {
-    let (old, new) = ([10, 7, 7, 7], [10, 9, 9, 9]);
-    let mut peer = connected_listing(&[old, [10, 0, 0, 1]]);
-    for list in [&[][..], &[old], &[[10, 0, 0, 1], old]] {
-        assert_eq!(init_aside(&mut peer, OTHER, list).kind, kind::INIT_ACK);
-    }
-    let refusal = init_aside(&mut peer, OTHER, &[old, new]);
-    assert_eq!((refusal.kind, refusal.t_bit()), (kind::ABORT, false));
-    let causes = refusal.causes();
-    assert_eq!(causes.len(), 1);
-    assert_eq!(causes[0].0, cause::RESTART_WITH_NEW_ADDRESSES);
-    assert_eq!(causes[0].1, tlv(param::IPV4_ADDRESS, &new));
-    assert_eq!(peer.state(), AssociationState::Established);
-}
-
-#[test]
-fn the_addresses_of_an_init_ack_are_those_of_the_association() {
-    let mut peer = Peer::server();
-    let old = [10, 7, 7, 7];
-    peer.answer_init(init_ack(TAG, COOKIE).param(param::IPV4_ADDRESS, &old));
-    peer.expect(kind::COOKIE_ECHO);
-    peer.send(cookie_ack());
-    assert_eq!(init_aside(&mut peer, OTHER, &[old]).kind, kind::INIT_ACK);
-    assert_eq!(
-        init_aside(&mut peer, OTHER, &[[10, 9, 9, 9]]).kind,
-        kind::ABORT
-    );
 }
 
 //= RFC 9260 §6, test
