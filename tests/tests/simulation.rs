@@ -116,6 +116,8 @@ fn random_pair_with(
                 .nodelay(nodelay)
                 .sack_delay(sack_delay)
                 .rto_max(Duration::from_secs(3))
+                // What is queued takes its time on slow links, however short the time-outs.
+                .shutdown_timeout(Some(Duration::from_secs(300)))
                 .association_max_retrans(40)
                 .path_max_retrans(40)
                 .max_init_retransmits(40);
