@@ -58,6 +58,8 @@ pub enum CloseReason {
     HandshakeTimedOut,
     /// The peer found every state cookie stale (§5.2.6).
     StaleCookie,
+    /// The peer's host says, by ICMP, that nobody takes packets there (§10).
+    Unreachable,
     /// The shutdown guard timer T5 ran out (§9.2).
     ShutdownTimedOut,
 }
@@ -79,6 +81,7 @@ impl std::fmt::Display for CloseReason {
             Self::TimedOut => f.write_str("the peer stopped answering"),
             Self::HandshakeTimedOut => f.write_str("the peer did not answer"),
             Self::StaleCookie => f.write_str("the peer found the state cookie stale"),
+            Self::Unreachable => f.write_str("nobody takes packets at the peer's address"),
             Self::ShutdownTimedOut => f.write_str("the peer did not complete the shutdown"),
         }
     }

@@ -21,6 +21,7 @@ mod congestion;
 mod cookie;
 mod endpoint;
 mod error;
+mod icmp;
 mod ids;
 mod init_ack;
 mod message;
@@ -44,6 +45,7 @@ pub use error::{
     AcceptError, CloseReason, ConfigError, ConnectError, ErrorCause, PathError, ResetError,
     SendError,
 };
+pub use icmp::{IcmpKind, IcmpMessage};
 pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};
 pub use message::{Message, MessageData, Reliability, SendInfo};
 pub use time::Instant;

@@ -13,8 +13,8 @@ use std::{
 use bytes::BytesMut;
 use sctp_proto::{
     Association, AssociationConfig, AssociationHandle, AssociationState, CloseReason, ConnectError,
-    DatagramEvent, DatagramMeta, Endpoint, EndpointConfig, Event, Incoming, Instant, ServerConfig,
-    SocketId, Transmit,
+    DatagramEvent, DatagramMeta, Endpoint, EndpointConfig, Event, IcmpKind, IcmpMessage, Incoming,
+    Instant, ServerConfig, SocketId, Transmit,
 };
 
 use crate::{codec::Packet, form, net::Datagram};
@@ -181,6 +181,31 @@ impl Host {
                 conn.association.handle_event(now, event);
             }
         }
+    }
+
+    /// Takes an ICMP message; whether it is about an association.
+    pub fn handle_icmp(&mut self, now: Instant, message: &IcmpMessage<'_>) -> bool {
+        let Some((handle, event)) = self.endpoint.handle_icmp(now, message) else {
+            return false;
+        };
+        let conn = self
+            .conns
+            .iter_mut()
+            .find(|conn| conn.handle == handle && !conn.drained)
+            .expect("messages are routed to live associations only");
+        conn.association.handle_event(now, event);
+        true
+    }
+
+    /// As [`handle_icmp`](Self::handle_icmp), for a message that quotes a datagram as routers do:
+    /// its first 28 bytes, IP and UDP headers not counted.
+    pub fn icmp(&mut self, now: Instant, kind: IcmpKind, datagram: &Datagram) -> bool {
+        let message = IcmpMessage {
+            kind,
+            destination: datagram.to,
+            quoted: &datagram.payload[..datagram.payload.len().min(28)],
+        };
+        self.handle_icmp(now, &message)
     }
 
     /// Runs the timers that are due and takes everything the associations have. Panics when

@@ -38,6 +38,11 @@ impl Association {
                 cookie,
                 freshness,
             } => self.on_cookie_echo(now, &meta, &packet, *cookie, freshness),
+            AssociationEventKind::Icmp {
+                kind,
+                destination,
+                quoted,
+            } => self.on_icmp(kind, destination, &quoted),
         };
         self.conclude(now, handled);
     }

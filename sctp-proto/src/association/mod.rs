@@ -7,6 +7,7 @@ mod handshake;
 mod inbound;
 mod on_control;
 mod on_data;
+mod on_network;
 mod on_reconfig;
 mod on_sack;
 mod on_timeout;
@@ -41,9 +42,11 @@ pub(crate) use crate::ids::Ports;
 use crate::{
     config::AssociationConfig,
     cookie::{CookieJar, Freshness, StateCookie},
+    icmp::IcmpKind,
     ids::{PathId, Tsn},
     time::Instant,
     transmit::DatagramMeta,
+    wire::Quoted,
 };
 
 /// What an [`Endpoint`](crate::Endpoint) has for one of its associations. Opaque.
@@ -65,6 +68,12 @@ pub(crate) enum AssociationEventKind {
         packet: Bytes,
         cookie: Box<StateCookie>,
         freshness: Freshness,
+    },
+    /// An ICMP message about a packet to this peer. Nothing of it is verified.
+    Icmp {
+        kind: IcmpKind,
+        destination: SocketAddr,
+        quoted: Quoted,
     },
 }
 

@@ -192,8 +192,11 @@ impl Tcb {
             }
         }
         if buf.is_empty() {
-            self.on_nothing_to_send(cx, now);
-            return None;
+            let too_large = self.poll_too_large(cx, now, buf);
+            if too_large.is_none() {
+                self.on_nothing_to_send(cx, now);
+            }
+            return too_large;
         }
         let path = self.paths.get(id);
         Some(transmit(path, buf.len(), segment_size))
@@ -472,7 +475,7 @@ pub(crate) fn transmit(path: &Path, size: usize, segment_size: usize) -> Transmi
         destination: path.remote,
         socket: path.socket,
         source_ip: path.local_ip,
-        dont_fragment: segment_size <= path.max_packet,
+        dont_fragment: segment_size <= path.max_packet && !path.fragmented,
         ecn: None,
         size,
         segment_size: (segment_size < size).then_some(segment_size),

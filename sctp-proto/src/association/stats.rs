@@ -42,6 +42,10 @@ pub struct AssociationStats {
     pub dropped_malformed: u64,
     /// Packets dropped for a wrong verification tag (§8.5).
     pub dropped_bad_tag: u64,
+    /// ICMP messages about packets of this association, with its verification tag.
+    pub icmp_accepted: u64,
+    /// ICMP messages without the tag, or about an address the peer has no more (§10).
+    pub icmp_discarded: u64,
     /// DATA chunks dropped for lack of receive buffer.
     pub dropped_no_buffer: u64,
     /// Out-of-order DATA chunks dropped to make room for older ones (§6.2).

@@ -61,6 +61,7 @@ pub struct AssociationConfig {
     pub(crate) send_buffer: usize,
     pub(crate) stream_send_buffer: usize,
     pub(crate) path_mtu: u16,
+    pub(crate) min_path_mtu: u16,
     pub(crate) nodelay: bool,
     pub(crate) interleaving: bool,
     pub(crate) stream_reset: bool,
@@ -94,6 +95,7 @@ impl Default for AssociationConfig {
             send_buffer: 1024 * 1024,
             stream_send_buffer: 256 * 1024,
             path_mtu: 1280,
+            min_path_mtu: 1280,
             nodelay: true,
             interleaving: true,
             stream_reset: true,
@@ -227,8 +229,19 @@ impl AssociationConfig {
 
     /// MTU of the paths, bytes of IP packet. Default 1280, which every IPv6 link carries
     /// (RFC 8200 §5) and nearly every IPv4 one. SCTP packets are smaller by the IP and UDP headers.
+    /// A path that turns out to carry less is taken for what it carries.
     pub fn path_mtu(&mut self, bytes: u16) -> &mut Self {
         self.path_mtu = bytes;
+        self
+    }
+
+    /// The smallest MTU that packets are made for, whatever the network says, bytes of IP packet.
+    /// Default 1280 (RFC 8899 §5.1.2 has 1,200 bytes of UDP as a base that works nearly everywhere):
+    /// nobody can make packets smaller, and so more, than that with a forged message. What an IPv4
+    /// path with a smaller MTU cannot carry is left to be fragmented on the way; where fragments
+    /// do not get through, set this lower, to 576 at least. Over IPv6 it is 1280 at least.
+    pub fn min_path_mtu(&mut self, bytes: u16) -> &mut Self {
+        self.min_path_mtu = bytes;
         self
     }
 
@@ -413,6 +426,12 @@ impl AssociationConfig {
         }
         if self.path_mtu < 576 {
             return Err(ConfigError::new("path_mtu", "must be at least 576 bytes"));
+        }
+        if self.min_path_mtu < 576 {
+            return Err(ConfigError::new(
+                "min_path_mtu",
+                "must be at least 576 bytes",
+            ));
         }
         Ok(())
     }

@@ -367,7 +367,7 @@ impl Endpoint {
     }
 
     /// The association, not a waiting peer, that this address has with these ports.
-    fn association_of(&self, ip: IpAddr, ports: Ports) -> Option<AssociationHandle> {
+    pub(super) fn association_of(&self, ip: IpAddr, ports: Ports) -> Option<AssociationHandle> {
         let handle = self.routes.by_peer(ip, ports)?;
         (!self.pending.contains_key(&handle)).then_some(handle)
     }

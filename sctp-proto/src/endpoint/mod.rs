@@ -31,15 +31,20 @@ use crate::{
     config::{AssociationConfig, EndpointConfig, ServerConfig},
     cookie::CookieJar,
     error::{AcceptError, ConnectError},
+    icmp::IcmpMessage,
     ids::{AssociationHandle, Ports},
     time::Instant,
     transmit::{DatagramMeta, Transmit, is_unicast},
-    wire::{CauseWriter, CommonHeader, PacketWriter, RawChunk, checksum_ok, chunks, kind},
+    wire::{CauseWriter, CommonHeader, PacketWriter, Quoted, RawChunk, checksum_ok, chunks, kind},
 };
 
 /// Largest stateless reply: all but INIT ACK are short, and none may need a larger packet than the
 /// one it answers had to fit into (IPv6 1280, its header 40, UDP 8).
 const MAX_REPLY: usize = 1280 - 40 - 8;
+
+/// ICMP messages looked into per second, in all: each may change the path MTU of an association, or
+/// end it, and no more is asked of it than that.
+const ICMP_PER_SECOND: u32 = 1000;
 
 /// What became of a datagram.
 #[derive(Debug)]
@@ -70,6 +75,8 @@ pub struct EndpointStats {
     pub out_of_the_blue: u64,
     /// Replies not sent because of their rate limits.
     pub replies_suppressed: u64,
+    /// ICMP messages that are about no association, or came too fast.
+    pub icmp_ignored: u64,
     /// INIT and COOKIE ECHO chunks ignored because their source sent too many.
     pub setups_limited: u64,
     /// Peers ignored because too many were waiting.
@@ -104,6 +111,7 @@ pub struct Endpoint {
     replies: RateLimit,
     replies_per_source: SourceLimit,
     setups_per_source: SourceLimit,
+    icmp: RateLimit,
     stats: EndpointStats,
 }
 
@@ -121,6 +129,7 @@ impl Endpoint {
             replies: RateLimit::new(config.stateless_replies_per_second),
             replies_per_source: SourceLimit::new(config.stateless_replies_per_source, rng.random()),
             setups_per_source: SourceLimit::new(config.setups_per_source, rng.random()),
+            icmp: RateLimit::new(ICMP_PER_SECOND),
             config,
             server,
             rng,
@@ -313,6 +322,48 @@ impl Endpoint {
                 packet.abort(true, &CauseWriter::new());
             }),
         }
+    }
+
+    /// Finds the association that an ICMP message is about, which verifies the tag quoted. Only for
+    /// drivers that get to see ICMP: nothing relies on it.
+    //= RFC 9260 §12.4
+    //# To provide a non-SCTP-capable host with the same level of protection against attacks as for
+    //# SCTP-capable ones, all SCTP implementations MUST implement the ICMP handling described in
+    //# Section 10.
+    //= RFC 9260 §10
+    //# An implementation MUST use the payload of the ICMP message (v4 or v6) to locate the
+    //# association that sent the message to which ICMP is responding. If the association cannot be
+    //# found, an implementation SHOULD ignore the ICMP message.
+    //= RFC 6951 §5.5
+    //# In particular, this means that the SCTP stack MUST NOT rely on receiving ICMP or ICMPv6
+    //# messages.
+    pub fn handle_icmp(
+        &mut self,
+        now: Instant,
+        message: &IcmpMessage<'_>,
+    ) -> Option<(AssociationHandle, AssociationEvent)> {
+        let IcmpMessage {
+            kind,
+            destination,
+            quoted,
+        } = *message;
+        let found = Quoted::parse(quoted).and_then(|quoted| {
+            let ports = Ports {
+                local: quoted.header.source_port,
+                remote: quoted.header.destination_port,
+            };
+            Some((self.association_of(destination.ip(), ports)?, quoted))
+        });
+        let Some((handle, quoted)) = found.filter(|_| self.icmp.take(now)) else {
+            self.stats.icmp_ignored += 1;
+            return None;
+        };
+        let kind = AssociationEventKind::Icmp {
+            kind,
+            destination,
+            quoted,
+        };
+        Some((handle, AssociationEvent(kind)))
     }
 
     /// Takes what an association has for the endpoint.

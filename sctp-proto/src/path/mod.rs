@@ -1,6 +1,7 @@
 //! Paths: where packets go, and what is known about the way there.
 
 pub(crate) mod heartbeat;
+mod mtu;
 mod pacer;
 mod paths;
 pub(crate) mod rto;
@@ -20,10 +21,6 @@ use crate::{
     time::Instant,
     transmit::DatagramMeta,
 };
-
-const IPV4_HEADER: usize = 20;
-const IPV6_HEADER: usize = 40;
-const UDP_HEADER: usize = 8;
 
 /// One (local, remote) pair (§6.4) with its own time-out, window, error counter and MTU.
 #[derive(Debug)]
@@ -46,7 +43,13 @@ pub(crate) struct Path {
     /// `None` where the settings turn pacing off.
     pacer: Option<Pacer>,
     /// Largest SCTP packet, a multiple of four.
+    //= RFC 9260 §7.3
+    //# An endpoint MUST maintain separate PMTU estimates for each destination address of its peer.
     pub(crate) max_packet: usize,
+    /// The MTU that packets are made for at least.
+    min_mtu: usize,
+    /// The path carries less than that: routers may fragment what is sent there.
+    pub(crate) fragmented: bool,
     pub(crate) heartbeat: Heartbeat,
     /// While in fast recovery: the highest TSN outstanding when it began (§7.2.4).
     pub(crate) recovery_exit: Option<Tsn>,
@@ -70,7 +73,7 @@ impl Path {
         state: PathState,
         config: &AssociationConfig,
     ) -> Self {
-        let max_packet = max_packet(remote.ip(), usize::from(config.path_mtu));
+        let max_packet = mtu::max_packet(remote.ip(), usize::from(config.path_mtu));
         let congestion = congestion::new(config, max_packet, remote.is_ipv6());
         Self {
             id,
@@ -84,6 +87,8 @@ impl Path {
             pacer: new_pacer(config, congestion.as_ref()),
             congestion,
             max_packet,
+            min_mtu: mtu::min_mtu(remote.ip(), config.min_path_mtu, config.path_mtu),
+            fragmented: false,
             heartbeat: Heartbeat::new(config.heartbeat_interval),
             recovery_exit: None,
             on_probation: false,
@@ -210,18 +215,4 @@ impl Path {
 
 fn new_pacer(config: &AssociationConfig, congestion: &dyn Controller) -> Option<Pacer> {
     config.pacing.then(|| Pacer::new(congestion.window()))
-}
-
-/// Largest SCTP packet in an IP packet of `mtu` bytes: chunks are multiples of four bytes, and the
-/// UDP header takes its share (RFC 6951 §5.6).
-fn max_packet(remote: IpAddr, mtu: usize) -> usize {
-    let ip_header = if remote.is_ipv4() {
-        IPV4_HEADER
-    } else {
-        IPV6_HEADER
-    };
-    //= RFC 6951 §5.6
-    //# If an SCTP endpoint starts to encapsulate the packets of a path, it MUST decrease the Path
-    //# MTU of that path by the size of the UDP header.
-    (mtu - ip_header - UDP_HEADER) & !3
 }

@@ -94,6 +94,22 @@ impl Outstanding {
         bytes
     }
 
+    /// Chunks of certain sizes, header and padding included, are known to have been dropped on a
+    /// path: those in flight there are to be sent again. Returns the bytes of user data. O(window),
+    /// as rare as a path MTU that shrinks.
+    pub fn dropped(&mut self, path: PathId, size: impl Fn(usize) -> bool) -> usize {
+        let mut bytes = 0;
+        for index in 0..self.records.len() as u32 {
+            let record = self.records[index as usize];
+            let in_flight = record.path == path && record.state == State::InFlight;
+            if in_flight && size(self.chunk_size(record.len)) {
+                self.mark_lost(index);
+                bytes += usize::from(record.len);
+            }
+        }
+        bytes
+    }
+
     /// Counts a missing report for every TSN before index `end` that is in none of the gap
     /// blocks. `newest` is when the latest chunk that this SACK newly acknowledges was sent.
     ///

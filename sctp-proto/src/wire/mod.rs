@@ -25,6 +25,7 @@ mod forward_tsn;
 mod init;
 mod packet;
 mod params;
+mod quoted;
 mod reader;
 mod reconfig;
 mod sack;
@@ -44,6 +45,7 @@ pub use packet::{
     on_unknown_chunk, on_unknown_param,
 };
 pub use params::{Param, ParamWriter, Params, param};
+pub use quoted::Quoted;
 pub use reconfig::{ReConfig, ReConfigParam, ReConfigWriter, StreamList, reconfig_result};
 pub use sack::Sack;
 pub use tlv::{RawParam, Tlvs};

@@ -1,0 +1,175 @@
+//! What the network says: packets that are too large for it (§6.9, §7.3), ICMP messages (§10).
+
+use std::{net::SocketAddr, ops::RangeInclusive};
+
+use super::{
+    Association,
+    cx::{Cx, Fatal, Handled},
+    outbound::transmit,
+    state::{Phase, State},
+    tcb::Tcb,
+};
+use crate::{
+    error::CloseReason,
+    icmp::IcmpKind,
+    ids::PathId,
+    path::Path,
+    time::Instant,
+    transmit::Transmit,
+    wire::{COMMON_HEADER, PacketWriter, Quoted},
+};
+
+impl Association {
+    /// The operating system refused to send packets of `size` bytes on this path without
+    /// fragmenting them, since the way out carries no more than less (EMSGSIZE). Packets become
+    /// smaller, and what was in those goes again; chunks that have their TSN cannot be cut, and
+    /// leave in packets that may be fragmented.
+    pub fn handle_packet_too_big(&mut self, now: Instant, path: PathId, size: usize) {
+        match &mut self.phase {
+            Phase::CookieWait(wait) => {
+                if let Some(path) = wait.paths.lookup(path) {
+                    path.lower_mtu_below(size);
+                }
+            }
+            Phase::Open(tcb) => {
+                let found = tcb.paths.lookup(path);
+                if let Some(lost) = found.and_then(|path| path.lower_mtu_below(size)) {
+                    tcb.on_lower_mtu(path, &lost);
+                }
+            }
+            Phase::Closed(..) => {}
+        }
+        self.conclude(now, Ok(()));
+    }
+
+    /// An ICMP message about a packet from here to `destination`.
+    //= RFC 9260 §10
+    //# An implementation MUST validate that the Verification Tag contained in the ICMP message
+    //# matches the Verification Tag of the peer.
+    //= RFC 6951 §5.5
+    //# If a received ICMP or ICMPv6 packet cannot be related to a specific SCTP association or the
+    //# verification tag cannot be verified, it MUST be discarded silently.
+    pub(super) fn on_icmp(
+        &mut self,
+        kind: IcmpKind,
+        destination: SocketAddr,
+        quoted: &Quoted,
+    ) -> Handled {
+        let tag = quoted.header.verification_tag;
+        let ours = quoted.initiate_tag == Some(self.cx.local_tag);
+        let (paths, verified) = match &mut self.phase {
+            Phase::CookieWait(wait) => (&mut wait.paths, tag == 0 && ours),
+            Phase::Open(tcb) => (
+                &mut tcb.paths,
+                tag == tcb.agreed.peer_tag || (tag == 0 && ours),
+            ),
+            Phase::Closed(..) => return Ok(()),
+        };
+        // After a NAT has moved the peer, what its old port says is not about the peer.
+        let found = paths
+            .by_remote(destination.ip())
+            .map(|id| paths.get_mut(id))
+            .filter(|path| path.remote == destination && verified);
+        let Some(path) = found else {
+            self.cx.stats.icmp_discarded += 1;
+            return Ok(());
+        };
+        self.cx.stats.icmp_accepted += 1;
+        match kind {
+            //= RFC 9260 §10
+            //# If the ICMP message is either an ICMPv6 message of type "Packet Too Big" or an
+            //# ICMPv4 message of type "Destination Unreachable" and code "Fragmentation Needed", an
+            //# implementation SHOULD process this information as defined for PMTU discovery.
+            IcmpKind::PacketTooBig { mtu } => {
+                let id = path.id;
+                if let Some(lost) = lower(path, mtu)
+                    && let Phase::Open(tcb) = &mut self.phase
+                {
+                    tcb.on_lower_mtu(id, &lost);
+                }
+                Ok(())
+            }
+            IcmpKind::NotSupported => self.on_not_supported(tag == 0),
+            // Nothing is made of it: routes come and go, and a message per packet would count a
+            // moment's failure a hundred times. T3-rtx and HEARTBEATs find out what is true.
+            IcmpKind::Unreachable => Ok(()),
+        }
+    }
+
+    /// Nobody takes the packets of this association, of which one was quoted; `init` if that was an
+    /// INIT.
+    //= RFC 9260 §10
+    //# If the ICMP code is "Unrecognized Next Header Type Encountered" or "Protocol Unreachable", an
+    //# implementation MUST treat this message as an abort with the T bit set if it does not contain
+    //# an INIT chunk. If it does contain an INIT chunk and the association is in the COOKIE-WAIT
+    //# state, handle the ICMP message like an ABORT chunk.
+    fn on_not_supported(&mut self, init: bool) -> Handled {
+        match &self.phase {
+            // The peer has ended the association, and its process, before its last word arrived.
+            Phase::Open(tcb) if !init && tcb.state == State::ShutdownAckSent => {
+                Err(Fatal::silent(CloseReason::Shutdown))
+            }
+            Phase::CookieWait(_) if init => Err(Fatal::silent(CloseReason::Unreachable)),
+            Phase::Open(_) if !init => Err(Fatal::silent(CloseReason::Unreachable)),
+            // An INIT that was late or sent twice: the peer has answered another.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Lowers the MTU of a path to what a message tells, or by a step if it tells nothing.
+fn lower(path: &mut Path, mtu: u16) -> Option<RangeInclusive<usize>> {
+    match mtu {
+        0 => path.lower_mtu_below(path.max_packet),
+        mtu => path.lower_mtu(usize::from(mtu)),
+    }
+}
+
+impl Tcb {
+    /// Packets of these sizes were dropped on a path, which is known to carry less from now on. That
+    /// says nothing of congestion: what was in them goes again, and the window stays (RFC 8201
+    /// §5.4).
+    ///
+    /// Chunks of these sizes are known to have been in such packets. Whether smaller ones were is
+    /// found out as any loss is.
+    fn on_lower_mtu(&mut self, id: PathId, lost: &RangeInclusive<usize>) {
+        let max_packet = self.paths.get(id).max_packet;
+        let resent = self
+            .outstanding
+            .dropped(id, |chunk| lost.contains(&(COMMON_HEADER + chunk)));
+        self.peer_rwnd = self.peer_rwnd.saturating_add(resent);
+        // Both were cut to fit packets as they were; the peer asks again.
+        let fits = |len| COMMON_HEADER + PacketWriter::chunk_size(len) <= max_packet;
+        let answers = &mut self.due.heartbeat_acks;
+        answers.retain(|(path, value)| *path != id || fits(value.len()));
+        self.owed_sacks.clear();
+        tracing::debug!(path = id.index(), max_packet, resent, "path MTU lowered");
+    }
+
+    /// A chunk that is to be sent again and fits no packet any more: it leaves alone, in one that
+    /// may be fragmented. To be asked when nothing else can leave.
+    //= RFC 9260 §6.9
+    //# Instead, if the PMTU has been reduced, then IP fragmentation MUST be used.
+    pub(super) fn poll_too_large(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let lost = self.outstanding.next_lost()?;
+        let id = self.paths.primary();
+        let size = COMMON_HEADER + self.outstanding.chunk_size(lost.fragment.len);
+        if !self.state.sends_data() || size <= self.paths.get(id).max_packet {
+            return None;
+        }
+        let header = cx.ports.header(self.agreed.peer_tag);
+        let mut packet = PacketWriter::new(buf, size, &header);
+        self.write_data(cx, now, id, &mut packet);
+        if packet.is_empty() {
+            buf.clear();
+            return None;
+        }
+        let size = packet.finish();
+        Some(transmit(self.paths.get(id), size, size))
+    }
+}
