@@ -98,10 +98,19 @@ pub(crate) fn flush(
                 .sockets
                 .send(&transmit, &buffer[done..transmit.size.min(buffer.len())]);
             state = shared.lock();
-            if let Sent::Blocked { socket, bytes } = sent {
-                state.outbox.blocked = Some((transmit, done + bytes, std::mem::take(&mut buffer)));
-                blocked_on = Some(socket);
-                break;
+            match sent {
+                Sent::All => {}
+                Sent::TooBig { size } => {
+                    if let Some(path) = transmit.path {
+                        state.proto.handle_packet_too_big(now, path, size);
+                    }
+                }
+                Sent::Blocked { socket, bytes } => {
+                    let rest = std::mem::take(&mut buffer);
+                    state.outbox.blocked = Some((transmit, done + bytes, rest));
+                    blocked_on = Some(socket);
+                    break;
+                }
             }
         }
         state.outbox.busy = false;

@@ -13,7 +13,7 @@ use rand::{TryRng, rngs::SysRng};
 use rustc_hash::FxHashMap;
 use sctp_proto::{
     AssociationConfig, AssociationHandle, ConfigError, EndpointConfig, EndpointEvent,
-    EndpointStats, ServerConfig,
+    EndpointStats, IcmpMessage, ServerConfig,
 };
 use tokio::{runtime::Handle, sync::Notify};
 
@@ -379,6 +379,29 @@ impl Endpoint {
     /// Counters of packets that reached no association.
     pub fn stats(&self) -> EndpointStats {
         self.0.shared.lock().proto.stats()
+    }
+
+    /// Takes an ICMP message about a packet that left by one of the sockets. The sockets of the
+    /// operating system do not show them (see [`UdpSocket`]); this is for processes that receive
+    /// them otherwise, and nothing relies on it. It is believed only with the verification tag of
+    /// an association.
+    pub fn handle_icmp(&self, message: &IcmpMessage<'_>) {
+        let shared = &self.0.shared;
+        let now = shared.clock.now();
+        let found = {
+            let mut state = shared.lock();
+            let found = state.proto.handle_icmp(now, message);
+            found.and_then(|(handle, event)| {
+                let association = state.associations.get(&handle)?;
+                Some((Arc::clone(association), event))
+            })
+        };
+        if let Some((association, event)) = found {
+            association.with(|state, wakes| {
+                state.proto.handle_event(now, event);
+                state.wake_driver(wakes);
+            });
+        }
     }
 
     /// Counters of the sockets.

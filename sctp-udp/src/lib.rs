@@ -56,7 +56,7 @@ pub use udp_socket::UdpSocket;
 
 pub use sctp_proto::{
     AssociationConfig, AssociationState, AssociationStats, CloseReason, ConfigError,
-    CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause, Message,
-    MessageData, PathConfig, PathError, PathId, PathInfo, PathState, PathStats, Ppid, Reliability,
-    SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
+    CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause, IcmpKind,
+    IcmpMessage, Message, MessageData, PathConfig, PathError, PathId, PathInfo, PathState,
+    PathStats, Ppid, Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
 };

@@ -57,7 +57,8 @@ pub trait DatagramSocket: fmt::Debug + Send + Sync + 'static {
     ) -> Poll<io::Result<usize>>;
 
     /// Sends a batch, or fails with `WouldBlock` when there is no room. Any other error is taken
-    /// as a loss. Batches have at most [`max_segments`](Self::max_segments) datagrams.
+    /// as a loss, and the one of the operating system for messages that are too large (EMSGSIZE)
+    /// makes the packets smaller. Batches have at most [`max_segments`](Self::max_segments) datagrams.
     fn try_send(&self, batch: &Batch<'_>) -> io::Result<()>;
 
     /// Ready when `try_send` may succeed again after `WouldBlock`.

@@ -23,7 +23,7 @@ pub struct SocketStats {
     /// Batches of packets that the operating system would not send, and which therefore count as
     /// lost on the way.
     pub send_errors: u64,
-    /// Those of them that were larger than the local interface carries.
+    /// Those of them that were larger than the local interface carries, which makes packets smaller.
     pub too_big: u64,
     /// Replies without an association dropped since the socket had no room.
     pub replies_dropped: u64,
@@ -55,6 +55,8 @@ impl SocketCounters {
 pub(crate) enum Sent {
     /// All of it left, or was lost.
     All,
+    /// As `All`; packets of so many bytes are more than the local interface carries.
+    TooBig { size: usize },
     /// The socket has no room: this many bytes of it are gone, the rest is to be tried again.
     Blocked { socket: usize, bytes: usize },
 }
@@ -129,6 +131,7 @@ impl Sockets {
         let socket = self.get(index);
         let segment = transmit.segment_size.unwrap_or(contents.len()).max(1);
         let mut sent = 0;
+        let mut too_big = None;
         while sent < contents.len() {
             // What may be fragmented is larger than the path, and so larger than GSO's segments.
             let max_segments = match transmit.dont_fragment {
@@ -155,16 +158,21 @@ impl Sockets {
                 }
                 // The network card turned out not to segment: again, one by one.
                 Err(_) if part.len() > segment && socket.max_segments() < max_segments => continue,
-                Err(error) => self.count_error(transmit, &error),
+                Err(error) => {
+                    self.count_error(transmit, &error);
+                    if transmit.dont_fragment && quinn_udp::is_msg_size_err(&error) {
+                        too_big.get_or_insert(segment.min(part.len()));
+                    }
+                }
             }
             sent += part.len();
         }
-        Sent::All
+        too_big.map_or(Sent::All, |size| Sent::TooBig { size })
     }
 
     /// Sends a reply that no association waits for; drops it when the socket has no room.
     pub(crate) fn send_reply(&self, transmit: &Transmit, contents: &[u8]) {
-        if self.send(transmit, contents) != Sent::All {
+        if let Sent::Blocked { .. } = self.send(transmit, contents) {
             self.counters
                 .replies_dropped
                 .fetch_add(1, Ordering::Relaxed);
@@ -339,6 +347,25 @@ mod tests {
         assert_eq!(sockets.send(&t, &[0; 200]), Sent::All);
         assert_eq!(socket.batches().len(), 2);
         assert_eq!(sockets.counters().snapshot().send_errors, 1);
+    }
+
+    #[test]
+    fn packets_too_big_for_the_interface_are_told() {
+        let number = match std::env::consts::OS {
+            "linux" | "android" => 90,
+            "windows" => 10_040,
+            _ => 40,
+        };
+        let too_big = || Err(io::Error::from_raw_os_error(number));
+        let results = vec![too_big(), too_big(), Ok(()), too_big()];
+        let socket = Recorder::new("127.0.0.1:1", 1, results);
+        let sockets = sockets(&[&socket]);
+        let mut t = transmit("127.0.0.1:2", Some(1472), 3000);
+        assert_eq!(sockets.send(&t, &[0; 3000]), Sent::TooBig { size: 1472 });
+        assert_eq!(sockets.counters().snapshot().too_big, 2);
+        // What may be fragmented cannot be made smaller.
+        t.dont_fragment = false;
+        assert_eq!(sockets.send(&t, &[0; 1000]), Sent::All);
     }
 
     #[test]

@@ -21,8 +21,13 @@ const KERNEL_BUFFER: usize = 4 << 20;
 /// A UDP socket of the operating system.
 ///
 /// It sends with DF set where the platform can. A [`Batch`] that may be fragmented leaves without
-/// it over IPv4 on Linux, and with it elsewhere: there is no other way to change it for one
-/// datagram without `unsafe`, and what IPv6 carries at least is enough for what we send.
+/// it on Linux, and with it elsewhere: there is no other way to change it for one datagram without
+/// `unsafe`.
+///
+/// ICMP messages are not read. Linux keeps them in a queue that the system's crates have no safe
+/// way to parse; and a socket that asks for them fails the next send to any peer for what one peer
+/// provoked, and is shown by epoll as one that cannot be written to any more. Who receives them by
+/// other means has [`Endpoint::handle_icmp`](crate::Endpoint::handle_icmp).
 #[derive(Debug)]
 pub struct UdpSocket {
     io: tokio::net::UdpSocket,
@@ -70,17 +75,26 @@ impl UdpSocket {
     /// Sends without DF. What other tasks send at the same time may leave so too, which does no
     /// harm.
     #[cfg(target_os = "linux")]
-    fn fragmented(&self, send: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        use rustix::net::sockopt::{Ipv4PathMtuDiscovery as Df, set_ip_mtu_discover};
+    fn fragmented(&self, ipv6: bool, send: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        use rustix::net::sockopt::{
+            Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6, set_ip_mtu_discover,
+            set_ipv6_mtu_discover,
+        };
+        let allow = |fragments: bool| match (ipv6, fragments) {
+            (false, true) => set_ip_mtu_discover(&self.io, V4::DONT),
+            (false, false) => set_ip_mtu_discover(&self.io, V4::PROBE),
+            (true, true) => set_ipv6_mtu_discover(&self.io, V6::DONT),
+            (true, false) => set_ipv6_mtu_discover(&self.io, V6::PROBE),
+        };
         let _guard = crate::state::lock(&self.fragmenting);
-        set_ip_mtu_discover(&self.io, Df::DONT)?;
+        allow(true)?;
         let result = send();
-        set_ip_mtu_discover(&self.io, Df::PROBE)?;
+        allow(false)?;
         result
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn fragmented(&self, send: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    fn fragmented(&self, _ipv6: bool, send: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         send()
     }
 }
@@ -134,10 +148,10 @@ impl DatagramSocket for UdpSocket {
                 self.state.try_send((&self.io).into(), &transmit)
             })
         };
-        if batch.dont_fragment || batch.destination.is_ipv6() {
+        if batch.dont_fragment {
             send()
         } else {
-            self.fragmented(send)
+            self.fragmented(batch.destination.is_ipv6(), send)
         }
     }
 
@@ -201,7 +215,24 @@ mod tests {
             during = ip_mtu_discover(&socket.io).ok();
             Ok(())
         };
-        socket.fragmented(nothing).unwrap();
+        socket.fragmented(false, nothing).unwrap();
         assert_eq!(during, Some(Df::DONT));
+    }
+
+    #[tokio::test]
+    async fn ipv6_packets_are_fragmented_for_one_datagram_too() {
+        use rustix::net::sockopt::{Ipv6PathMtuDiscovery as Df, ipv6_mtu_discover};
+        let Ok(socket) = UdpSocket::bind("[::1]:0".parse().unwrap()) else {
+            eprintln!("skipped: no IPv6 here");
+            return;
+        };
+        let mut during = None;
+        let nothing = || {
+            during = ipv6_mtu_discover(&socket.io).ok();
+            Ok(())
+        };
+        socket.fragmented(true, nothing).unwrap();
+        assert_eq!(during, Some(Df::DONT));
+        assert_eq!(ipv6_mtu_discover(&socket.io).unwrap(), Df::PROBE);
     }
 }

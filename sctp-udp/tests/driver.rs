@@ -2,13 +2,17 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use common::{CLIENT, DELAY, Net, Pair, SERVER, address, connect};
 use sctp_udp::{
-    Association, AssociationConfig, CloseReason, ConnectError, Message, Notification, Ppid,
-    RecvError, SendError, SendInfo, ServerConfig, StreamId,
+    Association, AssociationConfig, AssociationState, CloseReason, ConnectError, IcmpKind,
+    IcmpMessage, Message, Notification, Ppid, RecvError, SendError, SendInfo, ServerConfig,
+    StreamId,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -768,4 +772,85 @@ async fn a_vanished_peer_is_noticed() {
     assert_eq!(reason, CloseReason::TimedOut);
     let flushed = p.client.flushed().await;
     assert_eq!(flushed, Err(SendError::Closed(CloseReason::TimedOut)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn packets_too_big_for_the_interface_become_smaller() {
+    let p = Pair::with(|config| {
+        config.path_mtu(1500);
+    })
+    .await;
+    send(&p.client, S0, "before").await;
+    assert_eq!(recv(&p.server).await, "before");
+    p.net.narrow(1372);
+    let message = Bytes::from(vec![7; 100_000]);
+    p.client.send(S0, message.clone(), info()).await.unwrap();
+    let received = timeout(Duration::from_millis(900), p.server.recv()).await;
+    let received = received.expect("no time-out").unwrap().unwrap();
+    assert_eq!(received.data.into_bytes(), message);
+    assert_eq!(p.client.paths()[0].stats.max_packet, 1372);
+    let too_big = p.client_endpoint.socket_stats().too_big;
+    assert_eq!(too_big, 2, "1,500 and 1,492 bytes");
+    assert_eq!(p.client.stats().t3_expiries, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_icmp_message_with_the_tag_ends_an_attempt_and_one_without_does_not() {
+    let net = Net::default();
+    let client = net.endpoint(CLIENT, None, 2);
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&sent);
+    net.lose(move |datagram| {
+        seen.lock().unwrap().extend_from_slice(datagram);
+        true
+    });
+    let association = client
+        .connect_early(&[address(SERVER)], Arc::default())
+        .unwrap();
+    settle().await;
+    let mut quoted = sent.lock().unwrap()[..20].to_vec();
+    let tell = |quoted: &[u8]| {
+        client.handle_icmp(&IcmpMessage {
+            kind: IcmpKind::NotSupported,
+            destination: address(SERVER),
+            quoted,
+        });
+    };
+    tell(&quoted[..19]);
+    quoted[19] ^= 1;
+    tell(&quoted);
+    settle().await;
+    assert_eq!(association.state(), AssociationState::CookieWait);
+    assert_eq!(association.stats().icmp_discarded, 2);
+    quoted[19] ^= 1;
+    tell(&quoted);
+    let result = association.established().await;
+    assert!(
+        matches!(result, Err(ConnectError::Failed(CloseReason::Unreachable))),
+        "{result:?}"
+    );
+    settle().await;
+    assert_eq!(client.associations(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_association_closes_itself_where_that_is_asked_for() {
+    let p = Pair::with(|config| {
+        config.autoclose(Some(Duration::from_secs(60)));
+    })
+    .await;
+    send(&p.client, S0, "only this").await;
+    let closing = async {
+        p.client.closing().await;
+        Instant::now()
+    };
+    let begin = Instant::now();
+    let idle = closing.await - begin;
+    assert!(
+        idle >= Duration::from_secs(60) && idle < Duration::from_secs(62),
+        "{idle:?}"
+    );
+    assert_eq!(p.client.closed().await, CloseReason::Shutdown);
+    assert_eq!(p.server.closed().await, CloseReason::Shutdown);
+    assert_eq!(recv(&p.server).await, "only this");
 }

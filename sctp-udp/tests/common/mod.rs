@@ -38,6 +38,8 @@ struct Wires {
     queues: HashMap<SocketAddr, Queue>,
     /// Whether to lose this datagram.
     lose: Option<Lose>,
+    /// Bytes of the largest datagram that sockets take unless it may be fragmented.
+    interface: Option<usize>,
     /// Inner and outer address of a NAT's mapping.
     nat: Option<(SocketAddr, SocketAddr)>,
     generation: usize,
@@ -84,6 +86,11 @@ impl Net {
         self.0.lock().unwrap().lose = Some(Box::new(lose));
     }
 
+    /// Has sockets refuse larger datagrams than this, unless they may be fragmented.
+    pub(crate) fn narrow(&self, bytes: usize) {
+        self.0.lock().unwrap().interface = Some(bytes);
+    }
+
     /// A NAT before `inner` shows it as `outer` from now on; what was shown before leads nowhere.
     pub(crate) fn nat(&self, inner: &str, outer: &str) {
         self.0.lock().unwrap().nat = Some((address(inner), address(outer)));
@@ -113,6 +120,15 @@ impl Net {
         let sockets = vec![self.socket(self::address(address))];
         Endpoint::with_seed(EndpointConfig::default(), server, sockets, [seed; 32]).unwrap()
     }
+}
+
+/// EMSGSIZE.
+fn too_big() -> io::Error {
+    io::Error::from_raw_os_error(match std::env::consts::OS {
+        "linux" | "android" => 90,
+        "windows" => 10_040,
+        _ => 40,
+    })
 }
 
 #[derive(Debug)]
@@ -177,6 +193,14 @@ impl DatagramSocket for Socket {
             return Ok(());
         }
         let datagrams = batch.contents.chunks(batch.segment_size);
+        if batch.dont_fragment
+            && wires
+                .interface
+                .is_some_and(|most| batch.segment_size > most)
+        {
+            return Err(too_big());
+        }
+        let own = wires.queues.get_mut(&self.address).unwrap();
         if let Some(room) = &mut own.room {
             let left = room.checked_sub(datagrams.len());
             *room = left.unwrap_or(0);
