@@ -2,7 +2,8 @@
 //! measures beside other stacks.
 //!
 //! ```text
-//! bench mem MESSAGE BYTES PACKET [WINDOW]   moves BYTES in messages of MESSAGE bytes
+//! bench mem MESSAGE BYTES PACKET [WINDOW]   moves BYTES in messages of MESSAGE bytes, with a receive
+//!                                           window and a send buffer of WINDOW bytes (1 MiB)
 //! bench setup COUNT                         sets up COUNT associations and keeps them
 //! ```
 //!
@@ -26,7 +27,7 @@ use sctp_proto::{
 const HEADERS: u16 = 28;
 /// A round of the simulated clock.
 const ROUND: Duration = Duration::from_micros(100);
-/// Packets in one batch, as GSO has them.
+/// Packets in one batch, as GSO has them; the receiver takes its messages after each.
 const BATCH: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
 /// One end: an endpoint and its associations.
@@ -38,13 +39,13 @@ struct End {
 }
 
 impl End {
-    fn new(last: u8, server: Option<Arc<ServerConfig>>) -> Self {
+    fn new(last: u8, associations: usize, server: Option<Arc<ServerConfig>>) -> Self {
         let mut config = EndpointConfig::default();
         config.max_associations(usize::MAX);
         Self {
             endpoint: Endpoint::new(Arc::new(config), server, [last; 32]),
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 9899),
-            associations: Vec::new(),
+            associations: Vec::with_capacity(associations),
             buf: Vec::new(),
         }
     }
@@ -84,26 +85,34 @@ impl End {
     }
 }
 
-/// Sends what association `index` of `from` has; returns the packets that carried DATA.
-fn flush(now: Instant, from: &mut End, index: usize, to: &mut End, wire: &mut Vec<u8>) -> u64 {
+/// Hands the next batch of association `index` of `from` over; `None` when it has none, else the
+/// number of packets that carried DATA.
+fn pass(
+    now: Instant,
+    from: &mut End,
+    index: usize,
+    to: &mut End,
+    wire: &mut Vec<u8>,
+) -> Option<u64> {
+    wire.clear();
+    let association = &mut from.associations[index].1;
+    let transmit = association.poll_transmit(now, BATCH, wire)?;
     let mut data_packets = 0;
     let mut replies = Vec::new();
-    loop {
-        wire.clear();
-        let association = &mut from.associations[index].1;
-        let Some(transmit) = association.poll_transmit(now, BATCH, wire) else {
-            break;
-        };
-        for packet in wire.chunks(transmit.segment_size.unwrap_or(transmit.size)) {
-            // SACK and control chunks come first; DATA is 0, I-DATA 64.
-            data_packets += u64::from(packet.len() > 200 || matches!(packet[12], 0 | 64));
-            to.receive(now, from.address, packet, &mut replies);
-        }
-        for reply in replies.drain(..) {
-            from.receive(now, to.address, &reply, &mut Vec::new());
-        }
+    for packet in wire.chunks(transmit.segment_size.unwrap_or(transmit.size)) {
+        // SACK and control chunks come first; DATA is 0, I-DATA 64.
+        data_packets += u64::from(packet.len() > 200 || matches!(packet[12], 0 | 64));
+        to.receive(now, from.address, packet, &mut replies);
     }
-    data_packets
+    for reply in replies {
+        from.receive(now, to.address, &reply, &mut Vec::new());
+    }
+    Some(data_packets)
+}
+
+/// Hands all batches over.
+fn pass_all(now: Instant, from: &mut End, index: usize, to: &mut End, wire: &mut Vec<u8>) {
+    while pass(now, from, index, to, wire).is_some() {}
 }
 
 fn mem(message: usize, bytes: u64, packet: u16, window: u32) {
@@ -111,25 +120,21 @@ fn mem(message: usize, bytes: u64, packet: u16, window: u32) {
     config
         .path_mtu(packet + HEADERS)
         .receive_window(window)
-        .send_buffer(4 << 20);
-    config.stream_send_buffer(4 << 20);
+        .send_buffer(window as usize)
+        .stream_send_buffer(window as usize);
     let config = Arc::new(config);
     let mut server_config = ServerConfig::default();
     server_config.association(Arc::clone(&config));
-    let mut server = End::new(2, Some(Arc::new(server_config)));
-    let mut client = End::new(1, None);
+    let mut server = End::new(2, 1, Some(Arc::new(server_config)));
+    let mut client = End::new(1, 1, None);
     let mut now = Instant::EPOCH;
-    let connected = client
-        .endpoint
-        .connect(now, config, &[], &[server.address])
-        .expect("connects");
-    client.associations.push(connected);
-
-    let payload = Bytes::from(vec![7; message]);
     let mut wire = Vec::new();
+    connect(now, &mut client, &mut server, config, &mut wire);
+
+    let payload = vec![7; message];
     let (mut queued, mut received, mut data_packets) = (0_u64, 0_u64, 0);
     let mut sink = vec![0_u8; message];
-    let started = std::time::Duration::from_nanos(cpu_clock());
+    let started = clock();
     while received < bytes {
         while queued < bytes {
             let copy = Bytes::copy_from_slice(&payload);
@@ -142,8 +147,8 @@ fn mem(message: usize, bytes: u64, packet: u16, window: u32) {
                 Err(error) => panic!("send: {error}"),
             }
         }
-        data_packets += flush(now, &mut client, 0, &mut server, &mut wire);
-        if !server.associations.is_empty() {
+        while let Some(packets) = pass(now, &mut client, 0, &mut server, &mut wire) {
+            data_packets += packets;
             let association = &mut server.associations[0].1;
             while let Some(message) = association.recv_any() {
                 let mut at = 0;
@@ -154,7 +159,7 @@ fn mem(message: usize, bytes: u64, packet: u16, window: u32) {
                 received += at as u64;
             }
             while association.poll_event().is_some() {}
-            flush(now, &mut server, 0, &mut client, &mut wire);
+            pass_all(now, &mut server, 0, &mut client, &mut wire);
         }
         while let Some(event) = client.associations[0].1.poll_event() {
             assert!(!matches!(event, Event::Closed(_)), "closed: {event:?}");
@@ -169,8 +174,9 @@ fn mem(message: usize, bytes: u64, packet: u16, window: u32) {
                 association.handle_timeout(now);
             }
         }
+        pass_all(now, &mut server, 0, &mut client, &mut wire);
     }
-    let wall = (Duration::from_nanos(cpu_clock()) - started).as_secs_f64();
+    let wall = (clock() - started).as_secs_f64();
     eprintln!(
         "{:.0} ns per DATA packet, {:.0} ns per message; {:?}",
         wall * 1e9 / data_packets as f64,
@@ -180,40 +186,45 @@ fn mem(message: usize, bytes: u64, packet: u16, window: u32) {
     println!("{{\"bytes\": {received}, \"data_packets\": {data_packets}, \"wall_s\": {wall}}}");
 }
 
-fn setup(count: usize) {
-    let mut server = End::new(2, Some(Arc::new(ServerConfig::default())));
-    let mut client = End::new(1, None);
-    let now = Instant::EPOCH;
-    let mut wire = Vec::new();
-    let started = Duration::from_nanos(cpu_clock());
-    for index in 0..count {
-        let mut config = AssociationConfig::default();
-        config.local_port(Some(1 + (index % 65_535) as u16));
-        let port = 1 + (index / 65_535) as u8;
-        client
-            .address
-            .set_ip(IpAddr::V4(Ipv4Addr::new(127, 0, port, 1)));
-        let connected = client
-            .endpoint
-            .connect(now, Arc::new(config), &[], &[server.address]);
-        client.associations.push(connected.expect("connects"));
-        flush(now, &mut client, index, &mut server, &mut wire);
-        flush(now, &mut client, index, &mut server, &mut wire);
-        flush(now, &mut server, index, &mut client, &mut wire);
-        while client.associations[index].1.poll_event().is_some() {}
-        while server.associations[index].1.poll_event().is_some() {}
+/// Sets one more association up.
+fn connect(
+    now: Instant,
+    client: &mut End,
+    server: &mut End,
+    config: Arc<AssociationConfig>,
+    wire: &mut Vec<u8>,
+) {
+    let connected = client.endpoint.connect(now, config, &[], &[server.address]);
+    let index = client.associations.len();
+    client.associations.push(connected.expect("connects"));
+    pass_all(now, client, index, server, wire);
+    pass_all(now, client, index, server, wire);
+    pass_all(now, server, index, client, wire);
+    for end in [client, server] {
+        while end.associations[index].1.poll_event().is_some() {}
     }
-    let wall = (Duration::from_nanos(cpu_clock()) - started).as_secs_f64();
+}
+
+fn setup(count: usize) {
+    let mut server = End::new(2, count, Some(Arc::new(ServerConfig::default())));
+    let mut client = End::new(1, count, None);
+    let config = Arc::new(AssociationConfig::default());
+    let mut wire = Vec::new();
+    let started = clock();
+    for _ in 0..count {
+        let config = Arc::clone(&config);
+        connect(Instant::EPOCH, &mut client, &mut server, config, &mut wire);
+    }
+    let wall = (clock() - started).as_secs_f64();
     println!("{{\"count\": {count}, \"wall_s\": {wall}}}");
 }
 
-/// Nanoseconds since some moment: a benchmark is what the machine's clock is for.
+/// Time since some moment: a benchmark is what the machine's clock is for.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-fn cpu_clock() -> u64 {
+fn clock() -> Duration {
     use std::{sync::OnceLock, time::Instant};
     static START: OnceLock<Instant> = OnceLock::new();
-    let start = START.get_or_init(Instant::now);
-    start.elapsed().as_nanos() as u64
+    START.get_or_init(Instant::now).elapsed()
 }
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@
 //! bench_udp bulk-server PORT                    counts what one client sends, confirms, ends
 //! bench_udp bulk-client PORT MESSAGE BYTES      sends BYTES on one stream, waits for the count
 //! bench_udp setup-server PORT COUNT             accepts COUNT associations, greets each
-//! bench_udp setup-client PORT COUNT             sets up COUNT associations, keeps them
+//! bench_udp setup-client PORT COUNT             sets up COUNT associations, 16 at a time, keeps them
 //! ```
 //!
 //! A server prints READY once it takes traffic. The last line is JSON.
@@ -20,13 +20,16 @@ use bytes::Bytes;
 use sctp_udp::{
     Association, AssociationConfig, Endpoint, EndpointConfig, SendInfo, ServerConfig, StreamId,
 };
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 /// What an association sends when it has set up, or received, everything.
 const DONE: &[u8] = b"done";
 const STREAM: StreamId = StreamId(0);
+/// Associations being set up at a time.
+const IN_FLIGHT: usize = 16;
 
-type Outcome = Result<(), Box<dyn Error>>;
+type Failure = Box<dyn Error + Send + Sync>;
+type Outcome = Result<(), Failure>;
 
 /// Settings of both ends: packets of 1,500 bytes.
 fn config() -> AssociationConfig {
@@ -108,16 +111,32 @@ async fn setup_server(port: u16, count: usize) -> Outcome {
     Ok(())
 }
 
+/// One association, whose server has said something.
+async fn greeted(
+    endpoint: Endpoint,
+    peer: SocketAddr,
+    config: Arc<AssociationConfig>,
+) -> Result<Association, Failure> {
+    let association = endpoint.connect(&[peer], config).await?;
+    association.recv().await?.ok_or("no greeting")?;
+    Ok(association)
+}
+
 async fn setup_client(port: u16, count: usize) -> Outcome {
     let endpoint = client()?;
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let config = Arc::new(config());
     let started = Instant::now();
     let mut kept = Vec::with_capacity(count);
+    let mut tasks = JoinSet::new();
     for _ in 0..count {
-        let association = endpoint.connect(&[peer], Arc::clone(&config)).await?;
-        association.recv().await?.ok_or("no greeting")?;
-        kept.push(association);
+        if tasks.len() == IN_FLIGHT {
+            kept.extend(tasks.join_next().await.transpose()?.transpose()?);
+        }
+        tasks.spawn(greeted(endpoint.clone(), peer, Arc::clone(&config)));
+    }
+    while let Some(greeted) = tasks.join_next().await {
+        kept.push(greeted??);
     }
     let wall = started.elapsed().as_secs_f64();
     for association in kept {
