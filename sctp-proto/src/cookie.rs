@@ -17,6 +17,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -107,6 +108,8 @@ pub(crate) struct BadCookie;
 /// share the master key honour each other's cookies.
 pub(crate) struct CookieJar {
     master: Hmac<Sha256>,
+    /// The key used last, with its epoch: what nearly every cookie of that epoch needs.
+    last_key: Mutex<Option<(u64, Hmac<Sha256>)>>,
     lifetime: Duration,
     /// Nanoseconds of one epoch.
     rotation: u64,
@@ -125,6 +128,7 @@ impl CookieJar {
         let key = config.cookie_key.unwrap_or(drawn_key);
         Self {
             master: keyed(&key),
+            last_key: Mutex::new(None),
             lifetime: config.cookie_lifetime,
             rotation: nanos(config.cookie_key_rotation).max(1),
             unix_offset: nanos(config.unix_time_at_epoch),
@@ -204,13 +208,26 @@ impl CookieJar {
     //= RFC 9260 §5.1.3
     //# A MAC with acceptable security properties SHOULD be used.
     fn mac(&self, created: u64, context: &CookieContext, body: &[u8]) -> Hmac<Sha256> {
-        let mut key = self.master.clone();
-        key.update(LABEL);
-        key.update(&self.epoch(created).to_be_bytes());
-        let mut mac = keyed(&key.finalize().into_bytes());
+        let mut mac = self.key(self.epoch(created));
         mac.update(&context.encode());
         mac.update(body);
         mac
+    }
+
+    /// The key of an epoch.
+    fn key(&self, epoch: u64) -> Hmac<Sha256> {
+        let mut last = self.last_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, key)) = &*last
+            && *known == epoch
+        {
+            return key.clone();
+        }
+        let mut derived = self.master.clone();
+        derived.update(LABEL);
+        derived.update(&epoch.to_be_bytes());
+        let key = keyed(&derived.finalize().into_bytes());
+        *last = Some((epoch, key.clone()));
+        key
     }
 }
 

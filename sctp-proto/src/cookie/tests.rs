@@ -101,6 +101,19 @@ fn every_bit_matters() {
 }
 
 #[test]
+fn keys_of_two_epochs_in_turn() {
+    let jar = jar();
+    for hours in [1, 2, 1, 2] {
+        let now = at(HOUR * hours);
+        let cookie = cookie(&jar, now);
+        let sealed = self::jar().seal(&cookie);
+        assert_eq!(jar.seal(&cookie), sealed);
+        let opened = jar.open(now, &cookie.context(), &sealed);
+        assert_eq!(opened, Ok((cookie, Freshness::Fresh)));
+    }
+}
+
+#[test]
 fn is_bound_to_where_it_was_sent() {
     let jar = jar();
     let cookie = cookie(&jar, at(HOUR));
