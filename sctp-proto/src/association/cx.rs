@@ -2,11 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
-
 use super::{
     AssociationStats, EndpointEventKind, Event, Ports,
     outbound::Reply,
+    random::Random,
     timers::{Timer, TimerTable},
 };
 use crate::{
@@ -37,7 +36,7 @@ pub(crate) struct Cx {
     //# Moreover, the Verification Tag value used by either endpoint in a given association MUST NOT
     //# change during the life time of an association.
     pub(crate) local_tag: u32,
-    pub(crate) rng: StdRng,
+    pub(crate) random: Random,
     /// Messages may be queued before the peer is known.
     pub(crate) queue: SendQueue,
     pub(crate) timers: TimerTable,
@@ -64,7 +63,7 @@ impl Cx {
             cookies,
             ports,
             local_tag,
-            rng: StdRng::from_seed(seed),
+            random: Random::new(seed),
             timers: TimerTable::default(),
             events: VecDeque::new(),
             peer_errors: 0,
@@ -75,12 +74,13 @@ impl Cx {
         }
     }
 
-    /// A number that is random and not 0, as tags and tie-tags must be (§5.3.1).
-    pub(crate) fn random_tag(&mut self) -> u32 {
+    /// Two numbers that are random and not 0, as tags and tie-tags must be (§5.3.1).
+    pub(crate) fn random_tags(&mut self) -> (u32, u32) {
         loop {
-            let tag = self.rng.next_u32();
-            if tag != 0 {
-                return tag;
+            let drawn = self.random.next_u64();
+            let tags = ((drawn >> 32) as u32, drawn as u32);
+            if tags.0 != 0 && tags.1 != 0 {
+                return tags;
             }
         }
     }

@@ -274,7 +274,7 @@ impl Association {
                 .min(init_ack.outbound_streams),
             peer_a_rwnd: init_ack.a_rwnd,
             capabilities: Capabilities::offered(&self.cx.config).and(params.capabilities),
-            peer_addresses: params.addresses.clone(),
+            peer_addresses: params.addresses.as_slice().into(),
         };
         //= RFC 9260 §3.3.3
         //# Implementation Note: An implementation MUST be prepared to receive an INIT ACK chunk

@@ -13,6 +13,7 @@ mod on_sack;
 mod on_timeout;
 mod outbound;
 mod outbound_data;
+mod random;
 mod state;
 mod stats;
 mod tcb;
@@ -162,7 +163,7 @@ impl Association {
         //= RFC 9260 §3.3.2
         //# The valid range is from 0 to 4294967295 and the Initial TSN SHOULD be set to a random
         //# value in that range.
-        let initial_tsn = Tsn::new(cx.random_tag());
+        let initial_tsn = Tsn::new(cx.random.next_u64() as u32);
         let wait = CookieWait::new(&cx.config, initial_tsn, peers);
         Self {
             phase: Phase::CookieWait(Box::new(wait)),

@@ -71,7 +71,7 @@ impl Tcb {
         self.errors = 0;
         if let Some(interval) = interval {
             let rto = self.paths.get(id).rto.rto();
-            let at = now + heartbeat::next_in(interval, rto, &mut cx.rng);
+            let at = now + heartbeat::next_in(interval, rto, cx.random.next_u64());
             cx.timers.set_path(PathTimer::Heartbeat, id, at);
         }
     }
@@ -111,7 +111,7 @@ impl Tcb {
                     .set_path(PathTimer::T3, path.id, now + path.rto.rto());
             }
             if let Some(interval) = path.heartbeat.interval {
-                let at = now + heartbeat::next_in(interval, path.rto.rto(), &mut cx.rng);
+                let at = now + heartbeat::next_in(interval, path.rto.rto(), cx.random.next_u64());
                 cx.timers.set_path(PathTimer::Heartbeat, path.id, at);
             }
         }

@@ -155,7 +155,7 @@ impl Tcb {
             let handled = self.count_error(cx, id);
             // The time-out just waited for is part of the time from HEARTBEAT to HEARTBEAT.
             let backed_off = self.paths.get(id).rto.rto();
-            let next = heartbeat::next_in(interval, backed_off, &mut cx.rng);
+            let next = heartbeat::next_in(interval, backed_off, cx.random.next_u64());
             let at = now + next.saturating_sub(rto);
             cx.timers.set_path(PathTimer::Heartbeat, id, at);
             return handled;
@@ -163,7 +163,7 @@ impl Tcb {
         // Busy paths are measured by their data.
         let idle_for = path.last_sent.map_or(interval, |sent| now - sent);
         if idle_for < interval {
-            let at = now + heartbeat::next_in(interval - idle_for, rto, &mut cx.rng);
+            let at = now + heartbeat::next_in(interval - idle_for, rto, cx.random.next_u64());
             cx.timers.set_path(PathTimer::Heartbeat, id, at);
         } else {
             //= RFC 9260 §8.3

@@ -365,7 +365,7 @@ impl Tcb {
         let beats = self.state.sends_heartbeats();
         let path = self.paths.get_mut(id);
         if beats && path.heartbeat.due {
-            let info = path.heartbeat.send(now, &mut cx.rng);
+            let info = path.heartbeat.send(now, cx.random.next_u64());
             packet.heartbeat(kind::HEARTBEAT, &info);
             path.last_sent = Some(now);
             cx.timers

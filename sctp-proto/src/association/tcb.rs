@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     association::PathState,
-    capabilities::{Capabilities, MAX_PEER_ADDRESSES},
+    capabilities::Capabilities,
     config::AssociationConfig,
     congestion,
     cookie::StateCookie,
@@ -43,7 +43,7 @@ pub(crate) struct Agreement {
     pub(crate) peer_a_rwnd: u32,
     pub(crate) capabilities: Capabilities,
     /// Addresses that the peer listed: those it may list again when it restarts.
-    pub(crate) peer_addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
+    pub(crate) peer_addresses: Box<[IpAddr]>,
 }
 
 impl Agreement {
@@ -57,7 +57,7 @@ impl Agreement {
             inbound_streams: cookie.inbound_streams,
             peer_a_rwnd: cookie.peer_a_rwnd,
             capabilities: cookie.capabilities,
-            peer_addresses: cookie.peer_addresses.clone(),
+            peer_addresses: cookie.peer_addresses.as_slice().into(),
         }
     }
 }
@@ -178,7 +178,7 @@ impl Tcb {
         let burst = config.max_burst as usize * packet;
         Self {
             state,
-            tie_tags: (cx.random_tag(), cx.random_tag()),
+            tie_tags: cx.random_tags(),
             errors: 0,
             outstanding: Outstanding::new(
                 agreed.local_initial_tsn,

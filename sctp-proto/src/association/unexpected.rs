@@ -105,8 +105,8 @@ impl Association {
                     //= RFC 9260 §5.2.2
                     //# And the INIT ACK chunk MUST contain a new Initiate Tag (randomly generated;
                     //# see Section 5.3.1).
-                    let tag = self.cx.random_tag();
-                    let tsn = Tsn::new(self.cx.random_tag());
+                    let (tag, tsn) = self.cx.random_tags();
+                    let tsn = Tsn::new(tsn);
                     (&tcb.paths, tag, tsn, tcb.tie_tags)
                 }
             },

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rand::{Rng, rngs::StdRng};
-
 use crate::time::Instant;
 
 /// Bytes of Heartbeat Information: a 64-bit nonce (§5.4), which also tells the path.
@@ -42,14 +40,13 @@ impl Heartbeat {
         }
     }
 
-    /// The Heartbeat Information to send now. A later one replaces an earlier: only the answer to
+    /// The Heartbeat Information to send now, made of a random number. A later one replaces an earlier: only the answer to
     /// the last counts.
-    pub(crate) fn send(&mut self, now: Instant, rng: &mut StdRng) -> [u8; INFO_LEN] {
+    pub(crate) fn send(&mut self, now: Instant, nonce: u64) -> [u8; INFO_LEN] {
         //= RFC 9260 §3.3.5
         //# When a HEARTBEAT chunk is being used for path verification purposes, it MUST include a
         //# random nonce of length 64 bits or longer ([RFC4086] provides some information on
         //# randomness guidelines).
-        let nonce = rng.next_u64();
         self.outstanding = Some(Outstanding {
             nonce,
             sent: now,
@@ -86,30 +83,27 @@ impl Heartbeat {
     }
 }
 
-/// Time to the next HEARTBEAT of an idle path.
-pub(crate) fn next_in(interval: Duration, rto: Duration, rng: &mut StdRng) -> Duration {
+/// Time to the next HEARTBEAT of an idle path, by a random number.
+pub(crate) fn next_in(interval: Duration, rto: Duration, random: u64) -> Duration {
     //= RFC 9260 §8.3
     //# On an idle destination address that is allowed to heartbeat, it is RECOMMENDED that a
     //# HEARTBEAT chunk is sent once per RTO of that destination address plus the protocol
     //# parameter 'HB.interval', with jittering of +/- 50% of the RTO value and exponential
     //# backoff of the RTO if the previous HEARTBEAT chunk is unanswered.
     let rto_nanos = u64::try_from(rto.as_nanos()).unwrap_or(u64::MAX);
-    let jitter = rng.next_u64() % rto_nanos.max(1);
+    let jitter = random % rto_nanos.max(1);
     interval + rto / 2 + Duration::from_nanos(jitter)
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
-
     use super::*;
 
     #[test]
     fn only_the_last_nonce_is_an_answer_and_only_once() {
-        let mut rng = StdRng::seed_from_u64(1);
         let mut heartbeat = Heartbeat::new(None);
-        let first = heartbeat.send(Instant::from_nanos(5), &mut rng);
-        let second = heartbeat.send(Instant::from_nanos(10), &mut rng);
+        let first = heartbeat.send(Instant::from_nanos(5), 1);
+        let second = heartbeat.send(Instant::from_nanos(10), 2);
         let now = Instant::from_nanos(30);
         assert_eq!(heartbeat.answered(now, &first), None);
         assert_eq!(heartbeat.answered(now, &second[..7]), None);
@@ -123,25 +117,23 @@ mod tests {
 
     #[test]
     fn a_late_answer_counts_and_one_time_out_is_told_once() {
-        let mut rng = StdRng::seed_from_u64(1);
         let mut heartbeat = Heartbeat::new(None);
-        let info = heartbeat.send(Instant::from_nanos(5), &mut rng);
+        let info = heartbeat.send(Instant::from_nanos(5), 1);
         assert!(heartbeat.timed_out());
         assert!(!heartbeat.timed_out());
         let late = Instant::from_nanos(2005);
         let rtt = heartbeat.answered(late, &info);
         assert_eq!(rtt, Some(Duration::from_nanos(2000)));
-        heartbeat.send(late, &mut rng);
+        heartbeat.send(late, 2);
         heartbeat.stop();
         assert!(!heartbeat.timed_out());
     }
 
     #[test]
     fn jitter_stays_within_half_an_rto() {
-        let mut rng = StdRng::seed_from_u64(2);
         let (interval, rto) = (Duration::from_secs(15), Duration::from_secs(1));
-        for _ in 0..1000 {
-            let next = next_in(interval, rto, &mut rng);
+        for random in (0..u64::MAX).step_by(usize::MAX / 1000) {
+            let next = next_in(interval, rto, random);
             assert!(next >= interval + rto / 2 && next <= interval + rto * 3 / 2);
         }
     }
