@@ -65,7 +65,8 @@ impl Cx {
             local_tag,
             random: Random::new(seed),
             timers: TimerTable::default(),
-            events: VecDeque::new(),
+            // One at a time is usual; most associations never need more room.
+            events: VecDeque::with_capacity(1),
             peer_errors: 0,
             endpoint_events: VecDeque::new(),
             replies: VecDeque::new(),

@@ -29,7 +29,7 @@ pub(super) struct Stalls {
     /// Bytes that a stream may hold without being looked at.
     share: usize,
     /// At most eight, each holding more than an eighth of the window.
-    large: SmallVec<[Large; 8]>,
+    large: Vec<Large>,
     full_since: Option<Instant>,
     /// Something was read since `full_since` was looked at.
     read: bool,
@@ -62,7 +62,7 @@ impl Stalls {
             timeout,
             window,
             share: (64 * 1024).max(window / 8),
-            large: SmallVec::new(),
+            large: Vec::new(),
             full_since: None,
             read: false,
         }
