@@ -41,7 +41,9 @@ struct End {
 impl End {
     fn new(last: u8, associations: usize, server: Option<Arc<ServerConfig>>) -> Self {
         let mut config = EndpointConfig::default();
-        config.max_associations(usize::MAX);
+        config
+            .max_associations(usize::MAX)
+            .setups_per_source(u32::MAX);
         Self {
             endpoint: Endpoint::new(Arc::new(config), server, [last; 32]),
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 9899),
