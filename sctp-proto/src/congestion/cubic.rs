@@ -50,6 +50,8 @@ pub(super) struct Cubic {
     prior: f64,
     /// Smoothed round-trip time, seconds.
     srtt: f64,
+    /// When half of the window was last in flight.
+    half_used: Option<Instant>,
     /// In the first slow start only (RFC 9406 §4.3).
     hystart: Option<HyStart>,
     /// In congestion avoidance, from the first SACK of it.
@@ -104,6 +106,7 @@ impl Cubic {
             w_max: 0.0,
             prior: 0.0,
             srtt: 0.0,
+            half_used: None,
             hystart: Some(HyStart::default()),
             epoch: None,
         }
@@ -111,6 +114,15 @@ impl Cubic {
 
     fn packets(&self, count: usize) -> f64 {
         (count * self.pmdcs) as f64
+    }
+
+    /// Whether slow start may go on although the window was not full: half of it was in flight
+    /// within two round trips, so that what it grows by is what the path has carried just then
+    /// (RFC 7661 §4.3; its §4.2 allows three). An answer of eight packets thus makes room for one
+    /// of sixteen.
+    fn validated(&self, now: Instant) -> bool {
+        let lately = |at| (now - at).as_secs_f64() <= 2.0 * self.srtt;
+        self.cwnd <= self.ssthresh && self.half_used.is_some_and(lately)
     }
 
     /// RFC 9438 §4.10: as elsewhere, but for HyStart++.
@@ -170,7 +182,11 @@ impl Cubic {
 }
 
 impl Controller for Cubic {
-    fn on_sent(&mut self, _now: Instant, _bytes: usize, _flight: usize, _app_limited: bool) {}
+    fn on_sent(&mut self, now: Instant, _bytes: usize, flight: usize, _app_limited: bool) {
+        if flight as f64 >= self.cwnd / 2.0 {
+            self.half_used = Some(now);
+        }
+    }
 
     fn on_ack(&mut self, ack: &AckSample) {
         if let Some(rtt) = ack.rtt {
@@ -181,7 +197,7 @@ impl Controller for Cubic {
                 self.srtt + (rtt - self.srtt) / 8.0
             };
         }
-        if ack.in_recovery || !ack.cwnd_fully_used {
+        if ack.in_recovery || !(ack.cwnd_fully_used || self.validated(ack.now)) {
             if let Some(epoch) = &mut self.epoch {
                 epoch.at = ack.now;
             }

@@ -64,6 +64,31 @@ fn near(value: f64, expected: f64, tolerance: f64) {
 }
 
 #[test]
+fn half_a_window_is_enough_for_slow_start() {
+    let unused = |millis| AckSample {
+        cwnd_fully_used: false,
+        rtt: Some(Duration::from_millis(50)),
+        ..ack(millis, P)
+    };
+    let mut cc = controller();
+    cc.on_sent(at(0), P, 2 * P - 1, true);
+    cc.on_ack(&unused(50));
+    assert_eq!(cc.window(), 4 * P);
+    cc.on_sent(at(60), P, 2 * P, true);
+    cc.on_ack(&unused(110));
+    assert_eq!(cc.window(), 5 * P);
+    // As much in flight again is less than half of the new window, and soon too long ago.
+    cc.on_sent(at(120), P, 2 * P, true);
+    cc.on_ack(&unused(161));
+    assert_eq!(cc.window(), 5 * P);
+
+    let mut cc = avoiding(10 * P, 10 * P);
+    cc.on_sent(at(0), P, 9 * P, true);
+    cc.on_ack(&unused(50));
+    assert_eq!(cc.window(), 10 * P);
+}
+
+#[test]
 fn the_curve_passes_through_its_plateau() {
     // W_max = 100 packets, begun at 70: K = cbrt(30 / 0.4) = cbrt(75) = 4.2172 s.
     let epoch = Epoch::begin(at(0), 70_000.0, 100_000.0, P);
