@@ -302,6 +302,8 @@ fn data_with_the_cookie_is_acknowledged_at_once_behind_the_cookie_ack() {
         let answer = peer.expect_packet(&[kind::COOKIE_ACK, kind::SACK]);
         assert_eq!(answer[1].as_sack().cumulative, chunks);
     }
+    //= RFC 9260 §5.1, test
+    //# Subsequent acknowledgements SHOULD be done as described in Section 6.2.
     // What comes after it is acknowledged as ever: every second packet.
     let mut peer = Peer::client();
     let cookie = peer.init(init(TAG)).cookie();

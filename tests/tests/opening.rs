@@ -528,6 +528,8 @@ fn an_init_from_elsewhere_that_lists_a_known_address_is_for_that_association() {
 }
 
 //= RFC 9260 §5.2.1, test
+//# When responding, the following rules MUST be applied:
+//= RFC 9260 §5.2.1, test
 //# The packet containing the INIT ACK chunk MUST only be sent to an address passed by the upper
 //# layer in the request to initialize the association.
 //= RFC 9260 §5.2.1, test

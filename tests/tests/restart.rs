@@ -86,6 +86,23 @@ fn the_addresses_of_an_init_ack_are_those_of_the_association() {
     );
 }
 
+/// A dual-stack socket shows an IPv4 peer under an IPv4-mapped address; the peer lists it as it is.
+#[test]
+fn an_address_in_disguise_was_taken_for_a_new_one() {
+    let mut peer = Peer::client();
+    peer.addr = "[::ffff:10.0.0.1]:9899".parse().unwrap();
+    peer.connect(init(TAG));
+    let own = [10, 0, 0, 1];
+    assert_eq!(listing_aside(&mut peer, OTHER, &[own]).kind, kind::INIT_ACK);
+    let new = [10, 0, 0, 9];
+    let refusal = listing_aside(&mut peer, OTHER, &[own, new]);
+    let expected = tlv(param::IPV4_ADDRESS, &new);
+    assert_eq!(
+        refusal.causes(),
+        [(cause::RESTART_WITH_NEW_ADDRESSES, expected)]
+    );
+}
+
 //= RFC 9260 §5.2.4, test
 //# All the congestion control parameters (e.g., cwnd, ssthresh) related to this peer...
 #[test]

@@ -72,12 +72,17 @@ impl CookieWait {
 
     /// Where the answer to an INIT goes that came from `from` and lists these addresses: back
     /// there, if it is an address that the user gave; else to one that the user gave.
+    //= RFC 9260 §5.2.1
+    //# When responding, the following rules MUST be applied:
     pub(super) fn answer_to(&self, from: SocketAddr, listed: &[IpAddr]) -> Option<SocketAddr> {
         let mut given = self.peers.iter();
-        if given.clone().any(|peer| peer.ip() == from.ip()) {
+        let source = from.ip().to_canonical();
+        if given.clone().any(|peer| peer.ip().to_canonical() == source) {
             return Some(from);
         }
-        given.find(|peer| listed.contains(&peer.ip())).copied()
+        given
+            .find(|peer| listed.contains(&peer.ip().to_canonical()))
+            .copied()
     }
 
     pub(super) fn poll_transmit(

@@ -82,6 +82,10 @@ impl Association {
             return Some(reply.transmit);
         }
         let transmit = match &mut self.phase {
+            //= RFC 9260 §5
+            //# Before the first data transmission can take place from one SCTP endpoint ("A") to
+            //# another SCTP endpoint ("Z"), the two endpoints MUST complete an initialization
+            //# process in order to set up an SCTP association between them.
             Phase::CookieWait(wait) => wait.poll_transmit(&mut self.cx, now, buf),
             Phase::Open(tcb) => tcb.poll_transmit(&mut self.cx, now, max_segments.get(), buf),
             Phase::Closed(..) => {

@@ -343,6 +343,7 @@ impl Tcb {
     //# The error SHOULD list the addresses that were added to the restarting association.
     fn added_addresses(&self, source: IpAddr, listed: &[IpAddr]) -> ParamWriter {
         let mut added = ParamWriter::new();
+        let source = source.to_canonical();
         let listed = listed.iter().filter(|ip| **ip != source);
         for ip in std::iter::once(&source).chain(listed) {
             if !self.has_address(*ip) {

@@ -41,11 +41,13 @@ impl Paths {
         self.list.get_mut(id.index())
     }
 
-    /// The path to this address. The UDP port is not part of an SCTP address (RFC 6951 §5.4).
+    /// The path to this address. The UDP port is not part of an SCTP address (RFC 6951 §5.4), and
+    /// an IPv4-mapped address, as dual-stack sockets show it, is the IPv4 address.
     pub(crate) fn by_remote(&self, ip: IpAddr) -> Option<PathId> {
+        let ip = ip.to_canonical();
         self.list
             .iter()
-            .find(|path| path.remote.ip() == ip)
+            .find(|path| path.remote.ip().to_canonical() == ip)
             .map(|path| path.id)
     }
 

@@ -26,7 +26,8 @@ impl SackPolicy {
             delay: config.sack_delay,
             //= RFC 9260 §5.1
             //# After the reception of the first DATA chunk in an association, the endpoint MUST
-            //# immediately respond with a SACK chunk to acknowledge the DATA chunk.
+            //# immediately respond with a SACK chunk to acknowledge the DATA chunk. Subsequent
+            //# acknowledgements SHOULD be done as described in Section 6.2.
             //= RFC 9260 §5.1.5
             //# Immediately acknowledge any DATA chunk bundled with the COOKIE ECHO chunk with a
             //# SACK chunk (subsequent DATA chunk acknowledgement SHOULD follow the rules defined in
