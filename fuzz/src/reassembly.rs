@@ -56,7 +56,7 @@ pub fn reassembly(data: &[u8]) {
             }
         }
         while rx.poll_readable().is_some() {}
-        assert!(rx.a_rwnd() <= WINDOW);
+        assert!(rx.advertise() <= WINDOW);
         // A single chunk may exceed the window, when nothing else is held.
         assert!(rx.held() <= 2 * WINDOW as usize, "{} bytes held", rx.held());
     }

@@ -256,3 +256,38 @@ fn whatever_was_taken_is_acknowledged_in_whatever_order_it_came() {
         }
     }
 }
+
+//= RFC 9260 §6.2, test
+//# When the receiver's advertised window is 0, the receiver MUST...
+#[test]
+fn a_window_of_zero_takes_what_fills_a_gap_and_nothing_beyond() {
+    let mut peer = Peer::connected_with(|c| {
+        c.receive_window(20_000);
+    });
+    let (mut tsn, mut window) = (0, 20_000);
+    while window > 0 {
+        tsn += if tsn == 4 { 2 } else { 1 };
+        let payload = vec![0; window.min(1000) as usize];
+        peer.send(
+            data(1)
+                .tsn(tsn)
+                .seq(tsn - 1)
+                .payload(payload)
+                .immediate()
+                .be(),
+        );
+        window = last_sack(&mut peer).a_rwnd;
+    }
+    assert!(tsn > 10, "{tsn}");
+    peer.send(data(1).tsn(tsn + 1).seq(tsn).payload("x").be());
+    let refusal = peer.expect(kind::SACK).as_sack();
+    assert_eq!((refusal.cumulative, refusal.a_rwnd), (4, 0));
+    assert_eq!(refusal.gaps, [(2, tsn as u16 - 4)]);
+    peer.send(data(1).tsn(5).seq(4).payload("the gap").be());
+    let held = last_sack(&mut peer).cumulative;
+    assert!(held >= 5, "{held}");
+    while peer.host_recv(1).is_some() {}
+    assert!(last_sack(&mut peer).a_rwnd > 10_000, "open again");
+    peer.send(data(1).tsn(held + 1).seq(held).immediate().be());
+    assert!(last_sack(&mut peer).cumulative > held);
+}

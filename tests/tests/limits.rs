@@ -502,3 +502,32 @@ fn thousands_of_set_ups_from_one_address_at_once_are_not_a_flood() {
     assert_eq!(inits_answered(&mut peer, nat), 5000);
     assert_eq!(peer.host.endpoint.stats().setups_limited, 0);
 }
+
+/// A window that closes and opens as its reader goes: what was on its way when it closed had been
+/// promised room, so that nothing is ever sent twice.
+#[test]
+fn a_slow_reader_loses_nothing_that_was_promised_room() {
+    for size in [100, 700, 1000, 3000] {
+        let mut pair = Pair::builder()
+            .both(|c| {
+                c.receive_window(20_000).interleaving(false);
+            })
+            .build();
+        pair.connect();
+        let total = 100_000 / size;
+        for _ in 0..total {
+            pair.send(Client, 1, vec![0; size]);
+        }
+        let mut received = 0;
+        while received < total {
+            pair.drive_for(Duration::from_millis(20));
+            // About 30 kB a second.
+            for _ in 0..(600 / size).max(1) {
+                received += usize::from(pair.recv(Server, 1).is_some());
+            }
+        }
+        let (client, server) = (pair.stats(Client), pair.stats(Server));
+        assert_eq!(server.dropped_no_buffer, 0, "{size} bytes");
+        assert_eq!(client.data_chunks_retransmitted, 0, "{size} bytes");
+    }
+}

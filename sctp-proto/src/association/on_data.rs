@@ -75,6 +75,14 @@ impl Tcb {
                 return Ok(());
             }
         }
+        //= RFC 9260 §6.2
+        //# When the receiver's advertised window is 0, the receiver MUST drop any new incoming DATA
+        //# chunk with a TSN larger than the largest TSN received so far.
+        if self.rx.is_closed() && self.tsn_map.highest().before(data.tsn) {
+            cx.stats.dropped_no_buffer += 1;
+            seen.immediately = true;
+            return Ok(());
+        }
         if data.stream.0 >= self.agreed.inbound_streams {
             //= RFC 9260 §6.5
             //# If an endpoint receives a DATA chunk with an invalid stream identifier, it SHOULD

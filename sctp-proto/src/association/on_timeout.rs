@@ -247,7 +247,7 @@ impl Tcb {
     //# The data receiver SHOULD notify the data sender in a timely manner of changes in its ability
     //# to receive data.
     pub(super) fn update_window(&mut self) {
-        if self.rx.window_update_due(self.advertised) {
+        if self.rx.window_update_due() {
             self.sack.request();
         }
     }

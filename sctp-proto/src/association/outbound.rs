@@ -418,7 +418,7 @@ impl Tcb {
         //# The duplicate TSN number(s) SHOULD be reported in the SACK chunk as duplicate.
         let mut duplicates = self.tsn_map.take_duplicates();
         duplicates.truncate(room / 4 - gaps.len());
-        self.advertised = self.rx.a_rwnd();
+        let a_rwnd = self.rx.advertise();
         //= RFC 9260 §3.3.4
         //# The SACK chunk MUST contain the Cumulative TSN Ack, Advertised Receiver Window Credit
         //# (a_rwnd), Number of Gap Ack Blocks, and Number of Duplicate TSNs fields.
@@ -428,12 +428,7 @@ impl Tcb {
         //= RFC 9260 §6.2
         //# When sending a SACK chunk, the data receiver SHOULD place the current value of a_rwnd
         //# into the a_rwnd field.
-        packet.sack(
-            self.tsn_map.cumulative(),
-            self.advertised,
-            &gaps,
-            &duplicates,
-        );
+        packet.sack(self.tsn_map.cumulative(), a_rwnd, &gaps, &duplicates);
         self.sack.sent();
         self.owed_sacks.clear();
         cx.stats.sacks_sent += 1;
@@ -450,7 +445,7 @@ impl Tcb {
         let owed = self.owed_sacks.len().checked_sub(1)?;
         let header = cx.ports.header(self.agreed.peer_tag);
         let path = self.paths.get(self.sack_path);
-        let a_rwnd = self.rx.a_rwnd();
+        let a_rwnd = self.rx.advertise();
         let mut segment_size = 0;
         let mut written = 0;
         for (cumulative, gaps) in self.owed_sacks[..owed].iter().take(max_segments) {

@@ -102,8 +102,6 @@ pub(crate) struct Tcb {
     /// A batch of packets owes the peer as many SACKs as if they had come one by one: its window
     /// grows by one PMTU per SACK (§7.2.1), and it counts missing reports (§7.2.4).
     pub(crate) owed_sacks: Vec<(Tsn, GapBlocks)>,
-    /// The a_rwnd the peer was last told.
-    pub(crate) advertised: u32,
     /// Where DATA last came from: SACKs go there (§6.4).
     pub(crate) sack_path: PathId,
 
@@ -196,7 +194,6 @@ impl Tcb {
             rx: new_reassembly(&config, &agreed),
             sack: SackPolicy::new(&config),
             owed_sacks: Vec::new(),
-            advertised: config.receive_window,
             sack_path: paths.primary(),
             retry_with: None,
             due: Due::default(),

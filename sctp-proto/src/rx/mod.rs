@@ -33,6 +33,10 @@
 //! the largest holder. A path that fails for longer than that costs nothing: the window then waits
 //! for a gap to be filled (case 1), or for more of a message that was delivered as far as it came.
 //!
+//! While the peer has been told a window of 0, nothing beyond the highest TSN is taken, room or not.
+//! It is told so only while less than two packets fit, and every SACK, which each chunk dropped
+//! calls for, tells of more: a lost window update costs the peer one probe.
+//!
 //! What is offered for partial delivery has only TSNs at or below the cumulative TSN: what has been
 //! read can never have to be reneged.
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]

@@ -80,6 +80,10 @@ pub struct Reassembly {
     pressure: bool,
     /// A chunk was refused, and nothing was freed since.
     refused: bool,
+    /// Payload that the peer may still send of what it was told.
+    promised: u32,
+    /// The window in the last SACK.
+    advertised: u32,
     stalls: Stalls,
 }
 
@@ -100,6 +104,8 @@ impl Reassembly {
             usual_payload: UNIT * u64::from(config.path_mtu),
             pressure: false,
             refused: false,
+            promised: config.receive_window,
+            advertised: config.receive_window,
             stalls: Stalls::new(config.stall_timeout, window),
         }
     }
@@ -110,16 +116,16 @@ impl Reassembly {
         stream.0 < self.inbound_streams
     }
 
-    /// Whether a chunk with this much user data is taken: it fits, and the room of the last packet,
-    /// which is for what was on its way when the window closed, is not broken into yet. If not, what
-    /// is incomplete is offered for partial delivery from now on; the caller may `renege` and ask
-    /// again.
+    /// Whether a chunk with this much user data is taken: it fits, and is within what was promised
+    /// or does not need the room of the last packet. If not, what is incomplete is offered for
+    /// partial delivery from now on; the caller may `renege` and ask again.
     ///
     /// Whatever its size, one chunk is taken when nothing is held: the largest that an honest peer
     /// sends may exceed a small window.
     pub fn has_room(&mut self, stream: StreamId, payload: usize) -> bool {
         let free = self.free();
-        if (free >= self.packet && free >= cost(payload)) || self.held() == 0 {
+        let promised = free >= self.packet || payload <= self.promised as usize;
+        if (promised && free >= cost(payload)) || self.held() == 0 {
             return true;
         }
         if !self.is_valid(stream) || self.is_discarding(stream) {
@@ -146,6 +152,7 @@ impl Reassembly {
         if stream.discarding {
             return Ok(());
         }
+        let payload = chunk.payload.len() as u32;
         let key = Key::new(&chunk, self.interleaving);
         let joins = self.runs.admit(key, &chunk).map_err(RxError::Violation)?;
         let RxChunk {
@@ -169,8 +176,9 @@ impl Reassembly {
         if !unordered && self.interleaving && before32(seq, stream.next) {
             return Err(RxError::Violation("message identifier used before"));
         }
+        self.promised = self.promised.saturating_sub(payload);
         self.usual_payload -= self.usual_payload / 16;
-        self.usual_payload += UNIT / 16 * chunk.payload.len() as u64;
+        self.usual_payload += UNIT / 16 * u64::from(payload);
         self.stalls.charge(id, stream, cost(chunk.payload.len()));
         let node = self.store.insert(chunk, key);
         //= RFC 9260 §6.6

@@ -532,7 +532,7 @@ fn a_tiny_fragment_flood_is_bounded() {
     let window = AssociationConfig::default().receive_window as usize;
     assert!(rx.held() <= window);
     assert!(taken * cost(1) == rx.held() && taken > 1000);
-    assert_eq!(rx.a_rwnd(), 0);
+    assert_eq!(rx.advertise(), 0);
 }
 
 #[test]
@@ -541,8 +541,8 @@ fn the_advertised_window_has_room_for_the_overhead() {
         let mut rx = reassembly(false);
         let mut tsn = 0;
         // A sender that knows payload only and uses all that it is told, in bursts.
-        while rx.a_rwnd() as usize >= size {
-            let burst = (rx.a_rwnd() as usize).min(20_000) / size;
+        while rx.advertise() as usize >= size {
+            let burst = (rx.advertise() as usize).min(20_000) / size;
             for _ in 0..burst {
                 rx.insert(chunk(tsn + 1).seq(tsn & 0xFFFF).len(size))
                     .expect("room");
@@ -558,36 +558,33 @@ fn the_advertised_window_has_room_for_the_overhead() {
 #[test]
 fn the_window_opens_by_enough_or_not_at_all() {
     let mut rx = small(20_000, false);
-    let full = rx.a_rwnd();
+    let full = rx.advertise();
     assert!(full > 15_000 && full < 20_000);
-    let mut tsn = 0;
-    while rx.a_rwnd() > 0 {
-        assert!(rx.a_rwnd() as usize >= rx.packet / 2);
+    // What was promised is taken to the last byte, and the window closes.
+    let (mut tsn, mut last) = (0, full);
+    while last > 0 {
+        let size = last.min(500);
         tsn += 1;
-        rx.insert(chunk(tsn).seq(tsn - 1).len(500)).unwrap();
+        rx.insert(chunk(tsn).seq(tsn - 1).len(size as usize))
+            .expect("promised");
+        let left = rx.advertise();
+        assert!(left <= last - size, "{last} less {size} is {left}");
+        last = left;
     }
-    tsn += 1;
-    rx.insert(chunk(tsn).seq(tsn - 1).len(500))
-        .expect("room for what is on its way");
-    while rx.has_room(StreamId(0), 500) {
-        tsn += 1;
-        rx.insert(chunk(tsn).seq(tsn - 1).len(500)).unwrap();
-    }
-    assert_eq!(
-        rx.insert(chunk(tsn + 1).seq(tsn).len(500)),
-        Err(RxError::NoRoom)
-    );
-    assert!(!rx.window_update_due(0));
+    assert!(rx.is_closed() && !rx.window_update_due());
     let mut read = 0;
-    while !rx.window_update_due(0) {
+    while !rx.window_update_due() {
+        assert!(rx.is_closed());
         assert!(rx.recv(StreamId(0)).is_some());
         read += 1;
     }
-    assert!((2..=5).contains(&read), "two packets' worth: {read}");
-    let last = rx.a_rwnd();
-    assert!(!rx.window_update_due(last));
+    assert!((1..=5).contains(&read), "two packets' worth: {read}");
+    assert!(rx.advertise() as usize >= rx.packet);
+    assert!(!rx.is_closed() && !rx.window_update_due());
     while rx.recv(StreamId(0)).is_some() {}
-    assert!(rx.window_update_due(last) && !rx.window_update_due(full));
+    assert!(rx.window_update_due());
+    rx.advertise();
+    assert!(!rx.window_update_due());
 }
 
 //= RFC 9260 §6.2, test
@@ -596,14 +593,14 @@ fn the_window_opens_by_enough_or_not_at_all() {
 fn window_updates_are_few_whatever_the_size_of_chunks() {
     for size in [1, 20, 1200] {
         let (mut rx, mut tsn) = (reassembly(false), 0);
-        while rx.a_rwnd() > 0 {
+        while rx.advertise() as usize >= size {
             tsn += 1;
             rx.insert(chunk(tsn).seq(tsn - 1).len(size)).unwrap();
         }
-        let (mut advertised, mut updates) = (rx.a_rwnd(), 0);
+        let mut updates = 0;
         while rx.recv(StreamId(0)).is_some() {
-            if rx.window_update_due(advertised) {
-                advertised = rx.a_rwnd();
+            if rx.window_update_due() {
+                rx.advertise();
                 updates += 1;
             }
         }
@@ -615,7 +612,7 @@ fn window_updates_are_few_whatever_the_size_of_chunks() {
 fn one_chunk_fits_an_empty_window_whatever_its_size() {
     let mut rx = small(4096, false);
     rx.insert(chunk(1).len(9000)).unwrap();
-    assert_eq!(rx.a_rwnd(), 0);
+    assert_eq!(rx.advertise(), 0);
     assert_eq!(rx.insert(chunk(2).seq(1).len(1)), Err(RxError::NoRoom));
     assert_eq!(rx.recv(StreamId(0)).unwrap().data.len(), 9000);
     rx.insert(chunk(2).seq(1).len(1)).unwrap();
@@ -718,7 +715,7 @@ fn a_window_full_of_small_shares_opens_again() {
     for id in 0..9 {
         fill(&mut rx, &mut tsn, id, 104_000);
     }
-    while rx.a_rwnd() > 0 {
+    while rx.advertise() >= 1000 {
         tsn += 1;
         rx.insert(chunk(tsn).stream(9).unordered().len(1000))
             .unwrap();
@@ -726,14 +723,15 @@ fn a_window_full_of_small_shares_opens_again() {
     assert_eq!(rx.poll_stalled(start), None);
     assert_eq!(rx.stall_deadline(), Some(start + 10 * SECOND));
     // Someone reads, and the window fills again: not stalled.
-    while rx.a_rwnd() == 0 {
+    while !rx.window_update_due() {
         assert!(rx.recv(StreamId(4)).is_some());
     }
+    rx.advertise();
     fill(&mut rx, &mut tsn, 4, 104_000);
     assert_eq!(rx.poll_stalled(start + 9 * SECOND), None);
     assert_eq!(rx.discard_stalled(start + 10 * SECOND), None);
     let (_, freed) = rx.discard_stalled(start + 19 * SECOND).unwrap();
-    assert!(freed >= 104_000 && rx.a_rwnd() > 0);
+    assert!(freed >= 104_000 && rx.advertise() > 0);
     assert_eq!(
         rx.discard_stalled(start + 19 * SECOND),
         None,
@@ -746,14 +744,14 @@ fn a_peer_that_stops_amid_its_messages_is_got_rid_of() {
     let (mut rx, start) = (small(10_000, true), Instant::EPOCH);
     // Middles without firsts: nothing to deliver, and nothing to renege.
     let mut tsn = 0;
-    while rx.a_rwnd() > 0 {
+    while rx.advertise() >= 300 {
         tsn += 1;
         rx.insert(chunk(tsn).stream((tsn % 3) as u16).m(tsn).len(300))
             .unwrap();
     }
     assert_eq!(rx.poll_stalled(start), None);
     assert!(rx.discard_stalled(start + 10 * SECOND).is_some());
-    assert!(rx.a_rwnd() > 0);
+    assert!(rx.advertise() > 0);
 }
 
 /// Nobody is to blame for what cannot be read yet: a slow message, or a gap that takes long.
@@ -787,7 +785,7 @@ fn waiting_for_the_peer_is_not_a_stall() {
         tsn += 1;
         rx.insert(chunk(tsn + 1).m(tsn).above().len(1000)).unwrap();
     }
-    assert_eq!((rx.a_rwnd(), rx.poll_stalled(start)), (0, None));
+    assert_eq!((rx.advertise(), rx.poll_stalled(start)), (0, None));
     assert_eq!(rx.discard_stalled(start + 3600 * SECOND), None);
 }
 

@@ -19,30 +19,42 @@ impl Reassembly {
         self.store.held()
     }
 
-    /// The window to advertise. The peer counts payload only, so it is told how much payload fits
-    /// given the usual size of its chunks: then the overhead need not make it overrun the window.
-    /// The last packet is not told, and the window is closed rather than opened by less than
-    /// another, so that there is room for what is on its way when the window closes.
+    /// The window to advertise, in a SACK that leaves now. The peer counts payload only, so it is
+    /// told how much payload fits given the usual size of its chunks: then the overhead need not
+    /// make it overrun the window.
+    ///
+    /// As in RFC 1122 §4.2.3.3, the window shrinks by what comes, so that what was promised is
+    /// taken, and opens by at least a packet or not at all. Of what was promised something is taken
+    /// back only if the chunks turn out so small that their overhead leaves no room for it. The last
+    /// packet is not promised.
     //= RFC 9260 §6.2
     //# The receiver MUST also have an algorithm for advertising its receive window to avoid receiver
     //# silly window syndrome (SWS), as described in [RFC1122].
-    pub fn a_rwnd(&self) -> u32 {
-        let room = self.room();
-        if room < self.packet {
-            return 0;
+    pub fn advertise(&mut self) -> u32 {
+        let offer = self.payload_of(self.room());
+        if offer >= self.promised.saturating_add(self.payload_of(self.packet)) {
+            self.promised = offer;
         }
-        let payload = room as u64 * self.usual_payload / self.usual_cost();
-        u32::try_from(payload).unwrap_or(u32::MAX)
+        // Half of the last packet is for chunks that are smaller than usual.
+        let tenable = self.free().saturating_sub(self.packet / 2);
+        self.promised = self.promised.min(self.payload_of(tenable));
+        self.advertised = self.promised;
+        self.advertised
     }
 
-    /// Whether so much was read since `last_advertised` was sent that the peer should be told: a
-    /// quarter of the window or, for a peer that could hardly send, two packets' worth.
+    /// Whether the last SACK advertised a window of 0.
+    pub fn is_closed(&self) -> bool {
+        self.advertised == 0
+    }
+
+    /// Whether so much was read that the peer should be told: a quarter of the window or, for a
+    /// peer that could hardly send, two packets' worth.
     //= RFC 9260 §6.2
     //# The receiver MUST avoid sending a large number of window updates -- in particular, large
     //# bursts of them.
-    pub fn window_update_due(&self, last_advertised: u32) -> bool {
+    pub fn window_update_due(&self) -> bool {
         // In room, of which a quarter is worth the same whatever the size of the chunks.
-        let last = u64::from(last_advertised) * self.usual_cost() / self.usual_payload.max(1);
+        let last = u64::from(self.promised) * self.usual_cost() / self.usual_payload.max(1);
         let (last, room) = (last as usize, self.room());
         room >= last + self.window / 4 || (last < self.packet && room >= 2 * self.packet)
     }
@@ -50,6 +62,12 @@ impl Reassembly {
     /// What is free short of the last packet.
     fn room(&self) -> usize {
         self.free().saturating_sub(self.packet)
+    }
+
+    /// How much payload in chunks of the usual size so much room takes.
+    fn payload_of(&self, room: usize) -> u32 {
+        let payload = room as u64 * self.usual_payload / self.usual_cost();
+        u32::try_from(payload).unwrap_or(u32::MAX)
     }
 
     /// What a chunk with the usual payload costs, in the same unit.
