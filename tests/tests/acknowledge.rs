@@ -230,6 +230,8 @@ fn a_packet_gets_one_sack_at_most_whatever_it_carries() {
 //# The SCTP endpoint MUST always acknowledge the reception of each...
 //= RFC 9260 §6.2, test
 //# In particular, the SCTP endpoint MUST fill in the Cumulative...
+//= RFC 9260 §6.2, test
+//# An endpoint SHOULD NOT revoke a SACK chunk and discard data.
 #[test]
 fn whatever_was_taken_is_acknowledged_in_whatever_order_it_came() {
     for seed in 0..20 {

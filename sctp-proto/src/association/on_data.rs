@@ -137,6 +137,8 @@ impl Tcb {
         //# Also, if the new incoming DATA chunk holds a TSN value less than the largest TSN received
         //# so far, then the receiver SHOULD drop the largest TSN held for reordering and accept the
         //# new incoming DATA chunk.
+        //= RFC 9260 §6.2
+        //# An endpoint SHOULD NOT revoke a SACK chunk and discard data.
         while !self.rx.has_room(data.stream, data.payload.len()) {
             let Some(given_up) = self.rx.renege(self.tsn_map.cumulative(), data.tsn) else {
                 return Ok(false);

@@ -125,9 +125,6 @@ impl Controller for Rfc9260 {
     fn on_idle(&mut self, _now: Instant, idle: Duration, rto: Duration) {
         let least = self.initial.max(4 * self.pmdcs);
         if let Some(window) = decayed_window(self.cwnd, least, idle, rto) {
-            //= RFC 9260 §7.2.1
-            //# Before the first cwnd adjustment, the ssthresh of the transport address SHOULD be
-            //# set to the cwnd.
             self.ssthresh = self.ssthresh.max(self.cwnd);
             self.cwnd = window;
             self.partial_bytes_acked = 0;
@@ -257,8 +254,6 @@ mod tests {
     //# Same as in the slow start, when the sender...
     //= RFC 9260 §7.1, test
     //# The parameters SHOULD decay if the address is not...
-    //= RFC 9260 §7.2.1, test
-    //# Before the first cwnd adjustment, the ssthresh of the...
     #[test]
     fn idle_windows_decay_once_per_time_out() {
         let second = Duration::from_secs(1);

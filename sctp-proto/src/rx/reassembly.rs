@@ -251,6 +251,9 @@ impl Reassembly {
                 stream.head = None;
             }
         }
+        //= RFC 9260 §6.2
+        //# In addition, the endpoint SHOULD take into account the dropped data when calculating its
+        //# a_rwnd.
         self.release(chunk.stream, cost(chunk.payload.len()));
         Some(chunk.tsn)
     }

@@ -588,6 +588,22 @@ fn the_window_opens_by_enough_or_not_at_all() {
 }
 
 //= RFC 9260 §6.2, test
+//# In addition, the endpoint SHOULD take into account the dropped...
+#[test]
+fn what_is_given_up_counts_no_more() {
+    let mut rx = small(20_000, true);
+    for tsn in 2..=13 {
+        rx.insert(chunk(tsn).above().m(tsn).len(1000)).unwrap();
+    }
+    let before = rx.advertise();
+    for _ in 0..8 {
+        assert!(rx.renege(Tsn::new(0), Tsn::new(1)).is_some());
+    }
+    let after = rx.advertise();
+    assert!(after >= before + 7000, "{before} before, {after} after");
+}
+
+//= RFC 9260 §6.2, test
 //# The receiver MUST avoid sending a large number of window...
 #[test]
 fn window_updates_are_few_whatever_the_size_of_chunks() {
