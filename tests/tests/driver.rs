@@ -1,17 +1,22 @@
 //! The tokio driver on the simulated network: real tasks, wakers and queues, and a run that is a
 //! function of its seed all the same.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sctp_tests::{
+    codec::{Packet, kind},
     load::payload,
-    net::{Gilbert, Link},
+    net::{Gilbert, Link, Verdict},
     sockets::SimNet,
 };
 use sctp_udp::{
-    Association, AssociationConfig, CloseReason, Endpoint, EndpointConfig, SendInfo, ServerConfig,
-    StreamId,
+    Association, AssociationConfig, Batch, CloseReason, Endpoint, EndpointConfig, SendInfo,
+    ServerConfig, StreamId,
 };
 
 const CLIENT: &str = "10.0.0.1:9899";
@@ -117,6 +122,65 @@ async fn a_nat_that_forgets_is_survived() {
         let message = near.recv().await.expect("no failure").expect("no end");
         assert_eq!(message.data.into_bytes(), "to it");
     }
+}
+
+/// A message from one end to the other.
+async fn say(from: &Association, to: &Association, text: &'static str) {
+    let sent = from.send(StreamId(0), text.into(), SendInfo::default());
+    sent.await.expect("the association lives");
+    let message = to.recv().await.expect("no failure").expect("no end");
+    assert_eq!(message.data.into_bytes(), text);
+}
+
+/// Row 15 of the threats: where the peer is follows from the tag, and from nothing less.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_on_another_port_diverts_nothing_without_the_tag() {
+    let net = SimNet::new(1, Link::default());
+    let client: SocketAddr = CLIENT.parse().expect("an address");
+    let stranger = SocketAddr::new(client.ip(), 6666);
+    let overheard = Arc::new(Mutex::new(Vec::new()));
+    let ear = Arc::clone(&overheard);
+    net.with(|net| {
+        net.script(move |_, datagram| {
+            if datagram.from == client && datagram.has(kind::I_DATA) {
+                *ear.lock().expect("no panic") = datagram.payload.clone();
+            }
+            Verdict::Pass
+        });
+    });
+    let (_client, _server, near, far) = connected(&net).await;
+    say(&near, &far, "something to be overheard").await;
+    let socket = net.socket(stranger);
+    let shout = async |bytes: Vec<u8>| {
+        let batch = Batch {
+            destination: SERVER.parse().expect("an address"),
+            source_ip: None,
+            ecn: None,
+            dont_fragment: true,
+            contents: &bytes,
+            segment_size: bytes.len(),
+        };
+        socket.try_send(&batch).expect("there is room");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    let good = overheard.lock().expect("no panic").clone();
+    let mut forged = Packet::decode(&good).expect("a packet");
+    for bit in [1, 1 << 31] {
+        forged.tag ^= bit;
+        shout(forged.encode()).await;
+        assert_eq!(far.peer_addr(), client);
+    }
+    let mut damaged = good.clone();
+    damaged[8] ^= 1;
+    shout(damaged).await;
+    assert_eq!(far.peer_addr(), client);
+    say(&far, &near, "to where the peer is").await;
+    // With the tag even an old packet moves the peer, and its next one moves it back.
+    shout(good).await;
+    assert_eq!(far.peer_addr(), stranger);
+    say(&near, &far, "here").await;
+    assert_eq!(far.peer_addr(), client);
+    say(&far, &near, "there").await;
 }
 
 #[tokio::test(start_paused = true)]
