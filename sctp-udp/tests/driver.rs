@@ -758,6 +758,8 @@ async fn an_idle_association_sends_little() {
     assert!((40..=200).contains(&sent), "{sent} datagrams in 10 minutes");
 }
 
+//= RFC 6951 §5.5, test
+//# In particular, this means that the SCTP stack MUST...
 #[tokio::test(start_paused = true)]
 async fn a_vanished_peer_is_noticed() {
     let p = Pair::with(|config| {
