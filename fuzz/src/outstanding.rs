@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use sctp_proto::{
-    AssociationConfig, Instant, PathId, Ppid, SchedulerKind, SendError, SendInfo, StreamId, Tsn,
-    internals::tx::{AckOutcome, Outstanding, SackError, SendQueue},
+    AssociationConfig, Instant, LossDetection, PathId, Ppid, SchedulerKind, SendError, SendInfo,
+    StreamId, Tsn,
+    internals::tx::{AckOutcome, Outstanding, SackError, SendQueue, Settling},
 };
 
 use crate::Input;
@@ -61,12 +62,16 @@ pub fn outstanding(data: &[u8]) {
         .outbound_streams(STREAMS);
     let mut queue = SendQueue::new(&config);
     queue.negotiated(STREAMS, interleaving);
+    let detection = match settings & 0x80 {
+        0 => LossDetection::SendTimes,
+        _ => LossDetection::MissingReports,
+    };
     let initial = Tsn::new(u32::from(input.u16()).wrapping_sub(100));
     let mut run = Run {
         now: Instant::EPOCH,
         interleaving,
         queue,
-        window: Outstanding::new(initial, interleaving),
+        window: Outstanding::new(initial, interleaving, detection),
         outcome: AckOutcome::default(),
         arrived: BTreeMap::new(),
         delivered: Vec::new(),
@@ -99,6 +104,7 @@ impl Run {
             3 => self.honest_sack(argument & 1 != 0),
             4 => drop(self.window.t3_expired(PATHS[usize::from(argument & 1)])),
             5 => self.now += Duration::from_millis(input.u8().into()),
+            6 if argument & 16 != 0 => self.detect(argument & 8 != 0, argument & 4 != 0),
             6 => {
                 while self.queue.poll_writable().is_some() {}
                 self.queue
@@ -262,7 +268,7 @@ impl Run {
             assert_eq!(outcome.dry, queue.is_empty());
         }
         let after: usize = PATHS.iter().map(|path| self.window.flight(*path)).sum();
-        let lost: usize = outcome.lost.iter().map(|lost| lost.1).sum();
+        let lost: usize = outcome.lost.iter().map(|lost| lost.bytes).sum();
         if outcome.reneged == 0 {
             assert!(
                 after + lost <= flight,
@@ -273,6 +279,29 @@ impl Run {
             assert!(rtt <= self.now - Instant::EPOCH);
         }
         result
+    }
+
+    /// Asks for losses by send times; `probing` sends the end of what is in flight once more.
+    fn detect(&mut self, in_recovery: bool, probing: bool) {
+        let settling = Settling {
+            srtt: None,
+            in_recovery,
+            packet: FULL,
+        };
+        for path in PATHS {
+            let flight = self.window.flight(path);
+            self.outcome.clear();
+            let due = (self.window).detect_losses(self.now, path, &settling, &mut self.outcome);
+            assert!(due.is_none_or(|due| due > self.now));
+            let lost: usize = self.outcome.lost.iter().map(|lost| lost.bytes).sum();
+            assert_eq!(self.window.flight(path) + lost, flight);
+            let mut next = self.window.tail(path, FULL).filter(|_| probing);
+            while let Some(chunk) = next {
+                self.window.probed(chunk.tsn, self.now, path);
+                next = self.window.in_flight_after(chunk.tsn, path);
+            }
+            assert_eq!(self.window.flight(path) + lost, flight);
+        }
     }
 
     fn check(&self) {

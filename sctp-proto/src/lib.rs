@@ -38,7 +38,8 @@ pub use association::{
     PathConfig, PathInfo, PathState, PathStats,
 };
 pub use config::{
-    AssociationConfig, CongestionControl, EndpointConfig, SchedulerKind, ServerConfig,
+    AssociationConfig, CongestionControl, EndpointConfig, LossDetection, SchedulerKind,
+    ServerConfig,
 };
 pub use endpoint::{DatagramEvent, Endpoint, EndpointStats, Incoming};
 pub use error::{

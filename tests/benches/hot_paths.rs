@@ -8,8 +8,8 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use divan::{Bencher, counter::ItemsCount};
 use sctp_proto::{
-    AssociationConfig, DatagramEvent, DatagramMeta, Endpoint, EndpointConfig, Instant, PathId,
-    Ppid, SchedulerKind, SendInfo, ServerConfig, SocketId, StreamId, Tsn,
+    AssociationConfig, DatagramEvent, DatagramMeta, Endpoint, EndpointConfig, Instant,
+    LossDetection, PathId, Ppid, SchedulerKind, SendInfo, ServerConfig, SocketId, StreamId, Tsn,
     internals::{
         rx::{GapBlocks, Reassembly, RxChunk, TsnMap},
         tx::{AckOutcome, Outstanding, SendQueue},
@@ -124,7 +124,7 @@ mod tx {
     }
 
     fn send_all(queue: &mut SendQueue) -> Outstanding {
-        let mut window = Outstanding::new(INITIAL, false);
+        let mut window = Outstanding::new(INITIAL, false, LossDetection::default());
         while let Some(fragment) = queue.next_fragment(Instant::EPOCH, FULL, FULL) {
             window.push(Instant::EPOCH, &fragment, PATH);
         }

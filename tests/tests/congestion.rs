@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_proto::{CongestionControl, PathStats, SendInfo, StreamId};
+use sctp_proto::{
+    AssociationConfig, CongestionControl, LossDetection, PathStats, SendInfo, StreamId,
+};
 use sctp_tests::{
     codec::kind,
     net::{Link, Verdict},
@@ -44,8 +46,13 @@ fn data_packets(peer: &mut Peer) -> usize {
 
 /// A host with much to send, whose path no acknowledgement has come back for yet.
 fn busy() -> Peer {
+    busy_with(|_| {})
+}
+
+fn busy_with(change: impl FnOnce(&mut AssociationConfig)) -> Peer {
     let mut peer = Peer::connected_with(|c| {
         c.stream_send_buffer(1024 * 1024).max_burst(1000);
+        change(c);
     });
     queue(&mut peer, 400);
     peer
@@ -54,7 +61,9 @@ fn busy() -> Peer {
 /// A host in slow start with a window of more than ten packets, all of it in flight; and how many
 /// of its DATA chunks are acknowledged.
 fn wide() -> (Peer, u32) {
-    let mut peer = busy();
+    let mut peer = busy_with(|c| {
+        c.loss_detection(LossDetection::MissingReports);
+    });
     let mut acked = 0;
     loop {
         let sent = peer.association().stats().data_chunks_sent as u32;
@@ -194,7 +203,9 @@ fn every_sack_of_a_batch_counts() {
 //# While in Fast Recovery, the ssthresh and cwnd SHOULD...
 #[test]
 fn a_fast_retransmit_halves_it_once_per_recovery() {
-    let mut peer = busy();
+    let mut peer = busy_with(|c| {
+        c.loss_detection(LossDetection::MissingReports);
+    });
     let mut sent = data_packets(&mut peer) as u32;
     for _ in 0..10 {
         let sack = peer.sack(sent);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_proto::{AssociationState, CloseReason, SendInfo, StreamId};
+use sctp_proto::{AssociationState, CloseReason, LossDetection, SendInfo, StreamId};
 use sctp_tests::{
     codec::{cause, kind},
     net::{Gilbert, Link, Verdict},
@@ -57,7 +57,9 @@ fn retransmitted(peer: &mut Peer) -> Vec<u32> {
 //# The number of "missing" reports for each outstanding DATA...
 #[test]
 fn three_missing_reports_resend_at_once_and_only_once() {
-    let mut peer = Peer::connected();
+    let mut peer = Peer::connected_with(|c| {
+        c.loss_detection(LossDetection::MissingReports);
+    });
     four_outstanding(&mut peer);
     for highest in 2..=4 {
         assert_eq!(retransmitted(&mut peer), [], "too early");
@@ -165,7 +167,9 @@ fn t3_sends_one_packet_and_the_rest_as_acknowledgements_come() {
 
 #[test]
 fn a_shrunk_round_trip_time_shrinks_the_time_out() {
-    let mut peer = Peer::connected();
+    let mut peer = Peer::connected_with(|c| {
+        c.tail_loss_probes(false);
+    });
     // §6.3.1: RTO.Min is 400 ms here, the round trip nothing.
     for i in 0..20 {
         peer.host_send(1, "ping");
@@ -319,11 +323,13 @@ fn a_closed_window_gets_no_probe_beside_what_it_has_not_acknowledged() {
     assert_eq!(retransmitted(&mut peer), [4]);
 }
 
-/// A host whose RTO is one second whatever happens, with this many messages of 1000 bytes queued.
+/// A host whose RTO is one second whatever happens and that has RFC 9260's own recovery only,
+/// with this many messages of 1000 bytes queued.
 fn steady(messages: usize) -> Peer {
     let second = Duration::from_secs(1);
     let mut peer = Peer::connected_with(|c| {
         c.rto_min(second).rto_initial(second).rto_max(second);
+        c.loss_detection(LossDetection::MissingReports);
     });
     let now = peer.now;
     for _ in 0..messages {

@@ -14,6 +14,7 @@ mod on_timeout;
 mod outbound;
 mod outbound_data;
 mod random;
+mod recovery;
 mod state;
 mod stats;
 mod tcb;

@@ -117,6 +117,7 @@ impl Tcb {
             self.errors = 0;
             let path = self.paths.get_mut(ack.path);
             path.on_probation = false;
+            path.probe.restart = true;
             //= RFC 9260 §7.2.4
             //# Note: Before the above adjustments, if the received SACK chunk also acknowledges new
             //# DATA chunks and advances the Cumulative TSN Ack Point, the cwnd adjustment rules
@@ -155,8 +156,12 @@ impl Tcb {
                 path.congestion.on_recovery_exit();
             }
         }
-        for &(id, bytes) in &outcome.lost {
-            self.on_loss(cx, now, id, bytes, outcome.highest_outstanding);
+        if let Some(sack) = sack {
+            self.on_probe_answered(now, sack);
+        }
+        self.detect_losses(cx, now, &mut outcome);
+        for loss in &outcome.lost {
+            self.on_loss(cx, now, loss, outcome.highest_outstanding);
         }
         if outcome.reneged > 0 {
             self.guard_reneged(cx, now);
@@ -167,36 +172,6 @@ impl Tcb {
             cx.event(Event::SenderDry);
         }
         Ok(())
-    }
-
-    /// Chunks counted as lost by missing reports: one packet of them leaves at once, and the
-    /// window shrinks once per round of losses (§7.2.4).
-    ///
-    /// T3-rtx restarts with the SACK that acknowledged the earliest TSN, or when the earliest is
-    /// sent again (rule 4): both are seen to where that happens.
-    fn on_loss(
-        &mut self,
-        cx: &mut Cx,
-        now: Instant,
-        id: PathId,
-        bytes: usize,
-        highest_outstanding: Tsn,
-    ) {
-        let path = self.paths.get_mut(id);
-        //= RFC 9260 §7.2.4
-        //# While in Fast Recovery, the ssthresh and cwnd SHOULD NOT change for any destinations due
-        //# to a subsequent Fast Recovery event (i.e., one SHOULD NOT reduce the cwnd further due to
-        //# a subsequent Fast Retransmit).
-        if path.recovery_exit.is_some() {
-            return;
-        }
-        path.recovery_exit = Some(highest_outstanding);
-        path.congestion.on_loss(now, bytes);
-        //= RFC 9260 §7.2.4
-        //# When a Fast Retransmit is being performed, the sender SHOULD ignore the value of cwnd
-        //# and SHOULD NOT delay retransmission for this single packet.
-        self.fast_retransmit = true;
-        cx.stats.fast_retransmits += 1;
     }
 
     /// The rule R4 of §6.3.2: TSNs that were acknowledged by gap blocks no longer are.

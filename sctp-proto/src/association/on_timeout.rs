@@ -80,6 +80,14 @@ impl Tcb {
                 self.on_idle(cx, now);
                 Ok(())
             }
+            Expired::Path(PathTimer::Reordering, _) => {
+                self.on_reordering_timer(cx, now);
+                Ok(())
+            }
+            Expired::Path(PathTimer::Probe, path) => {
+                self.on_probe_timer(cx, now, path);
+                Ok(())
+            }
             Expired::Path(PathTimer::T3, path) => self.on_t3(cx, now, path),
             Expired::Path(PathTimer::Heartbeat, path) => self.on_heartbeat_timer(cx, now, path),
             // What was held leaves when the driver polls.
@@ -132,6 +140,7 @@ impl Tcb {
         let path = self.paths.get_mut(id);
         path.t3_expiries += 1;
         path.recovery_exit = None;
+        path.probe.forget();
         tracing::debug!(path = id.index(), lost, rto = ?path.rto.rto(), probing, "T3-rtx");
         // One packet goes again, into a closed window too (§6.3.3 E3).
         path.on_probation = true;

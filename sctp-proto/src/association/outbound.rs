@@ -243,6 +243,7 @@ impl Tcb {
             path.window_used =
                 (held && path.id == primary) || flight + path.max_packet > path.congestion.window();
         }
+        self.schedule_probe(cx, now, primary);
         let path = self.paths.get(primary);
         if held && let Some(at) = path.paced_until() {
             cx.stats.pacing_waits += 1;

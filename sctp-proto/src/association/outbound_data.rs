@@ -21,6 +21,9 @@ impl Tcb {
         if !self.state.sends_data() || id != self.paths.primary() {
             return false;
         }
+        if self.tail_probe == Some(id) {
+            return true;
+        }
         if self.outstanding.has_lost() {
             return self.fast_retransmit || self.window_open(id, false);
         }
@@ -28,10 +31,11 @@ impl Tcb {
     }
 
     /// Whether the pacer holds the next packet of data back. Not what must not wait: the one packet
-    /// of a fast retransmission (§7.2.4 rule 3), and what leaves when nothing is in flight, as the
-    /// first packet after T3-rtx does. So there is always something that is waited for.
+    /// of a fast retransmission (§7.2.4 rule 3), a tail loss probe, and what leaves when nothing is in
+    /// flight, as the first packet after T3-rtx does. So there is always something that is waited for.
     pub(super) fn held(&self, id: PathId) -> bool {
-        let urgent = self.fast_retransmit && self.outstanding.has_lost();
+        let urgent =
+            (self.fast_retransmit && self.outstanding.has_lost()) || self.tail_probe == Some(id);
         !urgent && self.outstanding.flight(id) > 0 && self.paths.get(id).holds_data()
     }
 
@@ -113,8 +117,12 @@ impl Tcb {
         //# The transmitter MUST transmit DATA chunks within an SCTP packet in increasing order of
         //# TSN.
         let mut sent = self.write_lost(cx, now, id, packet);
+        let probing = self.tail_probe == Some(id);
         if !self.outstanding.has_lost() {
-            sent += self.write_new(cx, now, id, packet, sent > 0);
+            sent += self.write_new(cx, now, id, packet, sent > 0 || probing);
+        }
+        if probing {
+            sent += self.write_probe(cx, now, id, packet, sent > 0);
         }
         if sent == 0 {
             return;
@@ -221,9 +229,62 @@ impl Tcb {
             sent += size;
             // §6.1: the sender is in SHUTDOWN-PENDING, or this chunk fills the window.
             let last = !cx.queue.has_unsent();
-            let immediate = (last && !self.state.takes_messages()) || !self.window_open(id, false);
+            let immediate = (last && !self.state.takes_messages())
+                || !self.window_open(id, false)
+                || self.tail_probe.is_some()
+                || (last && self.asks_promptly(cx, id, size));
+            if immediate {
+                self.paths.get_mut(id).probe.prompt = Some(tsn);
+            }
             self.write_chunk(cx, packet, tsn, &fragment, immediate);
             cx.stats.data_chunks_sent += 1;
+        }
+        sent
+    }
+
+    /// Whether the last chunk that there is to send, of this size, asks for a prompt SACK (§3.3.1).
+    fn asks_promptly(&self, cx: &Cx, id: PathId, size: usize) -> bool {
+        let cumulative = self.outstanding.cumulative();
+        cx.config.tail_loss_probes
+            && self.outstanding.flight(id) > size
+            && self.paths.get(id).probe.asks(cumulative)
+    }
+
+    /// A tail loss probe, for which data was `written` already if there was any: else what left
+    /// last leaves again, as much of it as fits the packet.
+    ///
+    /// A departure from the letter of §6.1, which has chunks leave again when they are marked for
+    /// it, and as the congestion window allows: RFC 8985 §7.3 sends a probe whatever the window.
+    /// It is one packet per tail, and what is in flight counts once.
+    fn write_probe(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+        written: bool,
+    ) -> usize {
+        let mut sent = 0;
+        let mut first = None;
+        if !written {
+            let mut next = self.outstanding.tail(id, packet.remaining());
+            while let Some(chunk) = next {
+                self.outstanding.probed(chunk.tsn, now, id);
+                self.write_chunk(cx, packet, chunk.tsn, &chunk.fragment, true);
+                sent += self.outstanding.chunk_size(chunk.fragment.len);
+                cx.stats.data_chunks_retransmitted += 1;
+                first.get_or_insert(chunk.tsn);
+                next = self.outstanding.in_flight_after(chunk.tsn, id);
+            }
+        }
+        if written || sent > 0 {
+            let highest = self.outstanding.next_tsn().previous();
+            self.paths.get_mut(id).probe.sent(now, highest, first);
+            self.tail_probe = None;
+            cx.stats.tail_loss_probes += 1;
+        } else if packet.is_empty() || self.outstanding.flight(id) == 0 {
+            // Nothing fits, or all was acknowledged meanwhile.
+            self.tail_probe = None;
         }
         sent
     }

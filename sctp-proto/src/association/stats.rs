@@ -34,6 +34,8 @@ pub struct AssociationStats {
     pub sacks_received: u64,
     /// Times a loss was noticed by missing reports and data sent again at once (§7.2.4).
     pub fast_retransmits: u64,
+    /// Tail loss probes sent (RFC 8985 §7).
+    pub tail_loss_probes: u64,
     /// Expiries of a T3-rtx timer.
     pub t3_expiries: u64,
     /// Times that data waited for the pacer although the windows allowed it to leave.

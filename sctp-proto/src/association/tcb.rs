@@ -89,6 +89,8 @@ pub(crate) struct Tcb {
     pub(crate) burst: usize,
     /// The next packet of retransmissions ignores the congestion window (§7.2.4 rule 3).
     pub(crate) fast_retransmit: bool,
+    /// A tail loss probe is due on this path.
+    pub(crate) tail_probe: Option<PathId>,
     /// One chunk may leave although the peer's window is closed (§6.1 A).
     pub(crate) zero_window_probe: bool,
     /// Reused from SACK to SACK, so that none allocates.
@@ -181,6 +183,7 @@ impl Tcb {
             outstanding: Outstanding::new(
                 agreed.local_initial_tsn,
                 agreed.capabilities.interleaving(),
+                config.loss_detection,
             ),
             peer_rwnd: agreed.peer_a_rwnd as usize,
             sack_since_t3: false,
@@ -188,6 +191,7 @@ impl Tcb {
             probing: false,
             burst: burst.max(first_flight(&config, packet)),
             fast_retransmit: false,
+            tail_probe: None,
             zero_window_probe: false,
             outcome: AckOutcome::default(),
             tsn_map: TsnMap::new(agreed.peer_initial_tsn),
@@ -224,6 +228,7 @@ impl Tcb {
         let sent = Outstanding::new(
             self.agreed.local_initial_tsn,
             self.agreed.capabilities.interleaving(),
+            cx.config.loss_detection,
         );
         let sent = std::mem::replace(&mut self.outstanding, sent);
         self.keep_outstanding(Some(sent))

@@ -24,6 +24,10 @@ pub(crate) enum Timer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum PathTimer {
+    /// What was overtaken counts as lost (RFC 8985 §6.3).
+    Reordering,
+    /// A tail loss probe (RFC 8985 §7). Before T3: due at one time, the probe postpones it.
+    Probe,
     /// T3-rtx (§6.3).
     T3,
     /// The next HEARTBEAT, or the time-out of the one under way (§8.3).
@@ -43,7 +47,13 @@ impl Timer {
 }
 
 impl PathTimer {
-    const ALL: [Self; Self::Pacing as usize + 1] = [Self::T3, Self::Heartbeat, Self::Pacing];
+    const ALL: [Self; Self::Pacing as usize + 1] = [
+        Self::Reordering,
+        Self::Probe,
+        Self::T3,
+        Self::Heartbeat,
+        Self::Pacing,
+    ];
 }
 
 /// One that ran out.
@@ -100,9 +110,12 @@ impl TimerTable {
 
     /// Whether a timer of a path runs.
     pub(crate) fn is_path_set(&self, timer: PathTimer, path: PathId) -> bool {
-        self.paths
-            .get(path.index())
-            .is_some_and(|slots| slots[timer as usize].is_some())
+        self.path_deadline(timer, path).is_some()
+    }
+
+    /// When a timer of a path runs out.
+    pub(crate) fn path_deadline(&self, timer: PathTimer, path: PathId) -> Option<Instant> {
+        self.paths.get(path.index())?[timer as usize]
     }
 
     /// Stops all.

@@ -40,6 +40,20 @@ pub enum CongestionControl {
     Cubic,
 }
 
+/// How a loss is noticed before a retransmission timer runs out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LossDetection {
+    /// RFC 9260 §7.2.4 and nothing else: three SACKs that report a chunk missing. The loss of a
+    /// retransmission, and of what little follows, is left to the timer.
+    MissingReports,
+    /// Send times besides (RACK, RFC 8985): a chunk is lost when what left well after it has
+    /// arrived. Finds lost retransmissions as well; on a path where packets are seen to overtake
+    /// each other it takes the place of missing reports, and waits for as long as they do.
+    #[default]
+    SendTimes,
+}
+
 /// Settings of an association; RFC 9260 §16 has most of them. `Default` is what `sctp-udp` uses.
 #[derive(Debug, Clone)]
 pub struct AssociationConfig {
@@ -69,6 +83,8 @@ pub struct AssociationConfig {
     pub(crate) congestion_control: CongestionControl,
     pub(crate) initial_window: Option<u32>,
     pub(crate) pacing: bool,
+    pub(crate) loss_detection: LossDetection,
+    pub(crate) tail_loss_probes: bool,
     pub(crate) stall_timeout: Duration,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) autoclose: Option<Duration>,
@@ -103,6 +119,8 @@ impl Default for AssociationConfig {
             congestion_control: CongestionControl::default(),
             initial_window: None,
             pacing: true,
+            loss_detection: LossDetection::default(),
+            tail_loss_probes: true,
             stall_timeout: Duration::from_secs(10),
             shutdown_timeout: None,
             autoclose: None,
@@ -298,6 +316,22 @@ impl AssociationConfig {
     /// window.
     pub fn pacing(&mut self, on: bool) -> &mut Self {
         self.pacing = on;
+        self
+    }
+
+    /// How a loss is noticed. Default [`LossDetection::SendTimes`], which on a path that loses
+    /// packets at random spares most of the time-outs.
+    pub fn loss_detection(&mut self, kind: LossDetection) -> &mut Self {
+        self.loss_detection = kind;
+        self
+    }
+
+    /// Send one packet more when no acknowledgement has come for two round trips, long before
+    /// T3-rtx runs out (tail loss probe, RFC 8985 §7): new data if the windows allow, else the
+    /// last chunk sent. Its answer tells what was lost. Default true. Without effect unless
+    /// [`loss_detection`](Self::loss_detection) is by send times.
+    pub fn tail_loss_probes(&mut self, on: bool) -> &mut Self {
+        self.tail_loss_probes = on;
         self
     }
 

@@ -3,5 +3,5 @@
 mod association;
 mod endpoint;
 
-pub use association::{AssociationConfig, CongestionControl, SchedulerKind};
+pub use association::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind};
 pub use endpoint::{EndpointConfig, ServerConfig};

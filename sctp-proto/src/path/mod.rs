@@ -4,6 +4,7 @@ pub(crate) mod heartbeat;
 mod mtu;
 mod pacer;
 mod paths;
+mod probe;
 pub(crate) mod rto;
 
 use std::{
@@ -11,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::paths::Paths;
 use self::{heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator};
+pub(crate) use self::{paths::Paths, probe::TailProbe};
 use crate::{
     association::{PathInfo, PathState, PathStats},
     config::AssociationConfig,
@@ -53,6 +54,9 @@ pub(crate) struct Path {
     pub(crate) heartbeat: Heartbeat,
     /// While in fast recovery: the highest TSN outstanding when it began (§7.2.4).
     pub(crate) recovery_exit: Option<Tsn>,
+    /// When fast recovery began, or began once more.
+    pub(crate) recovery_began: Instant,
+    pub(crate) probe: TailProbe,
     /// T3-rtx expired, and no data was acknowledged since: one packet may be in flight (§7.2.3).
     pub(crate) on_probation: bool,
     /// Whether the last opportunity to send left less than a packet of the congestion window
@@ -91,6 +95,8 @@ impl Path {
             fragmented: false,
             heartbeat: Heartbeat::new(config.heartbeat_interval),
             recovery_exit: None,
+            recovery_began: Instant::EPOCH,
+            probe: TailProbe::default(),
             on_probation: false,
             window_used: false,
             last_sent: None,
@@ -141,6 +147,7 @@ impl Path {
     pub(crate) fn on_data_sent(&mut self, now: Instant, bytes: usize) {
         self.last_sent = Some(now);
         self.last_data = Some(now);
+        self.probe.restart = true;
         if let Some(pacer) = &mut self.pacer {
             pacer.on_sent(bytes);
         }

@@ -20,6 +20,7 @@
 mod message;
 mod outstanding;
 mod queue;
+mod rack;
 mod recovery;
 mod sack;
 mod scheduler;
@@ -31,5 +32,6 @@ pub use self::{
     message::{FailedMessage, Fragment, Message, MessageKey},
     outstanding::{LostChunk, Outstanding},
     queue::SendQueue,
-    sack::{AckOutcome, PathAck, SackError},
+    rack::Settling,
+    sack::{AckOutcome, PathAck, PathLoss, SackError},
 };

@@ -4,8 +4,12 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::message::{Fragment, MessageKey};
+use super::{
+    message::{Fragment, MessageKey},
+    rack::Rack,
+};
 use crate::{
+    config::LossDetection,
     ids::{PathId, Tsn},
     time::Instant,
     wire::{DATA_HEADER, I_DATA_HEADER},
@@ -41,17 +45,20 @@ pub(super) struct Record {
     pub(super) end: bool,
     /// Ineligible for another fast retransmit (§7.2.4 rule 5).
     pub(super) fast_retransmitted: bool,
+    /// The peer had it and gave it up since it was last sent (§6.2.1): its send time says nothing.
+    pub(super) reneged: bool,
 }
 
 const _: () = assert!(size_of::<Record>() <= 32);
 
 /// What is kept per path.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(super) struct PathFlight {
     /// Bytes in flight, of chunks.
     pub(super) bytes: usize,
     /// No record before this index is in flight on the path.
     pub(super) earliest: u32,
+    pub(super) rack: Rack,
 }
 
 /// A TSN marked for retransmission, with what its chunk is made from.
@@ -75,7 +82,8 @@ pub struct Outstanding {
     pub(super) cumulative: Tsn,
     /// Bytes of a chunk's header.
     header: usize,
-    pub(super) paths: SmallVec<[PathFlight; 2]>,
+    pub(super) detection: LossDetection,
+    pub(super) paths: SmallVec<[PathFlight; 1]>,
     /// Bytes of user data in flight, on all paths.
     pub(super) data_in_flight: usize,
 
@@ -98,7 +106,7 @@ pub struct Outstanding {
 impl Outstanding {
     /// Nothing sent yet; `initial_tsn` will be the first. `interleaving` says that chunks are
     /// I-DATA, whose headers are larger.
-    pub fn new(initial_tsn: Tsn, interleaving: bool) -> Self {
+    pub fn new(initial_tsn: Tsn, interleaving: bool, detection: LossDetection) -> Self {
         Self {
             records: VecDeque::new(),
             //= RFC 9260 §5.1
@@ -110,6 +118,7 @@ impl Outstanding {
             } else {
                 DATA_HEADER
             },
+            detection,
             paths: SmallVec::new(),
             data_in_flight: 0,
             gaps: Vec::new(),
@@ -186,6 +195,7 @@ impl Outstanding {
             begin: fragment.begin,
             end: fragment.end,
             fast_retransmitted: false,
+            reneged: false,
         });
         self.enter_flight(index, path, fragment.len);
         tsn
@@ -202,7 +212,8 @@ impl Outstanding {
     pub(super) fn enter_flight(&mut self, index: u32, path: PathId, len: u16) {
         let size = self.chunk_size(len);
         if path.index() >= self.paths.len() {
-            self.paths.resize(path.index() + 1, PathFlight::default());
+            self.paths
+                .resize_with(path.index() + 1, PathFlight::default);
         }
         let flight = &mut self.paths[path.index()];
         flight.earliest = if flight.bytes == 0 {
@@ -226,6 +237,7 @@ impl Outstanding {
         self.countable = self.countable.saturating_sub(count);
         for path in &mut self.paths {
             path.earliest = path.earliest.saturating_sub(count);
+            path.rack.fresh = path.rack.fresh.saturating_sub(count);
         }
         self.gaps.retain_mut(|(start, end)| {
             *start = start.saturating_sub(count);

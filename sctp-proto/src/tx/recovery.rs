@@ -35,9 +35,41 @@ impl Outstanding {
         if self.lost == 0 {
             return None;
         }
-        let record = &self.records[self.first_lost as usize];
-        Some(LostChunk {
-            tsn: self.cumulative.plus(self.first_lost).next(),
+        Some(self.chunk(self.first_lost))
+    }
+
+    /// What a tail loss probe repeats, its first chunk: the last ones in flight on a path, so many
+    /// of them that they fit into `room`. The rest is what
+    /// [`in_flight_after`](Self::in_flight_after) gives. O(window), as rare as a probe.
+    pub fn tail(&self, path: PathId, room: usize) -> Option<LostChunk> {
+        let mut room = room;
+        let mut first = None;
+        for index in (0..self.records.len() as u32).rev() {
+            let record = &self.records[index as usize];
+            if record.path == path && record.state == State::InFlight {
+                room = match room.checked_sub(self.chunk_size(record.len)) {
+                    Some(left) => left,
+                    None => break,
+                };
+                first = Some(index);
+            }
+        }
+        first.map(|index| self.chunk(index))
+    }
+
+    /// The next TSN in flight on a path.
+    pub fn in_flight_after(&self, tsn: Tsn, path: PathId) -> Option<LostChunk> {
+        let start = tsn.distance_from(self.cumulative);
+        (start..)
+            .zip(self.records.iter().skip(start as usize))
+            .find(|(_, record)| record.path == path && record.state == State::InFlight)
+            .map(|(index, _)| self.chunk(index))
+    }
+
+    fn chunk(&self, index: u32) -> LostChunk {
+        let record = &self.records[index as usize];
+        LostChunk {
+            tsn: self.cumulative.plus(index).next(),
             fragment: Fragment {
                 key: record.key,
                 offset: record.offset,
@@ -47,31 +79,49 @@ impl Outstanding {
                 end: record.end,
             },
             path: record.path,
-        })
+        }
+    }
+
+    /// A TSN in flight left once more, on `path`, to find out what became of it. No effect on any
+    /// other TSN.
+    pub fn probed(&mut self, tsn: Tsn, now: Instant, path: PathId) {
+        let index = tsn.distance_from(self.cumulative.next());
+        let Some(&record) = self.records.get(index as usize) else {
+            return;
+        };
+        if record.state == State::InFlight {
+            self.leave_flight(&record);
+            self.left_again(index, now, path);
+        }
     }
 
     /// A TSN marked for retransmission left again, on `path`. No effect on any other TSN.
     pub fn resent(&mut self, tsn: Tsn, now: Instant, path: PathId) {
         let index = tsn.distance_from(self.cumulative.next());
-        let Some(record) = self.records.get_mut(index as usize) else {
-            return;
-        };
-        if record.state != State::Lost {
+        let record = self.records.get(index as usize);
+        if record.is_none_or(|record| record.state != State::Lost) {
             return;
         }
+        self.left_again(index, now, path);
+        self.lost -= 1;
+        self.find_lost();
+    }
+
+    fn left_again(&mut self, index: u32, now: Instant, path: PathId) {
+        let record = &mut self.records[index as usize];
         record.state = State::InFlight;
         record.sent_at = now;
         record.path = path;
         record.transmits = record.transmits.saturating_add(1);
         record.misses = 0;
+        record.reneged = false;
         let len = record.len;
         if record.countable() {
             self.countable = self.countable.min(index);
         }
         self.enter_flight(index, path, len);
+        self.note_resent(index);
         self.last_resent = Some(now);
-        self.lost -= 1;
-        self.find_lost();
     }
 
     /// T3-rtx ran out on a path: all that is in flight there is to be sent again (§6.3.3 E3), as
@@ -140,7 +190,8 @@ impl Outstanding {
             };
             for index in index..hole_end {
                 let record = &mut self.records[index as usize];
-                if !record.countable() {
+                let rack = &self.paths[record.path.index()].rack;
+                if !record.countable() || rack.overrules_reports(self.detection) {
                     continue;
                 }
                 // After T3-rtx the reports may be about the flight before it: only what left
@@ -152,10 +203,7 @@ impl Outstanding {
                     countable.get_or_insert(index);
                     continue;
                 }
-                record.fast_retransmitted = true;
-                let record = *record;
-                self.mark_lost(index);
-                outcome.add_lost(record.path, self.chunk_size(record.len));
+                self.mark_missing(index, outcome);
             }
             let Some(gap) = self.gaps.get(next_gap) else {
                 break;
@@ -180,12 +228,26 @@ impl Outstanding {
             //# the destination address to which the DATA chunk was originally transmitted, then
             //# T3-rtx is started for that destination address.
             record.misses = u8::from(index >= end);
+            record.reneged = true;
             let (path, len, countable) = (record.path, record.len, record.countable());
+            let size = self.chunk_size(len);
+            self.paths[path.index()].rack.gap_bytes -= size;
             if countable {
                 self.countable = self.countable.min(index);
             }
             self.enter_flight(index, path, len);
         }
+    }
+
+    /// What acknowledgements of others tell of is a loss: to be sent again, and no second time for
+    /// missing reports.
+    pub(super) fn mark_missing(&mut self, index: u32, outcome: &mut AckOutcome) {
+        let record = &mut self.records[index as usize];
+        record.fast_retransmitted = true;
+        let record = *record;
+        self.mark_lost(index);
+        let resent_at = (record.transmits > 1).then_some(record.sent_at);
+        outcome.add_lost(record.path, self.chunk_size(record.len), resent_at);
     }
 
     fn mark_lost(&mut self, index: u32) {

@@ -23,8 +23,8 @@ pub struct AckOutcome {
     /// A round-trip time: of the highest newly acknowledged TSN that was sent only once, and on
     /// which path. At most one per SACK; at most one per round trip is for the caller to see to.
     pub rtt: Option<(PathId, Duration)>,
-    /// Bytes of chunks newly marked lost by missing reports, per path.
-    pub lost: SmallVec<[(PathId, usize); 2]>,
+    /// What was newly marked lost, per path.
+    pub lost: SmallVec<[PathLoss; 2]>,
     /// Highest TSN assigned: the exit point, if fast recovery begins now (§7.2.4 rule 6).
     pub highest_outstanding: Tsn,
     /// Messages acknowledged in full.
@@ -48,6 +48,16 @@ pub struct PathAck {
     /// Whether the earliest TSN outstanding on the path is among them, so that T3-rtx restarts
     /// (§6.3.2 R3).
     pub includes_earliest: bool,
+}
+
+/// What was newly marked lost on one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathLoss {
+    pub path: PathId,
+    /// Bytes of chunks.
+    pub bytes: usize,
+    /// If there are retransmissions among them, when the last of these left.
+    pub resent_at: Option<Instant>,
 }
 
 /// The acknowledgement breaks the protocol; the association has to be aborted.
@@ -85,10 +95,17 @@ impl AckOutcome {
         };
     }
 
-    pub(super) fn add_lost(&mut self, path: PathId, bytes: usize) {
-        match self.lost.iter_mut().find(|lost| lost.0 == path) {
-            Some(lost) => lost.1 += bytes,
-            None => self.lost.push((path, bytes)),
+    pub(super) fn add_lost(&mut self, path: PathId, bytes: usize, resent_at: Option<Instant>) {
+        match self.lost.iter_mut().find(|lost| lost.path == path) {
+            Some(lost) => {
+                lost.bytes += bytes;
+                lost.resent_at = lost.resent_at.max(resent_at);
+            }
+            None => self.lost.push(PathLoss {
+                path,
+                bytes,
+                resent_at,
+            }),
         }
     }
 }
@@ -115,6 +132,9 @@ impl Outstanding {
         self.read_gap_blocks(advance, gap_blocks, outcome)?;
         self.acknowledge_front(now, advance, queue, outcome);
         self.acknowledge_gaps(now, in_fast_recovery, outcome);
+        if let Some((path, rtt)) = outcome.rtt {
+            self.paths[path.index()].rack.measured(now, rtt);
+        }
         self.find_lost();
         outcome.dry = queue.is_empty();
         Ok(())
@@ -194,17 +214,21 @@ impl Outstanding {
     ) {
         outcome.highest_outstanding = self.next_tsn().previous();
         outcome.cumulative_advanced |= count > 0;
-        for _ in 0..count {
+        for n in 1..=count {
             let Some(record) = self.records.pop_front() else {
                 break;
             };
-            if record.state != State::GapAcked {
+            if record.state == State::GapAcked {
+                let size = self.chunk_size(record.len);
+                self.paths[record.path.index()].rack.gap_bytes -= size;
+            } else {
                 //= RFC 9260 §6.3.1
                 //# RTT measurements SHOULD only be made using a DATA chunk with TSN r if no DATA
                 //# chunk with TSN less than or equal to r was retransmitted since the DATA chunk
                 //# with TSN r was sent first.
                 let unambiguous = self.last_resent.is_none_or(|at| record.sent_at > at);
-                self.newly_acked(now, &record, None, unambiguous, outcome);
+                let tsn = self.cumulative.plus(n);
+                self.newly_acked(now, tsn, &record, None, unambiguous, outcome);
             }
             //= RFC 9260 §6.7
             //# Upon the reception of a SACK chunk, the endpoint MUST remove all DATA chunks that
@@ -232,7 +256,10 @@ impl Outstanding {
                 let record = self.records[index as usize];
                 // What a gap block newly covers has just arrived, whatever was sent again before
                 // it: that rule of §6.3.1 is about what a filled gap acknowledges.
-                self.newly_acked(now, &record, Some(index), true, outcome);
+                let tsn = self.cumulative.plus(index + 1);
+                self.newly_acked(now, tsn, &record, Some(index), true, outcome);
+                let size = self.chunk_size(record.len);
+                self.paths[record.path.index()].rack.gap_bytes += size;
                 self.records[index as usize].state = State::GapAcked;
                 if record.transmits == 1 {
                     newest = newest.max(Some(record.sent_at));
@@ -271,6 +298,7 @@ impl Outstanding {
     fn newly_acked(
         &mut self,
         now: Instant,
+        tsn: Tsn,
         record: &Record,
         index: Option<u32>,
         unambiguous: bool,
@@ -291,6 +319,7 @@ impl Outstanding {
         } else {
             self.leave_flight(record);
         }
+        (self.paths[record.path.index()].rack).delivered(now, tsn, record);
         //= RFC 9260 §6.3.1
         //# Karn's algorithm: RTT measurements MUST NOT be made using chunks that were retransmitted
         //# (and thus for which it is ambiguous whether the reply was for the first instance of the

@@ -10,7 +10,7 @@ use super::{
     *,
 };
 use crate::{
-    config::AssociationConfig,
+    config::{AssociationConfig, LossDetection},
     ids::{PathId, StreamId, Tsn},
     message::SendInfo,
     time::Instant,
@@ -43,6 +43,17 @@ enum Op {
         count: u8,
         path: u8,
     },
+    /// Asks for losses by send times.
+    Detect {
+        path: u8,
+        in_recovery: bool,
+        srtt: Option<u8>,
+    },
+    /// A tail loss probe with this much room.
+    Probe {
+        path: u8,
+        room: usize,
+    },
     Wait {
         ms: u8,
     },
@@ -59,8 +70,12 @@ fn op() -> impl Strategy<Value = Op> {
             }
         ),
         1 => path.clone().prop_map(|path| Op::T3 { path }),
-        3 => (1u8..8, path).prop_map(|(count, path)| Op::Resend { count, path }),
+        3 => (1u8..8, path.clone()).prop_map(|(count, path)| Op::Resend { count, path }),
         2 => (1u8..50).prop_map(|ms| Op::Wait { ms }),
+        3 => (path.clone(), any::<bool>(), proptest::option::of(1u8..100)).prop_map(
+            |(path, in_recovery, srtt)| Op::Detect { path, in_recovery, srtt },
+        ),
+        1 => (path, 32usize..2000).prop_map(|(path, room)| Op::Probe { path, room }),
     ]
 }
 
@@ -74,6 +89,17 @@ struct Chunk {
     transmits: u32,
     misses: u32,
     fast_retransmitted: bool,
+    reneged: bool,
+}
+
+/// What the model knows of a path: RFC 8985, with no list and no hint.
+#[derive(Debug, Default)]
+struct PathModel {
+    /// Send time, number and round-trip time of the newest transmission delivered.
+    newest: Option<(Instant, u64, Duration)>,
+    min_rtt: Option<Duration>,
+    highest: Option<u64>,
+    reordered: bool,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -91,7 +117,15 @@ struct Model {
     /// Number of the first TSN that is not acknowledged cumulatively.
     front: u64,
     next: u64,
+    paths: BTreeMap<u8, PathModel>,
+    /// Whether send times tell of losses.
+    by_time: bool,
+    /// Whether the peer ever gave something up.
+    reneged: bool,
 }
+
+/// Bytes of chunks in a packet as the operations have it.
+const PACKET: usize = 1240;
 
 fn size(len: usize) -> usize {
     20 + len.div_ceil(4) * 4
@@ -111,7 +145,64 @@ impl Model {
         in_flight.next().map(|(&n, _)| n)
     }
 
-    fn sack(&mut self, advance: u64, gaps: &[u64], in_recovery: bool) -> Expected {
+    fn delivered(&mut self, now: Instant, n: u64, chunk: &Chunk) {
+        let path = self.paths.entry(chunk.path.0).or_default();
+        let rtt = now - chunk.sent_at;
+        if chunk.transmits > 1 && path.min_rtt.is_some_and(|least| rtt < least) {
+            return;
+        }
+        path.reordered |= chunk.transmits == 1 && path.highest > Some(n);
+        path.highest = path.highest.max(Some(n));
+        if path
+            .newest
+            .is_none_or(|(at, newest, _)| (at, newest) <= (chunk.sent_at, n))
+        {
+            path.newest = Some((chunk.sent_at, n, rtt));
+        }
+    }
+
+    /// What is lost by now, and when more is.
+    fn detect(
+        &mut self,
+        now: Instant,
+        path: u8,
+        in_recovery: bool,
+        srtt: Option<Duration>,
+    ) -> (usize, Option<Instant>) {
+        let above: usize = (self.chunks.values())
+            .filter(|c| c.path.0 == path && c.state == State::GapAcked)
+            .map(|c| size(c.len))
+            .sum();
+        let known = self.paths.entry(path).or_default();
+        let Some((sent_at, number, rtt)) = known.newest else {
+            return (0, None);
+        };
+        let quarter = known.min_rtt.unwrap_or_default() / 4;
+        let patience = if !known.reordered && (in_recovery || above > 2 * PACKET) {
+            Duration::ZERO
+        } else {
+            let most = srtt.unwrap_or(Duration::MAX);
+            quarter.min(most).max(Duration::from_millis(1))
+        };
+        let (mut lost, mut due) = (0, None);
+        for (&n, chunk) in &mut self.chunks {
+            let waits = chunk.path.0 == path && chunk.state == State::InFlight && !chunk.reneged;
+            if !waits || (chunk.sent_at, n) >= (sent_at, number) {
+                continue;
+            }
+            let at = chunk.sent_at + rtt + patience;
+            if at > now {
+                due = Some(due.map_or(at, |due: Instant| due.min(at)));
+                continue;
+            }
+            lost += size(chunk.len);
+            chunk.state = State::Lost;
+            chunk.fast_retransmitted = true;
+        }
+        (lost, due)
+    }
+
+    fn sack(&mut self, now: Instant, advance: u64, gaps: &[u64], in_recovery: bool) -> Expected {
         let mut expected = Expected::default();
         let before = self.chunks.clone();
         let flights: Vec<_> = (0..PATHS).map(|path| self.flight(path)).collect();
@@ -132,6 +223,7 @@ impl Model {
                 ack.2 |= earliest && (n < front || ack.0 == 0);
                 ack.0 += size(chunk.len);
                 self.chunks.get_mut(&n).unwrap().state = State::GapAcked;
+                self.delivered(now, n, chunk);
             }
         }
         self.chunks.retain(|&n, _| n >= front);
@@ -154,12 +246,16 @@ impl Model {
                 expected.reneged += 1;
                 chunk.state = State::InFlight;
                 chunk.misses = u32::from(n >= reported);
+                chunk.reneged = true;
+                self.reneged = true;
             }
         }
         for (&n, chunk) in &mut self.chunks {
             let reported = n < reported && chunk.state == State::InFlight;
             let evidence = chunk.transmits == 1 || newest.is_some_and(|at| at > chunk.sent_at);
-            if reported && evidence && !chunk.fast_retransmitted {
+            let reordered = |path: &PathModel| path.reordered && self.by_time;
+            let overruled = self.paths.get(&chunk.path.0).is_some_and(reordered);
+            if reported && evidence && !chunk.fast_retransmitted && !overruled {
                 chunk.misses += 1;
                 if chunk.misses >= 3 {
                     chunk.state = State::Lost;
@@ -169,6 +265,13 @@ impl Model {
             }
         }
         expected
+    }
+}
+
+fn detection(by_time: bool) -> LossDetection {
+    match by_time {
+        true => LossDetection::SendTimes,
+        false => LossDetection::MissingReports,
     }
 }
 
@@ -183,16 +286,19 @@ struct Run {
 }
 
 impl Run {
-    fn new(first: u32) -> Self {
+    fn new(first: u32, detection: LossDetection) -> Self {
         let mut queue = SendQueue::new(&AssociationConfig::default());
         queue.negotiated(4, true);
         Self {
             queue,
-            ring: Outstanding::new(Tsn(first), true),
+            ring: Outstanding::new(Tsn(first), true, detection),
             model: Model {
                 chunks: BTreeMap::new(),
                 front: 0,
                 next: 0,
+                paths: BTreeMap::new(),
+                by_time: detection == LossDetection::SendTimes,
+                reneged: false,
             },
             now: Instant::from_nanos(1),
             first: Tsn(first),
@@ -234,6 +340,12 @@ impl Run {
                 assert_eq!(self.ring.t3_expired(PathId(path)), bytes);
             }
             Op::Resend { count, path } => self.resend(usize::from(count), PathId(path)),
+            Op::Detect {
+                path,
+                in_recovery,
+                srtt,
+            } => self.detect(path, in_recovery, srtt),
+            Op::Probe { path, room } => self.probe(PathId(path), room),
             Op::Wait { ms } => self.now += Duration::from_millis(u64::from(ms)),
         }
         self.check();
@@ -257,6 +369,7 @@ impl Run {
                 transmits: 1,
                 misses: 0,
                 fast_retransmitted: false,
+                reneged: false,
             };
             self.model.chunks.insert(self.model.next, chunk);
             self.model.next += 1;
@@ -286,7 +399,7 @@ impl Run {
             &mut outcome,
         )
         .unwrap();
-        let expected = self.model.sack(advance, gaps, in_recovery);
+        let expected = self.model.sack(self.now, advance, gaps, in_recovery);
         let got = Expected {
             acked: (outcome.acked.iter())
                 .map(|a| (a.path.0, (a.bytes, a.flight_before, a.includes_earliest)))
@@ -294,13 +407,65 @@ impl Run {
             lost: outcome
                 .lost
                 .iter()
-                .map(|&(p, bytes)| (p.0, bytes))
+                .map(|loss| (loss.path.0, loss.bytes))
                 .collect(),
             reneged: outcome.reneged,
         };
         assert_eq!(got, expected);
         assert_eq!(outcome.bad_gap_blocks, 0);
+        if let Some((path, rtt)) = outcome.rtt {
+            let least = &mut self.model.paths.get_mut(&path.0).unwrap().min_rtt;
+            *least = Some(least.map_or(rtt, |least| least.min(rtt)));
+        }
         self.acked_messages += outcome.messages_acked;
+    }
+
+    fn detect(&mut self, path: u8, in_recovery: bool, srtt: Option<u8>) {
+        let srtt = srtt.map(|ms| Duration::from_millis(u64::from(ms)));
+        let settling = Settling {
+            srtt,
+            in_recovery,
+            packet: PACKET,
+        };
+        if !self.ring.has_suspects(PathId(path)) {
+            if self.model.by_time && !self.model.reneged {
+                let found = self.model.detect(self.now, path, in_recovery, srtt);
+                assert_eq!(found, (0, None));
+            }
+            return;
+        }
+        let mut outcome = AckOutcome::default();
+        let ring = &mut self.ring;
+        let due = ring.detect_losses(self.now, PathId(path), &settling, &mut outcome);
+        let lost = outcome.lost.iter().map(|loss| loss.bytes).sum();
+        let found = self.model.detect(self.now, path, in_recovery, srtt);
+        assert_eq!((lost, due), found);
+    }
+
+    /// What is repeated is the end of what is in flight on the path, and fits.
+    fn probe(&mut self, path: PathId, room: usize) {
+        let mut left = room;
+        let in_flight = self.model.chunks.iter().rev();
+        let tail: Vec<u64> = in_flight
+            .filter(|(_, c)| c.path == path && c.state == State::InFlight)
+            .map_while(|(&n, c)| {
+                left = left.checked_sub(size(c.len))?;
+                Some(n)
+            })
+            .collect();
+        let mut next = self.ring.tail(path, room);
+        for &n in tail.iter().rev() {
+            let chunk = next.unwrap();
+            assert_eq!(chunk.tsn, self.first.plus(n as u32));
+            self.ring.probed(chunk.tsn, self.now, path);
+            let model = self.model.chunks.get_mut(&n).unwrap();
+            model.sent_at = self.now;
+            model.transmits += 1;
+            model.misses = 0;
+            model.reneged = false;
+            next = self.ring.in_flight_after(chunk.tsn, path);
+        }
+        assert_eq!(next, None);
     }
 
     fn resend(&mut self, count: usize, path: PathId) {
@@ -316,6 +481,7 @@ impl Run {
             chunk.sent_at = self.now;
             chunk.transmits += 1;
             chunk.misses = 0;
+            chunk.reneged = false;
             self.check();
         }
     }
@@ -365,9 +531,10 @@ proptest! {
     #[test]
     fn the_ring_does_what_the_model_does(
         first in prop_oneof![any::<u32>(), u32::MAX - 60..u32::MAX],
+        by_time in any::<bool>(),
         ops in vec(op(), 1..120),
     ) {
-        let mut run = Run::new(first);
+        let mut run = Run::new(first, detection(by_time));
         for op in &ops {
             run.apply(op);
         }
@@ -381,7 +548,7 @@ proptest! {
         sacks in vec((any::<u32>(), vec((0u16..50, 0u16..50), 0..6)), 0..20),
         near in vec((0u32..50, vec((0u16..50, 0u16..50), 0..6)), 0..20),
     ) {
-        let mut run = Run::new(u32::MAX - 9);
+        let mut run = Run::new(u32::MAX - 9, LossDetection::SendTimes);
         for _ in 0..count {
             run.send(10, 0, PathId(0));
         }

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    config::AssociationConfig,
+    config::{AssociationConfig, LossDetection},
     ids::StreamId,
     message::SendInfo,
-    tx::{AckOutcome, PathAck, SackError, SendQueue},
+    tx::{AckOutcome, PathAck, PathLoss, SackError, SendQueue},
 };
 
 const MAIN: PathId = PathId(0);
@@ -38,7 +38,7 @@ impl Sender {
         queue.negotiated(10, false);
         Self {
             queue,
-            ring: Outstanding::new(FIRST, false),
+            ring: Outstanding::new(FIRST, false, LossDetection::MissingReports),
             now: Instant::from_nanos(1_000_000_000),
             in_recovery: false,
         }
@@ -107,7 +107,7 @@ impl Sender {
 #[test]
 fn the_ack_point_begins_before_the_initial_tsn() {
     for initial in [0, 1, 0x8000_0000, u32::MAX] {
-        let ring = Outstanding::new(Tsn::new(initial), false);
+        let ring = Outstanding::new(Tsn::new(initial), false, LossDetection::default());
         assert_eq!(ring.cumulative().value(), initial.wrapping_sub(1));
     }
 }
@@ -199,7 +199,12 @@ fn the_third_missing_report_makes_a_loss() {
     }
     assert_eq!(sender.ring.next_lost(), None);
     let outcome = sender.sack(0, &[(2, 4)]);
-    assert_eq!(outcome.lost[..], [(MAIN, CHUNK)]);
+    let loss = PathLoss {
+        path: MAIN,
+        bytes: CHUNK,
+        resent_at: None,
+    };
+    assert_eq!(outcome.lost[..], [loss]);
     assert_eq!(outcome.highest_outstanding, tsn(6));
     assert_eq!(sender.ring.next_lost().map(|lost| lost.tsn), Some(tsn(1)));
     assert_eq!(sender.ring.flight(MAIN), 2 * CHUNK);

@@ -1,0 +1,136 @@
+//! Losses: what follows from one, and the two timers that find those that no SACK tells of: the
+//! reordering timer (RFC 8985 §6.3) and that of tail loss probes (RFC 8985 §7).
+
+use super::{cx::Cx, state::State, tcb::Tcb, timers::PathTimer};
+use crate::{
+    config::LossDetection,
+    ids::{PathId, Tsn},
+    path::TailProbe,
+    time::Instant,
+    tx::{AckOutcome, PathLoss, Settling},
+    wire::{COMMON_HEADER, Sack},
+};
+
+impl Tcb {
+    /// Chunks counted as lost: one packet of them leaves at once, and the window shrinks once per
+    /// round of losses (§7.2.4).
+    ///
+    /// T3-rtx restarts with the SACK that acknowledged the earliest TSN, or when the earliest is
+    /// sent again (rule 4): both are seen to where that happens.
+    pub(super) fn on_loss(&mut self, cx: &mut Cx, now: Instant, loss: &PathLoss, highest: Tsn) {
+        let path = self.paths.get_mut(loss.path);
+        path.probe.forget();
+        //= RFC 9260 §7.2.4
+        //# While in Fast Recovery, the ssthresh and cwnd SHOULD NOT change for any destinations due
+        //# to a subsequent Fast Recovery event (i.e., one SHOULD NOT reduce the cwnd further due to
+        //# a subsequent Fast Retransmit).
+        if path.recovery_exit.is_some() {
+            // The loss of what recovery itself sent is no subsequent Fast Retransmit, which there
+            // is none of: RFC 9260 has T3-rtx for it. As a round of losses of its own (RFC 5681
+            // §4.3) it costs half the window and not all of it.
+            if loss.resent_at.is_none_or(|at| at < path.recovery_began) {
+                return;
+            }
+        } else {
+            //= RFC 9260 §7.2.4
+            //# When a Fast Retransmit is being performed, the sender SHOULD ignore the value of cwnd
+            //# and SHOULD NOT delay retransmission for this single packet.
+            self.fast_retransmit = true;
+            cx.stats.fast_retransmits += 1;
+        }
+        path.recovery_exit = Some(highest);
+        path.recovery_began = now;
+        path.congestion.on_loss(now, loss.bytes);
+    }
+
+    /// Losses that send times tell of after a SACK; sets the reordering timers.
+    pub(super) fn detect_losses(&mut self, cx: &mut Cx, now: Instant, outcome: &mut AckOutcome) {
+        for path in self.paths.iter() {
+            if self.outstanding.has_suspects(path.id) {
+                let settling = Settling {
+                    srtt: path.rto.srtt(),
+                    in_recovery: path.recovery_exit.is_some(),
+                    packet: path.max_packet - COMMON_HEADER,
+                };
+                let due = (self.outstanding).detect_losses(now, path.id, &settling, outcome);
+                if let Some(at) = due {
+                    cx.timers.set_path(PathTimer::Reordering, path.id, at);
+                    continue;
+                }
+            }
+            cx.timers.stop_path(PathTimer::Reordering, path.id);
+        }
+    }
+
+    /// What was overtaken had time to arrive.
+    pub(super) fn on_reordering_timer(&mut self, cx: &mut Cx, now: Instant) {
+        let mut outcome = std::mem::take(&mut self.outcome);
+        outcome.clear();
+        self.detect_losses(cx, now, &mut outcome);
+        let highest = self.outstanding.next_tsn().previous();
+        for loss in &outcome.lost {
+            self.on_loss(cx, now, loss, highest);
+        }
+        self.outcome = outcome;
+    }
+
+    /// Everything that could be sent was: if nothing is heard of what is in flight on a path for
+    /// two round trips, a probe is due (RFC 8985 §7.2).
+    pub(super) fn schedule_probe(&mut self, cx: &mut Cx, now: Instant, id: PathId) {
+        if !std::mem::take(&mut self.paths.get_mut(id).probe.restart) {
+            return;
+        }
+        let path = self.paths.get(id);
+        let t3 = cx.timers.path_deadline(PathTimer::T3, id);
+        let Some((srtt, t3)) = path.rto.srtt().zip(t3).filter(|_| self.may_probe(cx, id)) else {
+            cx.timers.stop_path(PathTimer::Probe, id);
+            return;
+        };
+        let alone = self.outstanding.flight(id) <= path.max_packet - COMMON_HEADER;
+        let prompt = path.probe.prompt == Some(self.outstanding.next_tsn().previous());
+        let at = now + TailProbe::timeout(srtt, alone && !prompt);
+        // A probe that would come after T3-rtx comes instead of it (RFC 8985 §7.2).
+        cx.timers.set_path(PathTimer::Probe, id, at.min(t3));
+    }
+
+    /// Whether silence on a path asks for a probe: data is in flight there, nothing that is
+    /// acknowledged beyond a hole has RACK wait for it, and no loss is being repaired.
+    fn may_probe(&self, cx: &Cx, id: PathId) -> bool {
+        let path = self.paths.get(id);
+        cx.config.tail_loss_probes
+            && cx.config.loss_detection == LossDetection::SendTimes
+            && self.state.sends_data()
+            && !matches!(self.state, State::CookieEchoed { .. })
+            && !self.probing
+            && path.recovery_exit.is_none()
+            && !path.on_probation
+            && path.probe.is_allowed()
+            && !self.outstanding.has_lost()
+            && self.outstanding.flight(id) > 0
+            && !self.outstanding.has_gaps(id)
+    }
+
+    /// Nothing was heard for two round trips: a packet is to leave whose SACK the peer does not
+    /// delay. T3-rtx runs anew from it (RFC 8985 §7.3), as it would for the earliest TSN.
+    pub(super) fn on_probe_timer(&mut self, cx: &mut Cx, now: Instant, id: PathId) {
+        if !self.may_probe(cx, id) {
+            return;
+        }
+        self.tail_probe = Some(id);
+        let packet = self.paths.get(id).max_packet - COMMON_HEADER;
+        self.burst = self.burst.max(packet);
+        let at = now + self.paths.get(id).rto.rto();
+        cx.timers.set_path(PathTimer::T3, id, at);
+    }
+
+    /// What a SACK says about the probe under way on any path.
+    pub(super) fn on_probe_answered(&mut self, now: Instant, sack: &Sack<'_>) {
+        for path in self.paths.iter_mut() {
+            let min_rtt = self.outstanding.min_rtt(path.id);
+            let (probe, duplicates) = (&mut path.probe, sack.duplicates());
+            if probe.on_sack(now, sack.cumulative, duplicates, min_rtt) {
+                path.congestion.on_loss(now, path.max_packet);
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Loss recovery beside RFC 9260's own: by send times (RACK) and by tail loss probes, after
+//! RFC 8985.
+
+use std::time::Duration;
+
+use sctp_proto::{AssociationConfig, AssociationStats, LossDetection};
+use sctp_tests::{
+    codec::{Packet, kind},
+    net::{Datagram, Verdict},
+    pair::{
+        Pair,
+        Side::{Client, Server},
+    },
+};
+
+const MS: Duration = Duration::from_millis(1);
+/// User data that fills a packet of the default MTU.
+const FULL: usize = 1280 - 20 - 8 - 12 - 16;
+
+/// An association over 20 ms round trips whose window is open, with everything acknowledged.
+fn warmed_up(change: impl Fn(&mut AssociationConfig)) -> Pair {
+    let mut pair = Pair::builder()
+        .both(|c| {
+            c.interleaving(false);
+            change(c);
+        })
+        .build();
+    pair.connect();
+    for _ in 0..3 {
+        transfer(&mut pair, 60);
+    }
+    pair
+}
+
+fn send_packets(pair: &mut Pair, count: usize) {
+    for _ in 0..count {
+        pair.send(Client, 1, vec![0; FULL]);
+    }
+}
+
+fn first_tsn(datagram: &Datagram) -> Option<u32> {
+    let packet = Packet::decode(&datagram.payload).expect("a packet");
+    let data = packet.chunks.iter().find(|c| c.kind == kind::DATA)?;
+    Some(data.as_data().tsn)
+}
+
+/// Does to each of the client's DATA packets what `fate` says of its number, counted from zero
+/// by TSN, and of how often it was sent before.
+fn script(pair: &mut Pair, mut fate: impl FnMut(u32, u32) -> Verdict + Send + 'static) {
+    let mut sent: Vec<u32> = Vec::new();
+    let mut base = None;
+    pair.script_from(Client, move |_, datagram| {
+        let Some(tsn) = first_tsn(datagram) else {
+            return Verdict::Pass;
+        };
+        let number = tsn.wrapping_sub(*base.get_or_insert(tsn));
+        let before = sent.iter().filter(|n| **n == number).count() as u32;
+        sent.push(number);
+        fate(number, before)
+    });
+}
+
+/// How long `count` packets take to arrive and be read, and what the client counted meanwhile.
+fn transfer(pair: &mut Pair, count: usize) -> (Duration, AssociationStats) {
+    let before = pair.stats(Client);
+    let begin = pair.now;
+    send_packets(pair, count);
+    let mut left = count;
+    while left > 0 {
+        assert!(pair.step(), "{}", pair.summary());
+        left -= pair.recv_all(Server).len();
+    }
+    let took = pair.now - begin;
+    // The last acknowledgements come. Not long enough for the window to decay.
+    pair.drive_for(60 * MS);
+    let mut stats = pair.stats(Client);
+    stats.data_chunks_retransmitted -= before.data_chunks_retransmitted;
+    stats.t3_expiries -= before.t3_expiries;
+    stats.fast_retransmits -= before.fast_retransmits;
+    stats.tail_loss_probes -= before.tail_loss_probes;
+    (took, stats)
+}
+
+#[test]
+fn a_lost_tail_is_repaired_in_round_trips() {
+    for lost in 1..=5 {
+        let mut pair = warmed_up(|_| {});
+        let srtt = pair.path(Client).srtt;
+        let (clean, _) = transfer(&mut pair, 20);
+        script(&mut pair, move |number, before| match number {
+            _ if number >= 20 - lost && before == 0 => Verdict::Drop,
+            _ => Verdict::Pass,
+        });
+        let (took, stats) = transfer(&mut pair, 20);
+        // Two round trips until the probe leaves, one for it and one for the rest.
+        assert!(took < clean + 5 * srtt, "{lost} lost: {took:?}, {clean:?}");
+        assert_eq!((stats.t3_expiries, stats.tail_loss_probes), (0, 1));
+        assert_eq!(stats.data_chunks_retransmitted, u64::from(lost));
+    }
+}
+
+#[test]
+fn a_loss_that_a_probe_repaired_shrinks_the_window() {
+    let mut pair = warmed_up(|_| {});
+    script(&mut pair, |number, before| match (number, before) {
+        (19, 0) => Verdict::Drop,
+        _ => Verdict::Pass,
+    });
+    let before = pair.path(Client).cwnd;
+    transfer(&mut pair, 20);
+    assert_eq!(
+        pair.path(Client).cwnd,
+        before,
+        "the peer may yet tell of a duplicate"
+    );
+    transfer(&mut pair, 1);
+    assert!(pair.path(Client).cwnd <= before / 2 + FULL);
+}
+
+#[test]
+fn a_probe_that_was_for_nothing_costs_no_window() {
+    let mut pair = warmed_up(|_| {});
+    script(&mut pair, |number, before| match (number, before) {
+        (19, 0) => Verdict::Delay(45 * MS),
+        _ => Verdict::Pass,
+    });
+    let before = pair.path(Client).cwnd;
+    let (_, stats) = transfer(&mut pair, 20);
+    assert_eq!(stats.tail_loss_probes, 1);
+    transfer(&mut pair, 1);
+    assert_eq!(pair.path(Client).cwnd, before);
+}
+
+#[test]
+fn a_lost_tail_waits_for_t3_where_probes_are_off() {
+    let mut pair = warmed_up(|c| {
+        c.tail_loss_probes(false);
+    });
+    script(&mut pair, |number, before| match (number, before) {
+        (19, 0) => Verdict::Drop,
+        _ => Verdict::Pass,
+    });
+    let (took, stats) = transfer(&mut pair, 20);
+    assert!(took >= 400 * MS, "RTO.Min: {took:?}");
+    assert_eq!((stats.t3_expiries, stats.tail_loss_probes), (1, 0));
+}
+
+#[test]
+fn a_lone_packet_is_not_probed_while_its_sack_may_be_delayed() {
+    let mut pair = warmed_up(|_| {});
+    for _ in 0..10 {
+        let (_, stats) = transfer(&mut pair, 1);
+        assert_eq!(stats.tail_loss_probes, 0);
+        pair.drive_for(50 * MS);
+    }
+}
+
+#[test]
+fn a_lost_retransmission_is_found_without_a_time_out() {
+    for lost in 2..=4 {
+        let twice = move |number, before| match number {
+            5 if before < lost => Verdict::Drop,
+            _ => Verdict::Pass,
+        };
+        let mut pair = warmed_up(|_| {});
+        let srtt = pair.path(Client).srtt;
+        let (clean, _) = transfer(&mut pair, 150);
+        script(&mut pair, twice);
+        let (took, stats) = transfer(&mut pair, 150);
+        assert_eq!(stats.t3_expiries, 0, "{stats:?}");
+        assert_eq!(stats.data_chunks_retransmitted, u64::from(lost));
+        assert!(took < clean + 4 * lost * srtt, "{took:?}, {clean:?}");
+        // RFC 9260 alone has nothing but the timer for it.
+        let mut pair = warmed_up(|c| {
+            c.loss_detection(LossDetection::MissingReports);
+        });
+        script(&mut pair, twice);
+        let (_, stats) = transfer(&mut pair, 150);
+        assert!(stats.t3_expiries > 0);
+    }
+}
+
+#[test]
+fn a_packet_overtaken_by_few_is_waited_for() {
+    let mut pair = warmed_up(|_| {});
+    // Overtaken by two, for less than a quarter of a round trip.
+    script(&mut pair, |number, _| match number {
+        7 => Verdict::Delay(4 * MS),
+        8.. => Verdict::Delay(Duration::ZERO),
+        _ => Verdict::Pass,
+    });
+    let (_, stats) = transfer(&mut pair, 10);
+    assert_eq!(
+        (stats.data_chunks_retransmitted, stats.fast_retransmits),
+        (0, 0)
+    );
+    // From then on no number of packets makes a loss of what is late by so little.
+    pair.net.clear_scripts();
+    script(&mut pair, |number, _| match number % 10 {
+        3 => Verdict::Delay(4 * MS),
+        _ => Verdict::Pass,
+    });
+    let (_, stats) = transfer(&mut pair, 200);
+    assert_eq!(
+        (stats.data_chunks_retransmitted, stats.fast_retransmits),
+        (0, 0)
+    );
+}
+
+#[test]
+fn what_is_overtaken_for_too_long_is_lost() {
+    let mut pair = warmed_up(|_| {});
+    let (clean, _) = transfer(&mut pair, 10);
+    // The last but one of a burst is lost: one packet above it, and no third report.
+    script(&mut pair, |number, before| match (number, before) {
+        (8, 0) => Verdict::Drop,
+        _ => Verdict::Pass,
+    });
+    let (took, stats) = transfer(&mut pair, 10);
+    assert_eq!((stats.t3_expiries, stats.tail_loss_probes), (0, 0));
+    // A quarter of a round trip to wait, and one to get there.
+    assert!(took < clean + 30 * MS, "{took:?}, {clean:?}");
+}
