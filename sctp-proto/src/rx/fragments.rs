@@ -306,7 +306,7 @@ impl Runs {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 impl Runs {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &Run)> {
         self.map.iter()

@@ -1,5 +1,7 @@
 //! DATA and I-DATA chunks to messages, within one receive window.
 
+#[cfg(any(test, feature = "internals"))]
+mod audit;
 mod window;
 
 use std::collections::BTreeMap;

@@ -156,7 +156,7 @@ impl Stalls {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 impl Stalls {
     pub(super) fn share(&self) -> usize {
         self.share

@@ -307,7 +307,7 @@ impl Store {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 impl Chunk {
     pub(super) fn is_above(&self) -> bool {
         self.above
@@ -315,7 +315,7 @@ impl Chunk {
 }
 
 /// For the tests, which check the books.
-#[cfg(test)]
+#[cfg(any(test, feature = "internals"))]
 impl Store {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Chunk> {
         self.chunks.iter().map(|(_, chunk)| chunk)

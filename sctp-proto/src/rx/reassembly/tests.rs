@@ -93,50 +93,6 @@ fn violation(result: Result<(), RxError>) -> bool {
     matches!(result, Err(RxError::Violation(_)))
 }
 
-impl Reassembly {
-    /// Checks the books against what is really held.
-    fn audit(&self) {
-        let mut bytes: FxHashMap<StreamId, usize> = FxHashMap::default();
-        for chunk in self.store.iter() {
-            *bytes.entry(chunk.stream).or_default() += cost(chunk.payload.len());
-        }
-        assert_eq!(self.held(), bytes.values().sum::<usize>());
-        let mut listed = 0;
-        for (id, stream) in &self.streams {
-            assert_eq!(stream.bytes, bytes.get(id).copied().unwrap_or(0), "{id:?}");
-            assert_eq!(stream.large, stream.bytes > self.stalls.share());
-            listed += self.store.len(stream.ready);
-            assert_eq!(
-                self.store.above_in(stream.ready),
-                0,
-                "readable data can be reneged"
-            );
-            for key in [stream.head, stream.loose, stream.partial.key()]
-                .into_iter()
-                .flatten()
-            {
-                assert!(
-                    self.runs.get(key).is_some_and(|run| run.begins),
-                    "{id:?} {key:?}"
-                );
-            }
-        }
-        for key in self.waiting.values() {
-            assert!(self.runs.get(*key).is_some_and(|run| run.begins));
-        }
-        let mut above = 0;
-        for (_, run) in self.runs.iter() {
-            listed += self.store.len(run.list);
-            above += self.store.above_in(run.list);
-        }
-        assert_eq!(listed, self.store.count(), "each chunk is in one list");
-        assert_eq!(above, self.store.above_count());
-        let kept = self.store.iter().filter(|chunk| !chunk.is_above());
-        let kept: usize = kept.map(|chunk| cost(chunk.payload.len())).sum();
-        assert_eq!(self.store.held_for_good(), kept);
-    }
-}
-
 fn text(message: Option<Message>) -> String {
     let bytes = message.expect("a message").data.into_bytes();
     String::from_utf8(bytes.to_vec()).expect("text")
