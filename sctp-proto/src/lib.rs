@@ -56,6 +56,7 @@ pub use transmit::{DatagramMeta, EcnCodepoint, Transmit};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::association::Audit;
     /// The receiving side.
     pub mod rx {
         pub use crate::rx::*;

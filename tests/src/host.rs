@@ -14,13 +14,15 @@ use bytes::BytesMut;
 use sctp_proto::{
     Association, AssociationConfig, AssociationHandle, AssociationState, CloseReason, ConnectError,
     DatagramEvent, DatagramMeta, Endpoint, EndpointConfig, Event, IcmpKind, IcmpMessage, Incoming,
-    Instant, ServerConfig, SocketId, Transmit,
+    Instant, ServerConfig, SocketId, Transmit, internals::Audit,
 };
 
 use crate::{codec::Packet, form, net::Datagram};
 
 /// How often one association may be polled at one instant before it counts as caught in a loop.
 const POLLS_PER_INSTANT: usize = 100_000;
+/// Bytes of a packet before its first chunk.
+const COMMON_HEADER: usize = 12;
 
 /// An association of a host.
 #[derive(Debug)]
@@ -33,6 +35,10 @@ pub struct Conn {
     pub events: VecDeque<Event>,
     /// Why it ended.
     pub closed: Option<CloseReason>,
+    /// What it held when it was last polled, if the host is audited.
+    pub audit: Audit,
+    /// The largest congestion window there was, bytes.
+    peak: usize,
     drained: bool,
 }
 
@@ -43,8 +49,46 @@ impl Conn {
             association,
             events: VecDeque::new(),
             closed: None,
+            audit: Audit::default(),
+            peak: 0,
             drained: false,
         }
+    }
+
+    /// The congestion window of the largest path, bytes.
+    fn window(&self) -> usize {
+        let windows = self.association.paths().map(|path| path.stats.cwnd);
+        windows.max().unwrap_or(0)
+    }
+
+    /// One packet lets the congestion window grow by no more than it can have acknowledged, or puts
+    /// back what was taken for a loss that was none.
+    fn check_growth(&self, before: usize) {
+        let (after, unacknowledged) = (self.window(), self.audit.unacknowledged);
+        assert!(
+            after <= self.peak.max(before + unacknowledged),
+            "a window of {before} grew to {after} with {unacknowledged} bytes unacknowledged"
+        );
+    }
+
+    /// Checks the books, and that the counters fit together.
+    fn check_books(&mut self, now: Instant) {
+        self.audit = self.association.audit(now);
+        self.peak = self.peak.max(self.window());
+        for path in self.association.paths() {
+            let stats = path.stats;
+            assert!(
+                stats.cwnd + COMMON_HEADER >= stats.max_packet,
+                "a window of less than a packet: {stats:?}"
+            );
+        }
+        let stats = self.association.stats();
+        assert!(
+            stats.duplicate_chunks + stats.dropped_no_buffer <= stats.data_chunks_received
+                && stats.bytes_sent >= stats.packets_sent * COMMON_HEADER as u64
+                && stats.bytes_received >= stats.packets_received * COMMON_HEADER as u64,
+            "counters that contradict each other: {stats:?}"
+        );
     }
 
     /// Whether an event that satisfies `which` waits; it is taken, and those before it stay.
@@ -69,6 +113,8 @@ pub struct Host {
     pub auto_accept: bool,
     /// Packets per batch.
     pub max_segments: NonZeroUsize,
+    /// Whether the books are checked at every step, which costs as much as is held.
+    pub audited: bool,
     outbox: VecDeque<Datagram>,
     buf: Vec<u8>,
 }
@@ -92,6 +138,7 @@ impl Host {
             incoming: VecDeque::new(),
             auto_accept: true,
             max_segments: NonZeroUsize::new(10).expect("ten"),
+            audited: true,
             outbox: VecDeque::new(),
             buf: Vec::new(),
         }
@@ -178,7 +225,11 @@ impl Host {
                     .iter_mut()
                     .find(|conn| conn.handle == handle && !conn.drained)
                     .expect("packets are routed to live associations only");
+                let before = conn.window();
                 conn.association.handle_event(now, event);
+                if self.audited {
+                    conn.check_growth(before);
+                }
             }
         }
     }
@@ -215,7 +266,10 @@ impl Host {
     ///   RFC 9260 §6.1 B allows);
     /// - an event comes after `Closed`, or `Closed` in a state that is not;
     /// - an association that is over does not become drained, or goes on sending once it is;
-    /// - a packet leaves that no stack may send ([`form::check`]).
+    /// - a packet leaves that no stack may send ([`form::check`]);
+    /// - the books are wrong, unless it is not [`audited`](Self::audited): see
+    ///   [`Association::audit`], the congestion window included, which is never less than a packet
+    ///   and grows by what is acknowledged at most.
     //= RFC 9260 §6.1, test
     //# At any given time, the sender MUST NOT transmit...
     //= RFC 9260 §6.1, test
@@ -272,6 +326,9 @@ impl Host {
                 conn.drained || deadline.is_some(),
                 "closed, but neither drained nor waiting for anything"
             );
+        }
+        if self.audited {
+            conn.check_books(now);
         }
     }
 

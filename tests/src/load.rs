@@ -37,48 +37,84 @@ pub fn payload(number: u64, size: usize) -> Bytes {
 }
 
 /// One direction of a load: who sends what, and what has arrived of it.
+///
+/// A flow outlives the association that carries it. When that is replaced, because an end was, the
+/// flow goes on with other messages ([`renew`](Self::renew)): what was on its way may be lost, may
+/// still come until the first of the new ones does, and may not come after that.
 #[derive(Debug)]
 pub struct Flow {
     from: Side,
-    items: Vec<Item>,
+    lives: Vec<Life>,
     /// Numbers of the messages to be sent, per stream, in order; the last is the next.
     waiting: BTreeMap<u16, Vec<usize>>,
+    /// The life of the messages that came last.
+    arriving: usize,
+    /// Parts of messages that come in parts, per stream.
+    parts: BTreeMap<(u16, bool), Vec<u8>>,
+}
+
+/// The messages between two beginnings of a flow.
+#[derive(Debug)]
+struct Life {
+    items: Vec<Item>,
     received: Vec<bool>,
     /// Ordered messages to come, per stream; the last is the next.
     expected: BTreeMap<u16, Vec<usize>>,
-    /// Parts of messages that come in parts, per stream.
-    parts: BTreeMap<(u16, bool), Vec<u8>>,
     left: usize,
 }
+
+/// Messages of one life are numbered from a multiple of this.
+const LIFE: u64 = 1 << 32;
 
 impl Flow {
     /// A flow of these messages.
     pub fn new(from: Side, items: Vec<Item>) -> Self {
-        let mut waiting: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        let mut flow = Self {
+            from,
+            lives: Vec::new(),
+            waiting: BTreeMap::new(),
+            arriving: 0,
+            parts: BTreeMap::new(),
+        };
+        flow.renew(items);
+        flow
+    }
+
+    /// Begins anew with these messages, on another association; those not yet queued are
+    /// forgotten.
+    pub fn renew(&mut self, items: Vec<Item>) {
+        self.waiting.clear();
         let mut expected: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
         for (number, item) in items.iter().enumerate().rev() {
-            waiting.entry(item.stream).or_default().push(number);
+            self.waiting.entry(item.stream).or_default().push(number);
             if !item.unordered {
                 expected.entry(item.stream).or_default().push(number);
             }
         }
-        Self {
-            from,
+        self.lives.push(Life {
             left: items.len(),
             received: vec![false; items.len()],
             items,
-            waiting,
             expected,
-            parts: BTreeMap::new(),
-        }
+        });
+    }
+
+    /// The receiver's association was replaced: nothing continues what came in part.
+    pub fn cut(&mut self) {
+        self.parts.clear();
+    }
+
+    fn life(&self) -> &Life {
+        self.lives.last().expect("a flow has begun")
     }
 
     /// Queues what the send buffer takes.
     pub fn pump(&mut self, pair: &mut Pair) {
+        let life = self.lives.len() - 1;
         self.waiting.retain(|stream, numbers| {
             while let Some(&number) = numbers.last() {
-                let item = self.items[number];
-                let data = payload(number as u64, item.size);
+                let item = self.lives[life].items[number];
+                let data = payload(life as u64 * LIFE + number as u64, item.size);
                 let info = SendInfo::default().unordered(item.unordered);
                 match pair.try_send(self.from, *stream, data, info) {
                     Ok(()) => numbers.pop(),
@@ -118,18 +154,24 @@ impl Flow {
             .first_chunk()
             .expect("every message carries its number");
         let number = u64::from_be_bytes(*head);
-        let index = number as usize;
-        let item = *self.items.get(index).expect("a message that was sent");
+        let (life, index) = ((number / LIFE) as usize, (number % LIFE) as usize);
+        assert!(
+            life >= self.arriving,
+            "message {number:#x} of an earlier life"
+        );
+        self.arriving = life;
+        let life = self.lives.get_mut(life).expect("a life that began");
+        let item = *life.items.get(index).expect("a message that was sent");
         assert_eq!((item.stream, item.unordered), (stream, unordered));
         assert!(
             bytes == payload(number, item.size),
-            "message {number} is damaged"
+            "message {number:#x} is damaged"
         );
-        assert!(!self.received[index], "message {number} came twice");
-        self.received[index] = true;
-        self.left -= 1;
+        assert!(!life.received[index], "message {number:#x} came twice");
+        life.received[index] = true;
+        life.left -= 1;
         if !unordered {
-            let next = self.expected.get_mut(&stream).and_then(Vec::pop);
+            let next = life.expected.get_mut(&stream).and_then(Vec::pop);
             assert_eq!(next, Some(index), "order of stream {stream}");
         }
     }
@@ -139,8 +181,18 @@ impl Flow {
         self.waiting.is_empty()
     }
 
-    /// Messages that have not arrived.
+    /// Messages that have not arrived, since the flow began last.
     pub fn left(&self) -> usize {
-        self.left
+        self.life().left
+    }
+
+    /// Messages there are, since the flow began last.
+    pub fn len(&self) -> usize {
+        self.life().items.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

@@ -64,13 +64,16 @@ impl Default for Link {
     }
 }
 
-/// Gilbert's model of bursty loss: in the bad state every packet is lost.
+/// Gilbert and Elliott's model of bursty loss: in the good state packets are lost as
+/// [`Link::loss`] has it, in the bad state many more are.
 #[derive(Debug, Clone, Copy)]
 pub struct Gilbert {
     /// Probability per packet to go from good to bad.
     pub enter: f64,
     /// Probability per packet to go from bad to good: bursts last `1 / leave` packets on average.
     pub leave: f64,
+    /// Share of packets lost in the bad state.
+    pub loss: f64,
 }
 
 /// A UDP datagram on its way.
@@ -380,7 +383,7 @@ impl Net {
         });
         let lost = if link.down {
             Some("lost: the link is down")
-        } else if direction.bad {
+        } else if direction.bad && rng.chance(link.burst.map_or(0.0, |burst| burst.loss)) {
             Some("lost in a burst")
         } else if rng.chance(link.loss) {
             Some("lost")

@@ -57,6 +57,7 @@ pub struct Builder {
     both_listen: bool,
     steps: usize,
     traced: bool,
+    audited: bool,
 }
 
 impl Builder {
@@ -123,6 +124,12 @@ impl Builder {
         self
     }
 
+    /// Checks no books, for runs that hold megabytes.
+    pub fn unaudited(mut self) -> Self {
+        self.audited = false;
+        self
+    }
+
     /// The pair, nothing sent yet.
     pub fn build(self) -> Pair {
         let mut rng = Rng::new(self.seed);
@@ -134,8 +141,9 @@ impl Builder {
         let own = self.both_listen.then(|| listen(5000, &self.client));
         let server = Some(listen(80, &self.server));
         let [client_addrs, server_addrs] = &self.addrs;
-        let client = Host::new(client_addrs, self.endpoint.clone(), own, rng.seed());
-        let server = Host::new(server_addrs, self.endpoint.clone(), server, rng.seed());
+        let mut client = Host::new(client_addrs, self.endpoint.clone(), own, rng.seed());
+        let mut server = Host::new(server_addrs, self.endpoint.clone(), server, rng.seed());
+        (client.audited, server.audited) = (self.audited, self.audited);
         let mut net = Net::new(rng.next_u64(), self.link.clone());
         if !self.traced {
             net.trace = Trace::off();
@@ -202,6 +210,7 @@ impl Pair {
             both_listen: false,
             steps: 200_000,
             traced: true,
+            audited: true,
         }
     }
 
@@ -264,8 +273,11 @@ impl Pair {
             server.port(port).association(Arc::new(config));
             server
         });
-        let addrs = self.host(side).addrs.clone();
-        *self.host(side) = Host::new(&addrs, self.config.endpoint.clone(), server, seed);
+        let old = self.host(side);
+        let (addrs, audited, max_segments) = (old.addrs.clone(), old.audited, old.max_segments);
+        let mut host = Host::new(&addrs, self.config.endpoint.clone(), server, seed);
+        (host.audited, host.max_segments) = (audited, max_segments);
+        *self.host(side) = host;
     }
 }
 
@@ -329,6 +341,12 @@ impl Pair {
         }
         self.now = end;
         self.flush();
+    }
+
+    /// Lets this much time pass in which nobody is awake: machines were suspended, or their
+    /// drivers poll late. What arrived and what ran out meanwhile is found all at once.
+    pub fn sleep(&mut self, time: Duration) {
+        self.now += time;
     }
 
     /// Runs until `done`; panics if nothing is left to happen before that.

@@ -270,6 +270,18 @@ impl Peer {
 
     /// Sends exactly these bytes from another address.
     pub fn send_from(&mut self, from: SocketAddr, bytes: Vec<u8>) {
+        self.deliver(from, bytes);
+        self.collect();
+    }
+
+    /// Sends one chunk with the right tag and does not poll the host yet, so that what it made of
+    /// the packet can be seen before it goes on.
+    pub fn send_unpolled(&mut self, chunk: impl Into<Chunk>) {
+        let packet = self.packet(self.host_tag, vec![chunk.into()]);
+        self.deliver(self.addr, packet.encode());
+    }
+
+    fn deliver(&mut self, from: SocketAddr, bytes: Vec<u8>) {
         let to = self.host.addrs[0];
         self.trace.record(self.now, from, to, &bytes, "");
         let datagram = Datagram {
@@ -279,7 +291,6 @@ impl Peer {
             dont_fragment: true,
         };
         self.host.receive(self.now, datagram);
-        self.collect();
     }
 }
 

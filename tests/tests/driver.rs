@@ -48,6 +48,7 @@ fn bad(seed: u64) -> Link {
         burst: seed.is_multiple_of(2).then_some(Gilbert {
             enter: 0.005,
             leave: 0.5,
+            loss: 1.0,
         }),
         ..Link::default()
     }

@@ -514,6 +514,7 @@ fn bad_networks_only_make_it_slower() {
             link.burst = Some(Gilbert {
                 enter: 0.02,
                 leave: 0.3,
+                loss: 1.0,
             })
         }),
         bad(|link| link.reorder = 0.5),

@@ -137,6 +137,16 @@ impl Run {
                 self.pair.drive_for(Duration::from_millis(millis));
             }
             93 => self.collide(),
+            94 if self.rng.chance(0.3) => {
+                let seconds = 1 << self.rng.below(13);
+                self.pair.sleep(Duration::from_secs(seconds));
+            }
+            95 if self.rng.chance(0.3) => {
+                let inside = self.pair.client.addrs[0];
+                let mut outside = inside;
+                outside.set_port(self.rng.between(1024, 9000) as u16);
+                self.pair.net.rebind(inside, outside);
+            }
             _ => {}
         }
     }

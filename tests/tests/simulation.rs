@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use sctp_proto::{AssociationConfig, CloseReason, CongestionControl, SchedulerKind};
+use sctp_proto::{
+    AssociationConfig, AssociationState, CloseReason, CongestionControl, Event, SchedulerKind,
+};
 use sctp_tests::{
     load::{Flow, Item},
     net::{Gilbert, Link},
@@ -53,9 +55,11 @@ fn random_link(rng: &mut Rng) -> Link {
             .then(|| rng.between(30_000, 3_000_000) as u64),
         queue: rng.between(10_000, 100_000),
         loss: share(rng, 0.7, 10),
-        burst: rng.chance(0.2).then_some(Gilbert {
-            enter: 0.01,
-            leave: 0.4,
+        // Bursts of three packets on average at the most, so that no association dies of them.
+        burst: rng.chance(0.4).then(|| Gilbert {
+            enter: rng.between(1, 50) as f64 / 1000.0,
+            leave: rng.between(30, 70) as f64 / 100.0,
+            loss: rng.between(50, 100) as f64 / 100.0,
         }),
         reorder: share(rng, 0.6, 30),
         hold: ms(rng, 50),
@@ -171,21 +175,62 @@ fn assert_over(pair: &mut Pair, side: Side) {
 
 #[test]
 fn every_message_arrives_once_in_order_and_whole() {
-    every_seed(|seed| exchange(seed, |_| {}));
+    every_seed(|seed| exchange(seed, |_| {}, |_, _| {}));
 }
 
 #[test]
 fn it_does_so_by_cubic_from_any_initial_window() {
     every_seed(|seed| {
-        exchange(seed, |c| {
+        let change = |c: &mut AssociationConfig| {
             c.congestion_control(CongestionControl::Cubic)
                 .initial_window(Some(1 + (seed % 10) as u32));
+        };
+        exchange(seed, change, |_, _| {});
+    });
+}
+
+/// Paths are probed, and nothing is discarded because nobody was awake to read it.
+fn watchful(config: &mut AssociationConfig) {
+    let day = Duration::from_secs(24 * 60 * 60);
+    config
+        .heartbeat_interval(Some(Duration::from_secs(1)))
+        .stall_timeout(day);
+}
+
+#[test]
+fn it_does_so_behind_a_nat_that_forgets() {
+    every_seed(|seed| {
+        // The client's UDP port changes; what is sent to the old one is lost.
+        exchange(seed, watchful, |pair, rng| {
+            if rng.chance(0.01) {
+                let inside = pair.client.addrs[0];
+                let mut outside = inside;
+                outside.set_port(rng.between(1024, 9000) as u16);
+                pair.net.rebind(inside, outside);
+            }
         });
     });
 }
 
-/// Messages both ways, and the graceful end.
-fn exchange(seed: u64, change: impl Fn(&mut AssociationConfig)) {
+#[test]
+fn it_does_so_on_machines_that_sleep() {
+    every_seed(|seed| {
+        // From a second to some hours, between any two steps.
+        exchange(seed, watchful, |pair, rng| {
+            if rng.chance(0.005) {
+                let seconds = 1 << rng.below(14);
+                pair.sleep(Duration::from_millis(rng.between(0, 1000 * seconds) as u64));
+            }
+        });
+    });
+}
+
+/// Messages both ways, and the graceful end. `befall` is asked before every step.
+fn exchange(
+    seed: u64,
+    change: impl Fn(&mut AssociationConfig),
+    befall: impl Fn(&mut Pair, &mut Rng),
+) {
     let mut rng = Rng::new(seed ^ 0x5eed);
     let (mut pair, streams) = random_pair_with(&mut rng, seed, change);
     let mut flows = [
@@ -199,9 +244,12 @@ fn exchange(seed: u64, change: impl Fn(&mut AssociationConfig)) {
     }
     pair.drive_until(Pair::established);
     let lazy = random_laziness(&mut rng);
-    work(&mut pair, &mut flows, lazy, |_, flows| {
+    work(&mut pair, &mut flows, lazy, |pair, flows| {
+        befall(pair, &mut rng);
         flows.iter().all(|flow| flow.left() == 0)
     });
+    assert_chunks(&mut pair, Client);
+    assert_chunks(&mut pair, Server);
     // The end, by either side or by both, at once or after a while.
     let first = if rng.chance(0.5) { Client } else { Server };
     pair.drive_for(Duration::from_millis(rng.below(100) as u64));
@@ -222,6 +270,103 @@ fn exchange(seed: u64, change: impl Fn(&mut AssociationConfig)) {
     for flow in &mut flows {
         flow.drain(&mut pair);
     }
+    assert_messages(&mut pair, Client, flows[0].len());
+    assert_messages(&mut pair, Server, flows[1].len());
+}
+
+/// Every chunk was sent for the first time once, and taken for good once.
+fn assert_chunks(pair: &mut Pair, from: Side) {
+    let (sent, received) = (pair.stats(from), pair.stats(from.peer()));
+    let taken = received.data_chunks_received
+        - received.duplicate_chunks
+        - received.dropped_no_buffer
+        - received.reneged;
+    assert_eq!(taken, sent.data_chunks_sent, "{sent:?} {received:?}");
+}
+
+/// Both ends count the messages that there were.
+fn assert_messages(pair: &mut Pair, from: Side, messages: usize) {
+    let (sent, received) = (pair.stats(from), pair.stats(from.peer()));
+    let messages = messages as u64;
+    assert_eq!(received.messages_received, messages, "{received:?}");
+    assert!(sent.messages_acked <= messages, "{sent:?}");
+    if pair.closed(from) == Some(CloseReason::Shutdown) {
+        assert_eq!(sent.messages_acked, messages, "{sent:?}");
+    }
+    assert!(sent.messages_abandoned == 0 && sent.restarts == 0);
+}
+
+#[test]
+fn an_end_that_crashes_begins_anew_and_everything_after_that_arrives() {
+    every_seed(|seed| {
+        let mut rng = Rng::new(seed ^ 0xc4a54);
+        // The same port after every crash, so that the peer takes it for a restart (§5.2.4).
+        let (mut pair, streams) = random_pair_with(&mut rng, seed, |c| {
+            watchful(c);
+            c.local_port(Some(5000));
+        });
+        let sides = [Client, Server];
+        let mut flows = sides.map(|side| Flow::new(side, random_items(&mut rng, streams)));
+        // Associations an end has had, and whether the last is younger than the last crash.
+        let (mut had, mut fresh) = ([0, 0], [false, false]);
+        let mut crashes = rng.between(1, 3);
+        pair.start();
+        loop {
+            for (index, side) in sides.into_iter().enumerate() {
+                if pair.host(side).conns.is_empty() {
+                    continue;
+                }
+                let is_up = |event: &Event| matches!(event, Event::Established { .. });
+                while pair.conn(side).take_event(is_up).is_some() {
+                    had[index] += 1;
+                    fresh[index] = true;
+                    flows[1 - index].cut();
+                    if had[index] > 1 {
+                        flows[index].renew(random_items(&mut rng, streams));
+                    }
+                }
+            }
+            for (index, side) in sides.into_iter().enumerate() {
+                flows[index].drain(&mut pair);
+                let there = !pair.host(side).conns.is_empty();
+                if there && pair.state(side) == AssociationState::Established {
+                    flows[index].pump(&mut pair);
+                }
+            }
+            let arrived = flows.iter().all(|flow| flow.left() == 0);
+            if crashes == 0 && fresh == [true, true] && arrived {
+                break;
+            }
+            if crashes > 0 && rng.chance(0.01) {
+                crashes -= 1;
+                fresh = [false, false];
+                let side = sides[rng.below(2)];
+                pair.crash(side);
+                if side == Client {
+                    pair.start();
+                }
+            }
+            // A server that knows nothing of the association says so, if it is spoken to.
+            if let Some(reason) = pair.closed(Client) {
+                assert!(
+                    matches!(
+                        reason,
+                        CloseReason::PeerAbort(_)
+                            | CloseReason::TimedOut
+                            | CloseReason::HandshakeTimedOut
+                    ),
+                    "{reason:?}"
+                );
+                pair.start();
+            }
+            assert!(pair.step(), "all is quiet: {}", pair.summary());
+        }
+        pair.shutdown(sides[rng.below(2)]);
+        pair.drive();
+        assert_over(&mut pair, Client);
+        assert_over(&mut pair, Server);
+        flows.iter_mut().for_each(|flow| flow.drain(&mut pair));
+    });
 }
 
 #[test]
@@ -305,6 +450,7 @@ fn a_large_file_and_many_small_ones_over_one_association() {
             ..Link::default()
         })
         .untraced()
+        .unaudited()
         .steps(10_000_000)
         .build();
     pair.connect();

@@ -1,5 +1,7 @@
 //! One association: the state machine a driver moves.
 
+#[cfg(feature = "internals")]
+mod audit;
 mod commands;
 mod cx;
 mod event;
@@ -29,6 +31,8 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "internals")]
+pub use self::audit::Audit;
 use self::{
     cx::{Cx, Fatal, Handled},
     handshake::CookieWait,

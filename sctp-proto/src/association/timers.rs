@@ -159,6 +159,25 @@ impl TimerTable {
     }
 }
 
+/// For the tests, which check the books.
+#[cfg(feature = "internals")]
+impl TimerTable {
+    /// The timers that run.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Expired, Instant)> {
+        let association = Timer::ALL.into_iter().filter_map(|timer| {
+            let at = self.association[timer as usize]?;
+            Some((Expired::Association(timer), at))
+        });
+        let paths = (0_u8..).zip(&self.paths).flat_map(|(index, slots)| {
+            PathTimer::ALL.into_iter().filter_map(move |timer| {
+                let at = slots[timer as usize]?;
+                Some((Expired::Path(timer, PathId(index)), at))
+            })
+        });
+        association.chain(paths)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

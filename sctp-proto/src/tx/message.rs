@@ -106,6 +106,15 @@ impl MessageSlab {
     }
 }
 
+/// For the tests, which check the books.
+#[cfg(any(test, feature = "internals"))]
+impl MessageSlab {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (MessageKey, &Message)> {
+        let entries = self.0.iter();
+        entries.map(|(key, message)| (MessageKey(key as u32), message))
+    }
+}
+
 impl std::ops::Index<MessageKey> for MessageSlab {
     type Output = Message;
 

@@ -17,6 +17,8 @@
 )]
 #![cfg_attr(feature = "internals", allow(missing_docs))]
 
+#[cfg(any(test, feature = "internals"))]
+mod audit;
 mod message;
 mod outstanding;
 mod queue;

@@ -31,8 +31,8 @@ const MIN_FRAGMENT_SHARE: usize = 4;
 /// O(1), or O(log n) in streams with work, unless said otherwise.
 #[derive(Debug)]
 pub struct SendQueue {
-    messages: MessageSlab,
-    streams: StreamTable,
+    pub(super) messages: MessageSlab,
+    pub(super) streams: StreamTable,
     scheduler: Scheduler,
     outbound_streams: u16,
     interleaving: bool,
@@ -41,7 +41,7 @@ pub struct SendQueue {
     buffered: usize,
     /// Of these, bytes not handed out.
     unsent: usize,
-    buffer_limit: usize,
+    pub(super) buffer_limit: usize,
     stream_limit: usize,
     /// A message found the buffer full: nobody is admitted until no more than this many bytes are
     /// left, so that late-comers do not take the room from those who wait for it.

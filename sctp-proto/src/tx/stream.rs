@@ -144,6 +144,20 @@ impl StreamTable {
     }
 }
 
+/// For the tests, which check the books.
+#[cfg(any(test, feature = "internals"))]
+impl StreamTable {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
+        let pages = self.pages.iter().enumerate();
+        pages
+            .filter_map(|(n, page)| Some((n, page.as_ref()?)))
+            .flat_map(|(n, page)| {
+                let streams = page.iter().enumerate();
+                streams.map(move |(i, stream)| (StreamId((n * PAGE + i) as u16), stream))
+            })
+    }
+}
+
 fn split(id: StreamId) -> (usize, usize) {
     (usize::from(id.0) / PAGE, usize::from(id.0) % PAGE)
 }

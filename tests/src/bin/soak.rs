@@ -34,6 +34,7 @@ fn main() {
                 .send_buffer(4 * 1024 * 1024);
         })
         .untraced()
+        .unaudited()
         .steps(usize::MAX)
         .build();
     pair.connect();

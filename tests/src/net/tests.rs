@@ -57,6 +57,7 @@ fn losses_are_as_frequent_as_asked_for() {
             burst: Some(Gilbert {
                 enter: 0.01,
                 leave: 0.2,
+                loss: 1.0,
             }),
             ..Link::default()
         },

@@ -1,0 +1,155 @@
+//! What must hold of an association once everything was polled, whatever came before, for tests
+//! that ask after every step.
+
+use std::time::Duration;
+
+use super::{
+    Association,
+    cx::Cx,
+    state::{Phase, State},
+    tcb::Tcb,
+    timers::{Expired, PathTimer, Timer},
+};
+use crate::time::Instant;
+
+/// What an association holds, summed anew from its parts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Bytes of DATA chunks that have a TSN and that no SACK has named yet.
+    pub unacknowledged: usize,
+    /// Bytes of messages queued or unacknowledged.
+    pub buffered: usize,
+    /// Bytes received that count against the receive window.
+    pub held: usize,
+    /// The receive window.
+    pub window: usize,
+}
+
+/// What one chunk may take beyond the window: one is taken when nothing else is held, and the last
+/// packet's room is for what is on its way.
+const LARGEST_CHUNK: usize = 1 << 16;
+
+impl Association {
+    /// Checks the books. To be called after [`poll_transmit`](Self::poll_transmit) said that there
+    /// is nothing to send. O(everything held). Panics when
+    ///
+    /// - a sum that is kept differs from the sum of its parts, sending or receiving;
+    /// - a limit of memory is broken;
+    /// - something is owed or waited for and no timer guards it, or one guards it later than its
+    ///   rule allows;
+    /// - a state has been left behind that nothing holds back any more.
+    #[doc(hidden)]
+    pub fn audit(&self, now: Instant) -> Audit {
+        self.cx.queue.audit();
+        self.audit_deadlines(now);
+        let mut audit = Audit {
+            buffered: self.cx.queue.buffered(),
+            window: self.cx.config.receive_window as usize,
+            ..Audit::default()
+        };
+        match &self.phase {
+            Phase::CookieWait(_) => {
+                assert!(self.cx.timers.is_set(Timer::T1), "an INIT without T1-init");
+            }
+            Phase::Open(tcb) => {
+                audit.unacknowledged = tcb.outstanding.audit(&self.cx.queue);
+                tcb.rx.audit();
+                audit.held = tcb.rx.held();
+                tcb.audit_progress(&self.cx);
+            }
+            Phase::Closed(rx, _) => {
+                assert_eq!(self.cx.timers.all().count(), 0, "a timer of what is over");
+                audit.held = rx.as_ref().map_or(0, |rx| rx.held());
+            }
+        }
+        assert!(
+            audit.held <= audit.window + LARGEST_CHUNK,
+            "{audit:?}: more is held than the window allows"
+        );
+        audit
+    }
+
+    fn audit_deadlines(&self, now: Instant) {
+        let config = &self.cx.config;
+        let cached = self.cx.timers.next();
+        for (timer, at) in self.cx.timers.all() {
+            assert!(
+                cached.is_some_and(|cached| cached <= at),
+                "the cached deadline {cached:?} is later than that of {timer:?}"
+            );
+            let latest = match timer {
+                Expired::Association(Timer::T5) => config.shutdown_timeout,
+                Expired::Association(_) => config.rto_max,
+                Expired::Path(PathTimer::Heartbeat, id) => {
+                    let interval = self.paths_heartbeat_interval(id);
+                    // Half an RTO of jitter, and the HEARTBEAT's own time-out.
+                    interval + 2 * config.rto_max
+                }
+                Expired::Path(..) => config.rto_max,
+            };
+            assert!(
+                at <= now + latest,
+                "{timer:?} is due at {at:?}, {latest:?} after {now:?} at the latest"
+            );
+        }
+    }
+
+    fn paths_heartbeat_interval(&self, id: crate::ids::PathId) -> Duration {
+        match &self.phase {
+            Phase::Open(tcb) => tcb.paths.get(id).heartbeat.interval,
+            _ => None,
+        }
+        .unwrap_or_default()
+    }
+}
+
+impl Tcb {
+    /// Whatever is missing for the association to go on, a timer brings about.
+    fn audit_progress(&self, cx: &Cx) {
+        let timers = &cx.timers;
+        match self.state {
+            State::CookieEchoed { .. } => {
+                assert!(timers.is_set(Timer::T1), "a COOKIE ECHO without T1-cookie");
+                return;
+            }
+            State::ShutdownSent | State::ShutdownAckSent => {
+                assert!(timers.is_set(Timer::T2), "{:?} without T2", self.state);
+            }
+            State::ShutdownPending | State::ShutdownReceived => {
+                assert!(!cx.queue.is_empty(), "{:?} for nothing", self.state);
+            }
+            State::Established => {}
+        }
+        for path in self.paths.iter() {
+            let id = path.id;
+            let retransmits = timers.all().any(|(timer, _)| match timer {
+                Expired::Path(PathTimer::Heartbeat, _) => false,
+                Expired::Path(_, path) => path == id,
+                Expired::Association(_) => false,
+            });
+            if self.outstanding.flight(id) > 0 {
+                assert!(retransmits, "data in flight without a timer");
+            }
+            if self.state.sends_data() && id == self.paths.primary() {
+                let waits = self.outstanding.has_lost() || cx.queue.has_unsent();
+                assert!(retransmits || !waits, "data waits without a timer");
+            }
+            if self.state.sends_heartbeats() && path.heartbeat.interval.is_some() {
+                assert!(
+                    timers.is_path_set(PathTimer::Heartbeat, id),
+                    "a path is not probed"
+                );
+            }
+        }
+        assert!(
+            !self.sack.due() && self.owed_sacks.is_empty(),
+            "a SACK is due"
+        );
+        if self.sack.pending() {
+            assert!(self.sack.deadline().is_some(), "a SACK without a deadline");
+        }
+        if self.reconfig.request.is_some() && self.state.reconfigures() {
+            assert!(timers.is_set(Timer::Reconfig), "a request without a timer");
+        }
+    }
+}
