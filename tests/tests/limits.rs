@@ -201,7 +201,7 @@ fn one_hundred_requests_pass_a_response_nobody_reads() {
 }
 
 #[test]
-fn tiny_fragments_are_bounded_by_their_overhead() {
+fn threat_25_tiny_fragments_are_bounded_by_their_overhead() {
     for interleaving in [false, true] {
         let mut peer = if interleaving {
             Peer::interleaving()
@@ -230,7 +230,7 @@ fn tiny_fragments_are_bounded_by_their_overhead() {
 }
 
 #[test]
-fn tiny_messages_out_of_order_are_bounded_by_their_overhead() {
+fn threat_25_tiny_messages_out_of_order_are_bounded_by_their_overhead() {
     let mut peer = Peer::interleaving();
     for tsn in 2..=60_000_u32 {
         let stream = (tsn % 1024) as u16;
@@ -250,7 +250,7 @@ fn tiny_messages_out_of_order_are_bounded_by_their_overhead() {
 }
 
 #[test]
-fn peers_that_wait_are_limited() {
+fn threat_27_peers_that_wait_are_limited() {
     let mut endpoint = EndpointConfig::default();
     endpoint.max_associations(50);
     let mut config = AssociationConfig::default();

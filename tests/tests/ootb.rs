@@ -71,7 +71,7 @@ fn an_abort_is_all_that_comes_of_a_packet_out_of_the_blue() {
 }
 
 #[test]
-fn answers_out_of_the_blue_are_no_larger_than_what_they_answer() {
+fn threat_18_answers_out_of_the_blue_are_no_larger_than_what_they_answer() {
     for chunk in one_of_each() {
         let mut peer = Peer::client();
         peer.tag = STRANGE_TAG;
@@ -84,7 +84,7 @@ fn answers_out_of_the_blue_are_no_larger_than_what_they_answer() {
 }
 
 #[test]
-fn answers_out_of_the_blue_are_limited_per_second() {
+fn threat_18_answers_out_of_the_blue_are_limited_per_second() {
     let mut peer = Peer::client();
     peer.tag = STRANGE_TAG;
     let mut answers = 0;

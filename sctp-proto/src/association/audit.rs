@@ -78,7 +78,8 @@ impl Association {
                 "the cached deadline {cached:?} is later than that of {timer:?}"
             );
             let latest = match timer {
-                Expired::Association(Timer::T5) => config.shutdown_timeout,
+                Expired::Association(Timer::T5) => config.shutdown_guard(),
+                Expired::Association(Timer::Autoclose) => config.autoclose.unwrap_or_default(),
                 Expired::Association(_) => config.rto_max,
                 Expired::Path(PathTimer::Heartbeat, id) => {
                     let interval = self.paths_heartbeat_interval(id);

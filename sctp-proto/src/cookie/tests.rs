@@ -79,7 +79,7 @@ fn has_whole_words_whatever_is_in_it() {
 }
 
 #[test]
-fn every_bit_matters() {
+fn threat_04_every_bit_of_a_cookie_matters() {
     let jar = jar();
     let cookie = cookie(&jar, at(HOUR));
     let sealed = jar.seal(&cookie);
@@ -114,7 +114,7 @@ fn keys_of_two_epochs_in_turn() {
 }
 
 #[test]
-fn is_bound_to_where_it_was_sent() {
+fn threat_17_a_cookie_is_bound_to_where_it_was_sent() {
     let jar = jar();
     let cookie = cookie(&jar, at(HOUR));
     let sealed = jar.seal(&cookie);
@@ -159,7 +159,7 @@ fn is_bound_to_where_it_was_sent() {
 }
 
 #[test]
-fn expires() {
+fn threat_17_a_cookie_expires() {
     let jar = jar();
     let cookie = cookie(&jar, at(HOUR));
     let sealed = jar.seal(&cookie);
@@ -192,7 +192,7 @@ fn outlives_one_rotation_of_the_key_but_not_two() {
 }
 
 #[test]
-fn one_key_makes_one_cookie_and_another_key_another() {
+fn threat_17_one_key_makes_one_cookie_and_another_key_another() {
     let config = EndpointConfig::default();
     let mut shared = EndpointConfig::default();
     shared.cookie_key(Some([7; 32]));
@@ -249,7 +249,7 @@ fn open_authentic(body: &[u8]) -> Result<(StateCookie, Freshness), BadCookie> {
 }
 
 #[test]
-fn parser_is_strict_behind_the_mac() {
+fn threat_11_the_parser_is_strict_behind_the_mac() {
     let jar = jar();
     let sound = cookie(&jar, at(HOUR));
     let body = sound.encode();
@@ -281,7 +281,7 @@ fn parser_is_strict_behind_the_mac() {
 
 proptest! {
     #[test]
-    fn authentic_bodies_mean_what_they_say(
+    fn threat_11_authentic_bodies_mean_what_they_say(
         mut body in prop::collection::vec(any::<u8>(), FIXED..FIXED + 60),
         plausible: bool,
     ) {

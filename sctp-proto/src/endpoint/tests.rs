@@ -761,7 +761,7 @@ fn replies_are_no_larger_than_what_they_answer_but_for_init_ack() {
 }
 
 #[test]
-fn nothing_is_sent_to_or_for_more_than_one_host() {
+fn threat_22_nothing_is_sent_to_or_for_more_than_one_host() {
     let mut server = Server::new();
     let many = [
         "224.0.0.1:1",
@@ -895,7 +895,7 @@ fn a_port_leads_to_a_peer_once() {
 proptest! {
     /// Chunks of any kind, biased to those that the endpoint looks into, with a good checksum.
     #[test]
-    fn no_packet_is_answered_more_than_threefold(
+    fn threat_18_no_packet_is_answered_more_than_threefold(
         list in prop::collection::vec(
             (
                 prop_oneof![

@@ -98,6 +98,8 @@ impl RtoEstimator {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     const fn ms(ms: u64) -> Duration {
@@ -158,6 +160,37 @@ mod tests {
         assert_eq!(rto.srtt(), Some(ms(100)));
         rto.on_measurement_at(start + ms(100), ms(900));
         assert_eq!(rto.srtt(), Some(ms(200)));
+    }
+
+    proptest! {
+        /// CVE-2025-38718 and its like: a time-out doubled, or shifted, once too often.
+        #[test]
+        fn threat_13_no_series_of_time_outs_and_measurements_leaves_the_bounds(
+            min in 1_u64..1000,
+            span in 0_u64..100_000,
+            series in vec(prop_oneof![
+                3 => Just(None),
+                1 => (0_u64..5000).prop_map(|millis| Some(ms(millis))),
+                1 => (any::<u64>(), 0_u32..1_000_000_000)
+                    .prop_map(|(seconds, nanos)| Some(Duration::new(seconds, nanos))),
+            ], 0..300),
+        ) {
+            let mut config = AssociationConfig::default();
+            let max = ms(min + span);
+            config.rto_min(ms(min)).rto_initial(max).rto_max(max);
+            let mut rto = RtoEstimator::new(&config);
+            for step in series {
+                let before = rto.rto();
+                match step {
+                    None => {
+                        rto.on_timeout();
+                        prop_assert_eq!(rto.rto(), (2 * before).min(max));
+                    }
+                    Some(measured) => rto.on_measurement(measured),
+                }
+                prop_assert!((ms(min)..=max).contains(&rto.rto()), "{:?}", rto);
+            }
+        }
     }
 
     #[test]

@@ -543,7 +543,7 @@ proptest! {
 
     /// Any blocks at all: no panic, nothing counted wrong, and the rest still arrives.
     #[test]
-    fn any_sack_is_survived(
+    fn threat_08_any_sack_is_survived(
         count in 0usize..40,
         sacks in vec((any::<u32>(), vec((0u16..50, 0u16..50), 0..6)), 0..20),
         near in vec((0u32..50, vec((0u16..50, 0u16..50), 0..6)), 0..20),

@@ -13,7 +13,7 @@ use sctp_tests::{
 use crate::{assert_alive, random_packet};
 
 #[test]
-fn a_storm_with_the_right_tag_does_no_more_than_end_the_association() {
+fn threat_13_a_storm_with_the_right_tag_does_no_more_than_end_the_association() {
     // A peer gone mad: anything but a panic, a loop or a leak.
     for seed in 0..300 {
         let mut rng = Rng::new(seed);
@@ -123,7 +123,7 @@ fn fragments_that_contradict_each_other_end_the_association_or_nothing() {
 }
 
 #[test]
-fn a_tsn_far_ahead_costs_nothing_and_moves_nothing() {
+fn threat_09_a_tsn_far_ahead_costs_nothing_and_moves_nothing() {
     // sctp-proto#55: work in proportion to a distance that a peer claims.
     for ahead in [70_000, 1 << 20, 0x7fff_ffff, 0x8000_0000, u32::MAX - 5] {
         let mut peer = Peer::connected();

@@ -3,6 +3,8 @@
 
 mod acks;
 mod answers;
+mod cookies;
+mod floods;
 mod lengths;
 mod mad_peers;
 mod strangers;

@@ -4,8 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use sctp_proto::AssociationState;
 use sctp_tests::{
-    build::{data, init_ack},
-    codec::kind,
+    build::{data, heartbeat, init, init_ack, sack},
+    codec::{Chunk, kind},
+    net::Datagram,
     peer::{COOKIE, Peer, TAG},
     rng::Rng,
 };
@@ -13,7 +14,7 @@ use sctp_tests::{
 use crate::{assert_alive, random_packet};
 
 #[test]
-fn a_storm_of_blind_packets_leaves_the_association_alone() {
+fn threat_24_a_storm_of_blind_packets_leaves_the_association_alone() {
     // An attacker who knows addresses and ports but no tag (RFC 5062).
     let mut rng = Rng::new(11);
     let mut peer = Peer::connected();
@@ -95,4 +96,98 @@ fn a_huge_cookie_is_echoed_or_refused() {
     for received in peer.receive_all() {
         assert!(received.len <= 65_507, "{} bytes", received.len);
     }
+}
+
+#[test]
+fn threat_24_a_million_blind_packets_are_survived() {
+    // The same packets over and over, by the shortest way into the host.
+    let mut rng = Rng::new(12);
+    let mut peer = Peer::connected();
+    peer.host_send(1, vec![0; 3000]);
+    peer.receive_all();
+    let storm: Vec<Datagram> = (0..2000)
+        .map(|number| {
+            let tag = peer.host_tag ^ (1 + rng.below(u32::MAX as usize) as u32);
+            let port = if number % 4 == 0 { 9 } else { peer.addr.port() };
+            Datagram {
+                from: SocketAddr::new(peer.addr.ip(), port),
+                to: peer.host.addrs[0],
+                payload: random_packet(&mut rng, &peer, tag),
+                dont_fragment: true,
+            }
+        })
+        .collect();
+    let before = peer.association().stats();
+    for _ in 0..1_000_000 / storm.len() {
+        for datagram in &storm {
+            peer.host.receive(peer.now, datagram.clone());
+            while peer.host.take_packet().is_some() {}
+        }
+        peer.host.poll(peer.now);
+        while peer.host.take_packet().is_some() {}
+    }
+    let after = peer.association().stats();
+    assert_eq!(after.sacks_received, before.sacks_received);
+    assert_eq!(after.data_chunks_received, before.data_chunks_received);
+    assert_eq!(peer.host.live(), 1);
+    assert_eq!(peer.events(), []);
+    let path = peer.association().paths().next().expect("a path");
+    assert_eq!(path.remote, peer.addr, "nothing moved the peer");
+    peer.receive_all();
+    assert_alive(&mut peer, 1);
+}
+
+#[test]
+fn threat_15_only_a_packet_with_the_right_tag_moves_the_udp_port() {
+    // The encapsulation port moved before the tag was checked (Linux 4349770).
+    let moved = SocketAddr::from(([10, 0, 0, 1], 40_000));
+    let remote = |peer: &mut Peer| peer.association().paths().next().expect("a path").remote;
+    let mut peer = Peer::connected();
+    let home = peer.addr;
+    let chunks = || {
+        let chunk = data(9).tsn(2).seq(1).be();
+        [
+            chunk,
+            heartbeat(&[7; 8]),
+            sack(0).into(),
+            Chunk::new(200, 0, &[]),
+        ]
+    };
+    for tag in [
+        0,
+        TAG,
+        peer.host_tag ^ 1,
+        peer.host_tag.swap_bytes(),
+        u32::MAX,
+    ] {
+        for chunk in chunks() {
+            let packet = peer.packet(tag, vec![chunk]);
+            peer.addr = moved;
+            peer.tag = tag;
+            peer.send_from(moved, packet.encode());
+            (peer.addr, peer.tag) = (home, TAG);
+            peer.receive_all();
+            assert_eq!(remote(&mut peer), home, "moved by tag {tag:#x}");
+        }
+    }
+    // A damaged packet, and an INIT, move nothing either.
+    let mut damaged = peer
+        .packet(peer.host_tag, vec![heartbeat(&[7; 8])])
+        .encode();
+    damaged[20] ^= 1;
+    peer.send_from(moved, damaged);
+    let packet = peer.packet(0, vec![init(TAG).into()]).encode();
+    peer.addr = moved;
+    peer.send_from(moved, packet);
+    peer.addr = home;
+    peer.receive_all();
+    assert_eq!(remote(&mut peer), home);
+    // The right tag does.
+    let packet = peer.packet(peer.host_tag, vec![data(9).payload("ping").be()]);
+    peer.addr = moved;
+    peer.send_from(moved, packet.encode());
+    assert_eq!(remote(&mut peer), moved);
+    assert_eq!(peer.host_recv(9).unwrap(), "ping");
+    let answers = peer.receive_all();
+    assert!(answers.iter().all(|answer| answer.to == moved));
 }

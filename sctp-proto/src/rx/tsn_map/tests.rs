@@ -165,7 +165,7 @@ fn the_ring_is_bounded() {
 }
 
 #[test]
-fn a_forged_advance_costs_little() {
+fn threat_09_a_forged_advance_costs_little() {
     let mut map = TsnMap::new(Tsn::new(1));
     map.insert(Tsn::new(5));
     // Half the circle away: one pass over the four words held.
