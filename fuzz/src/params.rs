@@ -3,10 +3,8 @@
 
 use sctp_proto::internals::wire::{
     Cause, Causes, Chunk, CommonHeader, PacketWriter, Param, ParamWriter, Params, chunks, kind,
-    on_unknown_param,
+    on_unknown_param, rewrite_reconfig,
 };
-
-use crate::packet::rewrite_reconfig;
 
 /// What INIT has before its parameters.
 const INIT_FIXED: usize = 16;

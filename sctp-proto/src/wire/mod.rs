@@ -28,6 +28,8 @@ mod params;
 mod quoted;
 mod reader;
 mod reconfig;
+#[cfg(any(test, feature = "internals"))]
+mod round_trip;
 mod sack;
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,8 @@ pub use packet::{
 pub use params::{Param, ParamWriter, Params, param};
 pub use quoted::Quoted;
 pub use reconfig::{ReConfig, ReConfigParam, ReConfigWriter, StreamList, reconfig_result};
+#[cfg(any(test, feature = "internals"))]
+pub use round_trip::{check_round_trip, rewrite_reconfig};
 pub use sack::Sack;
 pub use tlv::{RawParam, Tlvs};
 pub use writer::PacketWriter;

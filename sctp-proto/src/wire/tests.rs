@@ -171,6 +171,38 @@ fn walk_params(params: Params<'_>, budget: usize) {
     }
 }
 
+/// usrsctp#352, sipsorcery#1758, aiortc: a length of zero, and the walk stands still. Runs of four
+/// items with every choice of these lengths, at every level where items are.
+#[test]
+fn threat_05_every_walk_consumes_four_bytes_a_step() {
+    const LENGTHS: [u8; 7] = [0, 1, 2, 3, 4, 8, 200];
+    let carriers: [(u8, &[u8]); 6] = [
+        (kind::INIT, &[1; 16]),
+        (kind::INIT_ACK, &[1; 16]),
+        (kind::ERROR, &[]),
+        (kind::ABORT, &[]),
+        (kind::RE_CONFIG, &[]),
+        (kind::HEARTBEAT, &[]),
+    ];
+    for number in 0..LENGTHS.len().pow(4) {
+        let mut items = Vec::new();
+        for place in 0..4 {
+            let length = LENGTHS[number / LENGTHS.len().pow(place) % LENGTHS.len()];
+            items.extend([0, 8, 0, length]);
+            items.extend(&[0; 4][..if length == 8 { 4 } else { 0 }]);
+        }
+        // As chunks; as parameters or causes; as parameters of a cause.
+        let mut packet = packet(|_| {});
+        packet.extend(&items);
+        walk(&packet);
+        let cause = [&[0, 8, 0, 4 + items.len() as u8], &items[..]].concat();
+        for (kind, fixed) in carriers {
+            walk(&crafted(kind, 0, &[fixed, &items].concat()));
+            walk(&crafted(kind, 0, &[fixed, &cause].concat()));
+        }
+    }
+}
+
 #[test]
 fn chunk_lengths_below_the_header_end_the_walk() {
     for length in 0..4 {
