@@ -3,12 +3,13 @@
 
 use std::{alloc::System, net::SocketAddr, sync::Mutex};
 
-use sctp_proto::{AssociationConfig, EndpointConfig};
+use bytes::Bytes;
+use sctp_proto::{AssociationConfig, EndpointConfig, SendInfo, StreamId};
 use sctp_tests::{
     build::{cookie_echo, data, init},
     codec::kind,
     net::Datagram,
-    peer::Peer,
+    peer::{Peer, TAG},
     rng::Rng,
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
@@ -20,13 +21,13 @@ fn held(stats: Stats) -> isize {
     stats.bytes_allocated as isize - stats.bytes_deallocated as isize
 }
 
-/// Both tests read the same allocator.
+/// All tests read the same allocator.
 static ALONE: Mutex<()> = Mutex::new(());
 
 //= RFC 9260 §5.1, test
 //# After sending an INIT ACK chunk with the State...
 #[test]
-fn twenty_thousand_spoofed_inits_and_forged_cookies_leave_memory_as_it_was() {
+fn threat_16_twenty_thousand_spoofed_inits_and_forged_cookies_leave_memory_as_it_was() {
     let _alone = ALONE.lock();
     let config = AssociationConfig::default();
     let mut peer = Peer::of_server(&config, EndpointConfig::default());
@@ -68,9 +69,9 @@ fn twenty_thousand_spoofed_inits_and_forged_cookies_leave_memory_as_it_was() {
     assert_eq!(peer.host.endpoint.associations(), 0);
 }
 
-/// Row 16 of the threats: no allocation for a source, however many there are.
+/// No allocation for a source, however many there are.
 #[test]
-fn a_million_inits_are_held_in_no_byte() {
+fn threat_16_a_million_inits_are_held_in_no_byte() {
     let _alone = ALONE.lock();
     let mut limits = EndpointConfig::default();
     limits.setups_per_source(50);
@@ -105,4 +106,98 @@ fn a_million_inits_are_held_in_no_byte() {
     assert_eq!(stats.inits_answered + stats.setups_limited, 1_001_000);
     assert!(stats.inits_answered >= 50_000, "{stats:?}");
     assert!(stats.setups_limited >= 700_000, "{stats:?}");
+}
+
+/// CVE-2019-3874: memory charged to nobody. Peers that send what nobody reads and acknowledge
+/// nothing hold what windows and send buffers allow, on the heap itself; their end gives all of it
+/// back.
+#[test]
+fn threat_14_a_soak_holds_no_more_heap_than_the_limits_allow() {
+    const WINDOW: u32 = 32 * 1024;
+    const BUFFER: usize = 32 * 1024;
+    const ASSOCIATIONS: u16 = 16;
+    let _alone = ALONE.lock();
+    let mut config = AssociationConfig::default();
+    config
+        .heartbeat_interval(None)
+        .receive_window(WINDOW)
+        .send_buffer(BUFFER)
+        .stream_send_buffer(BUFFER);
+    let mut limits = EndpointConfig::default();
+    limits.max_associations(usize::from(ASSOCIATIONS));
+    let mut peer = Peer::of_server(&config, limits);
+    peer.host.audited = false;
+    let mut tags = Vec::new();
+    for port in 1..=2 * ASSOCIATIONS {
+        peer.port = port;
+        peer.send_tagged(0, init(TAG));
+        let Some(answer) = peer.find(kind::INIT_ACK) else {
+            continue;
+        };
+        let answer = answer.as_init();
+        peer.send_tagged(answer.tag, cookie_echo(&answer.cookie()));
+        peer.receive_all();
+        tags.push((port, answer.tag));
+    }
+    assert_eq!(tags.len(), usize::from(ASSOCIATIONS));
+    peer.host
+        .conns
+        .iter_mut()
+        .for_each(|conn| conn.events.clear());
+
+    let mut rng = Rng::new(14);
+    let (now, from, to) = (peer.now, peer.addr, peer.host.addrs[0]);
+    let before = held(ALLOCATOR.stats());
+    let mut peak = 0;
+    for round in 0..20_000 {
+        let number = rng.below(tags.len());
+        (peer.port, peer.host_tag) = tags[number];
+        let size = if rng.chance(0.5) {
+            1
+        } else {
+            rng.between(1, 1200)
+        };
+        let chunk = data(rng.below(1024) as u16)
+            .tsn(rng.between(2, 4000) as u32)
+            .unordered()
+            .payload(vec![7; size]);
+        // Whole messages, and beginnings that nothing continues; the first TSN never comes.
+        let chunk = if rng.chance(0.5) {
+            chunk.be()
+        } else {
+            chunk.b()
+        };
+        let payload = peer.packet(peer.host_tag, vec![chunk]).encode();
+        let datagram = Datagram {
+            from,
+            to,
+            payload,
+            dont_fragment: true,
+        };
+        peer.host.receive(now, datagram);
+        let message = Bytes::from(vec![7; rng.between(1, 2000)]);
+        let association = &mut peer.host.conns[number].association;
+        let _ = association.send(now, StreamId(1), message, SendInfo::default());
+        if round % 16 == 0 {
+            peer.host.poll(now);
+            while peer.host.take_packet().is_some() {}
+            peak = peak.max(held(ALLOCATOR.stats()) - before);
+        }
+    }
+    assert_eq!(peer.host.live(), usize::from(ASSOCIATIONS), "all are alive");
+    // What is counted is up to 1.8 times on the heap if all of it is single bytes; the rest is
+    // for records of TSNs, streams and timers.
+    let each = 2 * WINDOW as usize + BUFFER + 16 * 1024;
+    let most = (usize::from(ASSOCIATIONS) * each) as isize;
+    assert!(peak <= most, "{peak} of {most} bytes");
+    assert!(peak >= most / 3, "{peak} of {most} bytes: no soak");
+    for conn in &mut peer.host.conns {
+        conn.association.abort(now, Bytes::new());
+    }
+    peer.host.poll(now);
+    while peer.host.take_packet().is_some() {}
+    peer.host.conns.clear();
+    assert_eq!(peer.host.endpoint.associations(), 0);
+    let left = held(ALLOCATOR.stats()) - before;
+    assert!(left <= 0, "{left} bytes are left");
 }

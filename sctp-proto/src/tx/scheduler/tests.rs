@@ -1,5 +1,7 @@
 //! The schedulers, seen through the queue.
 
+mod properties;
+
 use bytes::Bytes;
 
 use crate::{
