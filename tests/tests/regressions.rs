@@ -229,3 +229,26 @@ fn a_late_heartbeat_ack_was_ignored() {
     assert_eq!((stats.errors, stats.heartbeats_acked), (0, 1));
     assert_eq!(stats.srtt, SECOND * 3 / 2);
 }
+
+#[test]
+fn a_suspension_in_the_middle_of_a_round_trip_was_measured_as_one() {
+    // The next measurement was due after as much time again, and the pacer went by it.
+    let mut pair = Pair::connected();
+    pair.send(Client, 1, "before");
+    pair.flush();
+    let asleep = 3600 * SECOND;
+    pair.sleep(asleep);
+    pair.drive();
+    assert!(pair.path(Client).srtt <= 60 * SECOND);
+    let awake = pair.now;
+    for _ in 0..200 {
+        pair.send(Client, 1, vec![0; 2000]);
+        pair.drive();
+    }
+    assert!(
+        pair.path(Client).srtt < Duration::from_millis(100),
+        "{:?}",
+        pair.path(Client)
+    );
+    assert!(pair.now - awake < asleep, "{:?}", pair.now - awake);
+}

@@ -124,7 +124,8 @@ fn random_pair_with(
                 .shutdown_timeout(Some(Duration::from_secs(300)))
                 .association_max_retrans(40)
                 .path_max_retrans(40)
-                .max_init_retransmits(40);
+                .max_init_retransmits(40)
+                .shutdown_timeout(Some(Duration::from_secs(60 * 60)));
             change(c);
         })
         .build();

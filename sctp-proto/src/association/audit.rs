@@ -86,6 +86,8 @@ impl Association {
                     // Half an RTO of jitter, and the HEARTBEAT's own time-out.
                     interval + 2 * config.rto_max
                 }
+                // Half a burst and a packet of debt, at a packet per round trip.
+                Expired::Path(PathTimer::Pacing, _) => 3 * config.rto_max,
                 Expired::Path(..) => config.rto_max,
             };
             assert!(
@@ -123,8 +125,9 @@ impl Tcb {
         }
         for path in self.paths.iter() {
             let id = path.id;
+            // Of the timers of a path, these two bring nothing back that is lost.
             let retransmits = timers.all().any(|(timer, _)| match timer {
-                Expired::Path(PathTimer::Heartbeat, _) => false,
+                Expired::Path(PathTimer::Heartbeat | PathTimer::Pacing, _) => false,
                 Expired::Path(_, path) => path == id,
                 Expired::Association(_) => false,
             });
@@ -133,7 +136,8 @@ impl Tcb {
             }
             if self.state.sends_data() && id == self.paths.primary() {
                 let waits = self.outstanding.has_lost() || cx.queue.has_unsent();
-                assert!(retransmits || !waits, "data waits without a timer");
+                let paced = timers.is_path_set(PathTimer::Pacing, id);
+                assert!(retransmits || paced || !waits, "data waits without a timer");
             }
             if self.state.sends_heartbeats() && path.heartbeat.interval.is_some() {
                 assert!(

@@ -44,6 +44,7 @@ impl RtoEstimator {
         if now < self.next_sample {
             return;
         }
+        let rtt = rtt.min(self.max);
         //= RFC 9260 §6.3.1
         //# When data is in flight and when allowed by rule C5 below, a new RTT measurement MUST be
         //# made each round trip.
@@ -54,6 +55,9 @@ impl RtoEstimator {
     /// A measurement, whatever the time of the last one: what a HEARTBEAT gives. Ends any
     /// back-off (§6.3.3).
     pub(crate) fn on_measurement(&mut self, rtt: Duration) {
+        // A machine that slept for an hour in the middle of a round trip has not measured a path of
+        // an hour: what follows from it, the pace included, would be good for nothing for as long.
+        let rtt = rtt.min(self.max);
         // RTO.Alpha is 1/8 and RTO.Beta 1/4 (§16).
         let srtt = match self.srtt {
             None => {
@@ -134,6 +138,16 @@ mod tests {
         rto.on_measurement(Duration::MAX);
         rto.on_measurement(Duration::MAX);
         assert_eq!(rto.rto(), ms(5000));
+    }
+
+    #[test]
+    fn a_round_trip_across_a_suspension_is_no_longer_than_the_maximum() {
+        let mut rto = estimator();
+        let start = Instant::from_nanos(1_000_000_000);
+        rto.on_measurement_at(start, ms(3_600_000));
+        assert_eq!(rto.srtt(), Some(ms(5000)));
+        rto.on_measurement_at(start + ms(5000), ms(1000));
+        assert_eq!(rto.srtt(), Some(ms(4500)));
     }
 
     #[test]
