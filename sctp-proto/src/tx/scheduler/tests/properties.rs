@@ -188,6 +188,10 @@ impl Run {
             assert_eq!(Some(value(stream)), first, "not the first in priority");
         }
         self.share(stream, usize::from(fragment.len), &had_work);
+        // A pause, however short, is not credited.
+        if !self.backlogged(stream) {
+            self.pairs.retain(|(a, b), _| *a != stream && *b != stream);
+        }
     }
 
     fn share(&mut self, served: u16, len: usize, had_work: &[u16]) {
