@@ -120,6 +120,11 @@ impl Scheduler {
         let Some(mut current) = self.current.take() else {
             return;
         };
+        // The clock stands still within a message: who comes while a long one of a light stream is
+        // on its way is not put behind all that others do in the meantime.
+        if !current.locked {
+            self.clock = self.clock.max(stream.served);
+        }
         self.charge(stream, sent);
         let order = match left {
             Left::Nothing => {
@@ -200,15 +205,14 @@ impl Scheduler {
         }
     }
 
-    /// Start-time fair queueing: the clock is where the stream in service began, and each byte
-    /// moves the stream on by the inverse of its weight.
+    /// Start-time fair queueing: the clock is where the turn in service began, and each byte moves
+    /// the stream on by the inverse of its weight.
     fn charge(&mut self, stream: &mut Stream, sent: usize) {
         let weight = match self.kind {
             SchedulerKind::WeightedFairQueueing => u64::from(stream.value.max(1)),
             SchedulerKind::FairBandwidth => 1,
             _ => return,
         };
-        self.clock = self.clock.max(stream.served);
         let cost = ((sent as u64) << FRACTION_BITS) / weight;
         stream.served = stream.served.saturating_add(cost);
     }

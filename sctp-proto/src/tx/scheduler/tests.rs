@@ -250,6 +250,23 @@ fn pauses_are_not_credited() {
     assert!(bytes[0].abs_diff(bytes[1]) <= FULL, "{bytes:?}");
 }
 
+/// The clock went on with each fragment, by the weight of the stream it was of.
+#[test]
+fn a_long_message_of_a_light_stream_put_newcomers_behind_the_heavy() {
+    let mut queue = queue(SchedulerKind::WeightedFairQueueing, false);
+    queue.set_priority(StreamId(0), 1);
+    queue.set_priority(StreamId(1), 5);
+    queue.set_priority(StreamId(2), 5);
+    send(&mut queue, 0, 1000);
+    assert_eq!(streams(&mut queue, 1), [0]);
+    for _ in 0..10 {
+        send(&mut queue, 1, 100);
+    }
+    assert_eq!(streams(&mut queue, 10), [[0; 9].as_slice(), &[1]].concat());
+    send(&mut queue, 2, 100);
+    assert!(streams(&mut queue, 2).contains(&2));
+}
+
 /// No stream waits for more than one turn of each other one, for all kinds that promise it.
 #[test]
 fn nobody_starves() {
