@@ -113,7 +113,7 @@ pub struct Host {
     pub auto_accept: bool,
     /// Packets per batch.
     pub max_segments: NonZeroUsize,
-    /// Whether the books are checked at every step, which costs as much as is held.
+    /// Whether the books are checked at every step, which costs as much as is held. Default false.
     pub audited: bool,
     outbox: VecDeque<Datagram>,
     buf: Vec<u8>,
@@ -138,7 +138,7 @@ impl Host {
             incoming: VecDeque::new(),
             auto_accept: true,
             max_segments: NonZeroUsize::new(10).expect("ten"),
-            audited: true,
+            audited: false,
             outbox: VecDeque::new(),
             buf: Vec::new(),
         }
@@ -267,7 +267,7 @@ impl Host {
     /// - an event comes after `Closed`, or `Closed` in a state that is not;
     /// - an association that is over does not become drained, or goes on sending once it is;
     /// - a packet leaves that no stack may send ([`form::check`]);
-    /// - the books are wrong, unless it is not [`audited`](Self::audited): see
+    /// - the books are wrong, if it is [`audited`](Self::audited): see
     ///   [`Association::audit`], the congestion window included, which is never less than a packet
     ///   and grows by what is acknowledged at most.
     //= RFC 9260 §6.1, test

@@ -124,9 +124,9 @@ impl Builder {
         self
     }
 
-    /// Checks no books, for runs that hold megabytes.
-    pub fn unaudited(mut self) -> Self {
-        self.audited = false;
+    /// Checks the books of both hosts at every step ([`Host::audited`]).
+    pub fn audited(mut self) -> Self {
+        self.audited = true;
         self
     }
 
@@ -210,7 +210,7 @@ impl Pair {
             both_listen: false,
             steps: 200_000,
             traced: true,
-            audited: true,
+            audited: false,
         }
     }
 

@@ -353,7 +353,6 @@ fn cubic_fills_a_bottleneck() {
 fn fill_bottleneck(kind: CongestionControl) {
     // 1 MB/s, 40 ms round trip, 40 kB of buffer: the sender finds the rate and keeps to it.
     let mut pair = Pair::builder()
-        .unaudited()
         .link(Link {
             delay: Duration::from_millis(20),
             rate: Some(1_000_000),
@@ -399,7 +398,6 @@ fn fill_bottleneck(kind: CongestionControl) {
 #[test]
 fn a_large_transfer_does_not_starve_the_other_direction() {
     let mut pair = Pair::builder()
-        .unaudited()
         .link(Link {
             rate: Some(500_000),
             ..Link::default()
@@ -441,7 +439,6 @@ fn an_initial_window_that_is_set_leaves_at_once() {
 fn ten_packets_before_the_handshake_is_over_take_one_round_trip_after_it() {
     let arrival = |packets| {
         let mut pair = Pair::builder()
-            .unaudited()
             .both(|c| {
                 c.initial_window(packets);
             })
@@ -495,7 +492,6 @@ fn saturate(pair: &mut Pair, time: Duration) -> Vec<usize> {
 fn after_a_loss(kind: CongestionControl) -> usize {
     // The receive window holds one bandwidth-delay product: no other packet is lost.
     let mut pair = Pair::builder()
-        .unaudited()
         .link(Link {
             delay: Duration::from_millis(100),
             rate: Some(2_500_000),
@@ -541,7 +537,6 @@ fn cubic_recovers_sooner_on_a_long_fat_path() {
 #[test]
 fn two_cubic_flows_share_a_bottleneck() {
     let mut pair = Pair::builder()
-        .unaudited()
         .link(Link {
             delay: Duration::from_millis(20),
             rate: Some(1_000_000),

@@ -126,7 +126,6 @@ fn threat_14_a_soak_holds_no_more_heap_than_the_limits_allow() {
     let mut limits = EndpointConfig::default();
     limits.max_associations(usize::from(ASSOCIATIONS));
     let mut peer = Peer::of_server(&config, limits);
-    peer.host.audited = false;
     let mut tags = Vec::new();
     for port in 1..=2 * ASSOCIATIONS {
         peer.port = port;

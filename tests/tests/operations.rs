@@ -62,6 +62,7 @@ impl Run {
         let window = rng.between(8 * 1024, 256 * 1024) as u32;
         let buffer = rng.between(8 * 1024, 512 * 1024);
         let mut pair = Pair::builder()
+            .audited()
             .seed(seed)
             .link(link)
             .both_listen()

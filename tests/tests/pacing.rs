@@ -203,7 +203,6 @@ fn a_fast_retransmission_does_not_wait() {
 /// sixteenth packet, and the most packets of data that left at one moment.
 fn to_a_peer_that_acknowledges_seldom(pacing: bool) -> (usize, usize) {
     let mut pair = Pair::builder()
-        .unaudited()
         .link(Link {
             delay: Duration::from_millis(20),
             rate: Some(1_000_000),

@@ -109,6 +109,7 @@ fn random_pair_with(
     let nodelay = rng.chance(0.7);
     let sack_delay = Duration::from_millis(rng.below(200) as u64);
     let mut pair = Pair::builder()
+        .audited()
         .seed(seed)
         .link(random_link(rng))
         .both(|c| {
@@ -451,7 +452,6 @@ fn a_large_file_and_many_small_ones_over_one_association() {
             ..Link::default()
         })
         .untraced()
-        .unaudited()
         .steps(10_000_000)
         .build();
     pair.connect();

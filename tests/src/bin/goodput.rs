@@ -68,7 +68,6 @@ fn received(kind: CongestionControl, seed: u64, link: Link, seconds: u64) -> u64
                 .max_init_retransmits(100);
         })
         .untraced()
-        .unaudited()
         .steps(usize::MAX)
         .build();
     pair.connect();

@@ -34,7 +34,6 @@ fn main() {
                 .send_buffer(4 * 1024 * 1024);
         })
         .untraced()
-        .unaudited()
         .steps(usize::MAX)
         .build();
     pair.connect();

@@ -77,6 +77,7 @@ fn threat_08_a_sack_of_random_counts_and_blocks_does_no_harm() {
     'seeds: for seed in 0..400 {
         let mut rng = Rng::new(seed);
         let mut peer = Peer::connected();
+        peer.host.audited = true;
         peer.host_send(1, vec![0; rng.between(1, 12_000)]);
         let sent = peer.find_all(kind::DATA).len() as u32;
         for _ in 0..10 {

@@ -31,6 +31,7 @@ fn threat_25_floods_of_tiny_chunks_stay_within_the_window() {
             c.receive_window(WINDOW).max_inbound_streams(65_535);
         });
         let extensions: &[u8] = if interleaving { &[kind::I_DATA] } else { &[] };
+        peer.host.audited = true;
         peer.connect(init(TAG).streams(65_535, 65_535).extensions(extensions));
         peer
     };
