@@ -169,3 +169,24 @@ fn model_shutdown_and_again() {
     };
     explore("shutdown and again", ordinary, deep);
 }
+
+/// COOKIE ECHO chunks, with their DATA, that arrive again when the association is over.
+#[test]
+fn model_late_cookie() {
+    let ordinary = Bounds {
+        duplicates: 1,
+        connects: [1, 0],
+        sends: [1, 0],
+        aborts: [1, 0],
+        ..Bounds::NONE
+    };
+    let deep = Bounds {
+        drops: 1,
+        duplicates: 2,
+        timers: [2, 1],
+        connects: [2, 1],
+        aborts: [1, 1],
+        ..ordinary
+    };
+    explore("late cookie", ordinary, deep);
+}
