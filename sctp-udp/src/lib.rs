@@ -57,6 +57,6 @@ pub use udp_socket::UdpSocket;
 pub use sctp_proto::{
     AssociationConfig, AssociationState, AssociationStats, CloseReason, ConfigError,
     CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause, IcmpKind,
-    IcmpMessage, Message, MessageData, PathConfig, PathError, PathId, PathInfo, PathState,
-    PathStats, Ppid, Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
+    IcmpMessage, LossDetection, Message, MessageData, PathConfig, PathError, PathId, PathInfo,
+    PathState, PathStats, Ppid, Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
 };

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
-use sctp_udp::{AssociationConfig, CongestionControl};
+use sctp_udp::{AssociationConfig, CongestionControl, LossDetection};
 
 use crate::{
     client,
@@ -45,9 +45,6 @@ pub(super) struct Serve {
     #[arg(long, value_name = "PORT", default_value_t = SCTP_PORT)]
     pub(super) sctp_port: u16,
 
-    #[command(flatten)]
-    pub(super) tuning: Tuning,
-
     /// One line a request: its form
     #[arg(long, value_enum, default_value_t = LogKind::Common)]
     pub(super) access_log: LogKind,
@@ -67,6 +64,10 @@ pub(super) struct Serve {
     /// How long requests in progress may take once told to stop, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(super) drain_timeout: u64,
+
+    // Last: a heading holds for all that follows it.
+    #[command(flatten)]
+    pub(super) tuning: Tuning,
 }
 
 impl Default for Serve {
@@ -83,33 +84,49 @@ pub(super) struct Tuning {
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u16>,
 
-    /// Congestion control
-    #[arg(long, value_enum, default_value_t = Congestion::Cubic)]
-    congestion: Congestion,
+    /// Congestion control [default: cubic]
+    #[arg(long, value_enum)]
+    congestion: Option<Congestion>,
 
     /// Packets that may leave before the first acknowledgement, 1 to 10; 0 for RFC 9260's three or
-    /// four
-    #[arg(long, value_name = "PACKETS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=10))]
-    initial_window: u32,
+    /// four [default: 10]
+    #[arg(long, value_name = "PACKETS", value_parser = clap::value_parser!(u32).range(..=10))]
+    initial_window: Option<u32>,
 
     /// Send what the window allows at once, not spread over the round trip
     #[arg(long)]
     no_pacing: bool,
+
+    /// What makes a loss before a timer runs out [default: send-times]
+    #[arg(long, value_enum)]
+    loss_detection: Option<Losses>,
+
+    /// Leave the loss of the last packets to the retransmission timer
+    #[arg(long)]
+    no_tail_loss_probes: bool,
 }
 
 impl Tuning {
     /// The settings of an association that these words stand for.
     pub(super) fn association(&self) -> AssociationConfig {
         let mut config = default_association();
-        config
-            .congestion_control(match self.congestion {
-                Congestion::Rfc9260 => CongestionControl::Rfc9260,
-                Congestion::Cubic => CongestionControl::Cubic,
-            })
-            .initial_window(Some(self.initial_window).filter(|packets| *packets > 0))
-            .pacing(!self.no_pacing);
         if let Some(mtu) = self.mtu {
             config.path_mtu(mtu);
+        }
+        if let Some(congestion) = self.congestion {
+            config.congestion_control(congestion.into());
+        }
+        if let Some(packets) = self.initial_window {
+            config.initial_window(Some(packets).filter(|packets| *packets > 0));
+        }
+        if self.no_pacing {
+            config.pacing(false);
+        }
+        if let Some(losses) = self.loss_detection {
+            config.loss_detection(losses.into());
+        }
+        if self.no_tail_loss_probes {
+            config.tail_loss_probes(false);
         }
         config
     }
@@ -121,6 +138,32 @@ enum Congestion {
     Rfc9260,
     /// CUBIC (RFC 9438) with HyStart++ (RFC 9406)
     Cubic,
+}
+
+impl From<Congestion> for CongestionControl {
+    fn from(congestion: Congestion) -> Self {
+        match congestion {
+            Congestion::Rfc9260 => Self::Rfc9260,
+            Congestion::Cubic => Self::Cubic,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Losses {
+    /// Three reports that a chunk is missing (RFC 9260)
+    MissingReports,
+    /// Send times besides (RACK, RFC 8985)
+    SendTimes,
+}
+
+impl From<Losses> for LossDetection {
+    fn from(losses: Losses) -> Self {
+        match losses {
+            Losses::MissingReports => Self::MissingReports,
+            Losses::SendTimes => Self::SendTimes,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -207,9 +250,6 @@ pub(super) struct Get {
     #[arg(long, value_name = "PORT", default_value_t = SCTP_PORT)]
     sctp_port: u16,
 
-    #[command(flatten)]
-    tuning: Tuning,
-
     /// How long the server may take to accept the connection, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     connect_timeout: u64,
@@ -221,6 +261,9 @@ pub(super) struct Get {
     /// How often to connect again for requests that got no byte of an answer
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     retry: u32,
+
+    #[command(flatten)]
+    tuning: Tuning,
 }
 
 impl Get {
@@ -259,6 +302,36 @@ mod tests {
         let serve = Serve::default();
         assert_eq!(serve.listen.len(), 2);
         assert!(serve.dir.is_none());
+    }
+
+    #[test]
+    fn the_letter_of_rfc_9260_can_be_had() {
+        let tuning = |words: &[&str]| match Args::parse_from(words).command {
+            Some(Command::Serve(serve)) => format!("{:?}", serve.tuning.association()),
+            _ => panic!(),
+        };
+        let shipped = tuning(&["sctp-http", "serve"]);
+        assert_eq!(shipped, format!("{:?}", default_association()));
+        let letter = tuning(&[
+            "sctp-http",
+            "serve",
+            "--congestion",
+            "rfc9260",
+            "--initial-window",
+            "0",
+            "--loss-detection",
+            "missing-reports",
+            "--no-tail-loss-probes",
+            "--no-pacing",
+        ]);
+        let mut config = default_association();
+        config
+            .congestion_control(CongestionControl::Rfc9260)
+            .initial_window(None)
+            .loss_detection(LossDetection::MissingReports)
+            .tail_loss_probes(false)
+            .pacing(false);
+        assert_eq!(letter, format!("{config:?}"));
     }
 
     #[test]
