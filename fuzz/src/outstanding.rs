@@ -102,7 +102,7 @@ impl Run {
             ),
             2 => self.resend(input.u8(), PATHS[usize::from(argument & 1)]),
             3 => self.honest_sack(argument & 1 != 0),
-            4 => drop(self.window.t3_expired(PATHS[usize::from(argument & 1)])),
+            4 => self.lose(argument),
             5 => self.now += Duration::from_millis(input.u8().into()),
             6 if argument & 16 != 0 => self.detect(argument & 8 != 0, argument & 4 != 0),
             6 => {
@@ -279,6 +279,15 @@ impl Run {
             assert!(rtt <= self.now - Instant::EPOCH);
         }
         result
+    }
+
+    /// A path loses all that is in flight there, or what is larger than it carries.
+    fn lose(&mut self, argument: u8) {
+        let path = PATHS[usize::from(argument & 1)];
+        match usize::from(argument >> 2) {
+            0 => self.window.t3_expired(path),
+            steps => self.window.dropped(path, |size| size > steps * 150),
+        };
     }
 
     /// Asks for losses by send times; `probing` sends the end of what is in flight once more.
