@@ -62,11 +62,14 @@ impl Conn {
     }
 
     /// One packet lets the congestion window grow by no more than it can have acknowledged, or puts
-    /// back what was taken for a loss that was none.
+    /// back what was taken for a loss that was none, or makes it the four packets that a loss
+    /// leaves at least (§7.2.3), which an initial window may be short of.
     fn check_growth(&self, before: usize) {
         let (after, unacknowledged) = (self.window(), self.audit.unacknowledged);
+        let packets = self.association.paths().map(|path| path.stats.max_packet);
+        let least = 4 * packets.max().unwrap_or(0);
         assert!(
-            after <= self.peak.max(before + unacknowledged),
+            after <= self.peak.max(least).max(before + unacknowledged),
             "a window of {before} grew to {after} with {unacknowledged} bytes unacknowledged"
         );
     }

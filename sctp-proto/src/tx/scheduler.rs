@@ -21,8 +21,8 @@ pub(super) struct Scheduler {
     interleaving: bool,
     waiting: BinaryHeap<Reverse<Entry>>,
     current: Option<Current>,
-    /// The stream whose chunks the packet being filled has; kept for round robin per packet only.
-    packet: Option<StreamId>,
+    /// The packet being filled; kept for round robin per packet only.
+    packet: Option<Packet>,
     /// Turns given out, the tie-break among equals: who waits longest is next.
     turns: u64,
     /// Virtual time: where a stream that gets work after a pause begins.
@@ -41,6 +41,14 @@ struct Current {
     entry: Entry,
     /// In the middle of a message that no other may interrupt.
     locked: bool,
+}
+
+/// A packet being filled with chunks of one stream.
+#[derive(Debug, Clone, Copy)]
+struct Packet {
+    stream: StreamId,
+    /// It begins in the middle of a message that nobody may interrupt.
+    continues: bool,
 }
 
 /// What a stream has left after a step.
@@ -88,8 +96,12 @@ impl Scheduler {
     pub(super) fn choose(&mut self, new_packet: bool) -> Option<StreamId> {
         let per_packet = self.kind == SchedulerKind::RoundRobinPerPacket;
         if per_packet && !new_packet {
-            return self.packet.filter(|&id| self.serves(id));
+            return self
+                .packet
+                .filter(|&packet| self.fills(packet))
+                .map(|packet| packet.stream);
         }
+        let continues = self.current.as_ref().is_some_and(|current| current.locked);
         match &mut self.current {
             None => {
                 let Reverse(entry) = self.waiting.pop()?;
@@ -109,7 +121,7 @@ impl Scheduler {
         }
         let chosen = self.current.as_ref().map(|current| current.entry.stream);
         if per_packet {
-            self.packet = chosen;
+            self.packet = chosen.map(|stream| Packet { stream, continues });
         }
         chosen
     }
@@ -180,6 +192,16 @@ impl Scheduler {
             self.kind,
             SchedulerKind::FirstComeFirstServed | SchedulerKind::RoundRobinPerMessage
         )
+    }
+
+    /// Whether more of its stream goes into a packet. After the end of a message from earlier
+    /// packets that would be another turn: one message after the other, each begun in the packet
+    /// where the one before it ends, would keep all others waiting for good.
+    fn fills(&self, packet: Packet) -> bool {
+        self.current.as_ref().is_some_and(|current| {
+            current.entry.stream == packet.stream
+                && (current.locked || !packet.continues || self.waiting.is_empty())
+        })
     }
 
     fn serves(&self, id: StreamId) -> bool {

@@ -135,6 +135,20 @@ fn round_robin_per_packet_keeps_streams_apart() {
     assert!(!queue.has_unsent());
 }
 
+#[test]
+fn round_robin_per_packet_chained_the_messages_of_one_stream() {
+    // Each began in the packet in which the one before it ended, and could not be interrupted.
+    let mut queue = queue(SchedulerKind::RoundRobinPerPacket, false);
+    for _ in 0..10 {
+        send(&mut queue, 0, 250);
+    }
+    assert_eq!(packet(&mut queue), [(0, 100)]);
+    send(&mut queue, 1, 50);
+    let mut served = streams(&mut queue, 4);
+    served.dedup();
+    assert_eq!(served, [0, 1, 0]);
+}
+
 /// However little room the next packet has, for what is bundled with it.
 #[test]
 fn getting_nothing_closes_the_packet() {
