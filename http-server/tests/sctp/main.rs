@@ -178,7 +178,9 @@ async fn arrivals(contiguous: bool) -> Vec<u16> {
     limits.contiguous(contiguous);
     let server = Running::start(app(), limits).await;
     let mut config = AssociationConfig::default();
-    config.interleaving(false);
+    // Room for a message and a half: what waits to be read is read in turn, stream by stream, so
+    // that more of it would hide the order of arrival.
+    config.interleaving(false).receive_window(96 * 1024);
     let client = server.connect(config).await;
     for id in 0..6 {
         let request = bytes::Bytes::from_static(b"GET /big HTTP/1.1\r\nhost: test\r\n\r\n");
