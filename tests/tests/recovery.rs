@@ -207,6 +207,51 @@ fn a_packet_overtaken_by_few_is_waited_for() {
     );
 }
 
+/// Every tenth packet is late by more than a quarter of a round trip.
+fn reorder(pair: &mut Pair) {
+    script(pair, |number, before| match (number % 10, before) {
+        (3, 0) => Verdict::Delay(11 * MS),
+        _ => Verdict::Pass,
+    });
+}
+
+#[test]
+fn reordering_that_persists_costs_few_retransmissions() {
+    let mut pair = warmed_up(|_| {});
+    reorder(&mut pair);
+    let mut needless = Vec::new();
+    for _ in 0..8 {
+        let (_, stats) = transfer(&mut pair, 100);
+        assert_eq!(stats.t3_expiries, 0);
+        needless.push(stats.data_chunks_retransmitted);
+    }
+    assert!(needless[0] > 0, "{needless:?}");
+    assert_eq!(needless[4..], [0; 4], "{needless:?}");
+}
+
+#[test]
+fn reordering_long_past_is_not_waited_for() {
+    let mut pair = warmed_up(|_| {});
+    reorder(&mut pair);
+    for _ in 0..8 {
+        transfer(&mut pair, 100);
+    }
+    pair.net.clear_scripts();
+    // A round of losses each, and none for nothing: after the sixteenth nobody remembers.
+    for _ in 0..17 {
+        script(&mut pair, |number, before| match (number, before) {
+            (5, 0) => Verdict::Drop,
+            _ => Verdict::Pass,
+        });
+        let (_, stats) = transfer(&mut pair, 30);
+        assert_eq!(stats.data_chunks_retransmitted, 1);
+        pair.net.clear_scripts();
+    }
+    reorder(&mut pair);
+    let (_, stats) = transfer(&mut pair, 100);
+    assert!(stats.data_chunks_retransmitted > 0, "{stats:?}");
+}
+
 #[test]
 fn what_is_overtaken_for_too_long_is_lost() {
     let mut pair = warmed_up(|_| {});

@@ -154,10 +154,12 @@ impl Tcb {
             {
                 path.recovery_exit = None;
                 path.congestion.on_recovery_exit();
+                self.outstanding.recovered(path.id);
             }
         }
         if let Some(sack) = sack {
             self.on_probe_answered(now, sack);
+            self.outstanding.duplicated(sack.duplicates());
         }
         self.detect_losses(cx, now, &mut outcome);
         for loss in &outcome.lost {

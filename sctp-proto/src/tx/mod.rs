@@ -24,6 +24,7 @@ mod outstanding;
 mod queue;
 mod rack;
 mod recovery;
+mod reordering;
 mod sack;
 mod scheduler;
 mod stream;

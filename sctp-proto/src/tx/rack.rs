@@ -12,6 +12,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{
     outstanding::{Outstanding, Record, State},
+    reordering::Reordering,
     sack::AckOutcome,
 };
 use crate::{
@@ -22,8 +23,6 @@ use crate::{
 
 /// The least time allowed for reordering: timers of common systems fire about a millisecond late.
 const GRANULARITY: Duration = Duration::from_millis(1);
-/// Share of the least round-trip time that reordering may take (RFC 8985 §6.2 step 4).
-const WINDOW_DIVISOR: u32 = 4;
 /// How long a least round-trip time is kept, at least. Routes change, and a path that has become
 /// longer must not be taken for a short one for ever.
 const MIN_RTT_KEPT: Duration = Duration::from_secs(150);
@@ -91,7 +90,9 @@ pub(super) struct Rack {
     /// The highest TSN acknowledged.
     highest: Option<Tsn>,
     /// Whether packets have overtaken each other.
-    reordered: bool,
+    pub(super) reordered: bool,
+    /// How far, as needless retransmissions tell. `None` before the first retransmission.
+    pub(super) reordering: Option<Box<Reordering>>,
     /// Bytes of chunks acknowledged by gap blocks.
     pub(super) gap_bytes: usize,
     /// No record before this index waits for its first transmission to arrive.
@@ -148,7 +149,11 @@ impl Rack {
         if !self.reordered && (settling.in_recovery || reported) {
             return Duration::ZERO;
         }
-        let window = self.min_rtt.get().unwrap_or_default() / WINDOW_DIVISOR;
+        let min_rtt = self.min_rtt.get().unwrap_or_default();
+        let window = match &self.reordering {
+            Some(reordering) => reordering.window(min_rtt),
+            None => Reordering::default().window(min_rtt),
+        };
         window
             .min(settling.srtt.unwrap_or(Duration::MAX))
             .max(GRANULARITY)

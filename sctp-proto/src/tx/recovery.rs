@@ -6,6 +6,7 @@ use super::{
     sack::AckOutcome,
 };
 use crate::{
+    config::LossDetection,
     ids::{PathId, Tsn},
     time::Instant,
 };
@@ -98,9 +99,15 @@ impl Outstanding {
     /// A TSN marked for retransmission left again, on `path`. No effect on any other TSN.
     pub fn resent(&mut self, tsn: Tsn, now: Instant, path: PathId) {
         let index = tsn.distance_from(self.cumulative.next());
-        let record = self.records.get(index as usize);
-        if record.is_none_or(|record| record.state != State::Lost) {
+        let Some(&record) = self.records.get(index as usize) else {
             return;
+        };
+        if record.state != State::Lost {
+            return;
+        }
+        if record.fast_retransmitted && self.detection == LossDetection::SendTimes {
+            let rack = &mut self.paths[record.path.index()].rack;
+            rack.reordering.get_or_insert_default().repaired(tsn);
         }
         self.left_again(index, now, path);
         self.lost -= 1;

@@ -49,6 +49,14 @@ enum Op {
         in_recovery: bool,
         srtt: Option<u8>,
     },
+    /// The peer got the TSNs that `mask` picks, of those about the front, more than once.
+    Duplicated {
+        mask: u64,
+    },
+    /// A fast recovery is over.
+    Recovered {
+        path: u8,
+    },
     /// A tail loss probe with this much room.
     Probe {
         path: u8,
@@ -75,6 +83,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (path.clone(), any::<bool>(), proptest::option::of(1u8..100)).prop_map(
             |(path, in_recovery, srtt)| Op::Detect { path, in_recovery, srtt },
         ),
+        2 => any::<u64>().prop_map(|mask| Op::Duplicated { mask }),
+        1 => path.clone().prop_map(|path| Op::Recovered { path }),
         1 => (path, 32usize..2000).prop_map(|(path, room)| Op::Probe { path, room }),
     ]
 }
@@ -100,6 +110,13 @@ struct PathModel {
     min_rtt: Option<Duration>,
     highest: Option<u64>,
     reordered: bool,
+    /// All that was sent again after others' acknowledgements had told of a loss.
+    repaired: Vec<u64>,
+    /// Needless retransmissions that widened the window, recoveries since the last one, and what
+    /// has to be acknowledged cumulatively before the next can.
+    widened: u32,
+    calm: u32,
+    round: u64,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -178,11 +195,12 @@ impl Model {
             return (0, None);
         };
         let quarter = known.min_rtt.unwrap_or_default() / 4;
+        let window = quarter * (1 + known.widened);
         let patience = if !known.reordered && (in_recovery || above > 2 * PACKET) {
             Duration::ZERO
         } else {
             let most = srtt.unwrap_or(Duration::MAX);
-            quarter.min(most).max(Duration::from_millis(1))
+            window.min(most).max(Duration::from_millis(1))
         };
         let (mut lost, mut due) = (0, None);
         for (&n, chunk) in &mut self.chunks {
@@ -345,6 +363,15 @@ impl Run {
                 in_recovery,
                 srtt,
             } => self.detect(path, in_recovery, srtt),
+            Op::Duplicated { mask } => self.duplicated(mask),
+            Op::Recovered { path } => {
+                let known = self.model.paths.entry(path).or_default();
+                known.calm += 1;
+                if known.calm >= 16 {
+                    known.widened = 0;
+                }
+                self.ring.recovered(PathId(path));
+            }
             Op::Probe { path, room } => self.probe(PathId(path), room),
             Op::Wait { ms } => self.now += Duration::from_millis(u64::from(ms)),
         }
@@ -442,6 +469,28 @@ impl Run {
         assert_eq!((lost, due), found);
     }
 
+    fn duplicated(&mut self, mask: u64) {
+        let model = &mut self.model;
+        let begin = model.front.saturating_sub(32);
+        let picked: Vec<u64> = (begin..model.next.min(begin + 64))
+            .filter(|n| mask >> (n - begin) & 1 == 1)
+            .collect();
+        let by_time = model.by_time;
+        for path in model.paths.values_mut().filter(|_| by_time) {
+            let known = path.repaired.iter().rev().take(16);
+            if known.clone().any(|n| picked.contains(n)) {
+                path.reordered = true;
+                path.calm = 0;
+                if model.front >= path.round {
+                    path.round = model.next;
+                    path.widened += 1;
+                }
+            }
+        }
+        let tsns: Vec<Tsn> = picked.iter().map(|&n| self.first.plus(n as u32)).collect();
+        self.ring.duplicated(tsns.into_iter());
+    }
+
     /// What is repeated is the end of what is in flight on the path, and fits.
     fn probe(&mut self, path: PathId, room: usize) {
         let mut left = room;
@@ -474,8 +523,12 @@ impl Run {
                 break;
             };
             self.ring.resent(lost.tsn, self.now, path);
-            let mut chunks = self.model.chunks.values_mut();
-            let chunk = chunks.find(|c| c.state == State::Lost).unwrap();
+            let mut chunks = self.model.chunks.iter_mut();
+            let (&n, chunk) = chunks.find(|(_, c)| c.state == State::Lost).unwrap();
+            if chunk.fast_retransmitted {
+                let lost_on = self.model.paths.entry(chunk.path.0).or_default();
+                lost_on.repaired.push(n);
+            }
             chunk.state = State::InFlight;
             chunk.path = path;
             chunk.sent_at = self.now;
@@ -506,6 +559,12 @@ impl Run {
             let earliest = model.earliest(PathId(path));
             let sent_at = earliest.map(|n| model.chunks[&n].sent_at);
             assert_eq!(ring.oldest_in_flight(PathId(path)), sent_at);
+            let known = (ring.paths.get(usize::from(path))).map(|path| &path.rack);
+            let reordering = known.and_then(|rack| rack.reordering.as_ref());
+            let four = Duration::from_millis(4);
+            let quarters = reordering.map_or(four / 4, |known| known.window(four));
+            let widened = model.paths.get(&path).map_or(0, |known| known.widened);
+            assert_eq!(quarters, four / 4 * (1 + widened));
         }
         let in_flight = model.chunks.values().filter(|c| c.state == State::InFlight);
         assert_eq!(ring.total_flight(), in_flight.map(|c| c.len).sum::<usize>());
