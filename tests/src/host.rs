@@ -64,7 +64,7 @@ impl Conn {
     /// One packet lets the congestion window grow by no more than it can have acknowledged, or puts
     /// back what was taken for a loss that was none, or makes it the four packets that a loss
     /// leaves at least (§7.2.3), which an initial window may be short of.
-    fn check_growth(&self, before: usize) {
+    fn check_growth(&mut self, before: usize) {
         let (after, unacknowledged) = (self.window(), self.audit.unacknowledged);
         let packets = self.association.paths().map(|path| path.stats.max_packet);
         let packet = packets.max().unwrap_or(0);
@@ -72,10 +72,15 @@ impl Conn {
         // Congestion avoidance adds a packet for what many SACKs acknowledged, with the last of
         // them, however little that one acknowledges (§7.2.2).
         let grown = before + unacknowledged.max(packet);
+        let bound = self.peak.max(least).max(grown);
+        // A window that grew and was reduced at once may come back too.
+        let saved = self.association.saved_window();
         assert!(
-            after <= self.peak.max(least).max(grown),
-            "a window of {before} grew to {after} with {unacknowledged} bytes unacknowledged"
+            after.max(saved) <= bound,
+            "a window of {before} grew to {after}, or to {saved} if a reduction is undone, with \
+             {unacknowledged} bytes unacknowledged"
         );
+        self.peak = self.peak.max(saved);
     }
 
     /// Checks the books, and that the counters fit together.

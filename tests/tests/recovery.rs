@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use sctp_proto::{AssociationConfig, AssociationStats, LossDetection};
+use sctp_proto::{
+    AssociationConfig, AssociationStats, CongestionControl, LossDetection, PathStats,
+};
 use sctp_tests::{
     codec::{Packet, kind},
     net::{Datagram, Verdict},
@@ -78,6 +80,8 @@ fn transfer(pair: &mut Pair, count: usize) -> (Duration, AssociationStats) {
     stats.t3_expiries -= before.t3_expiries;
     stats.fast_retransmits -= before.fast_retransmits;
     stats.tail_loss_probes -= before.tail_loss_probes;
+    stats.spurious_retransmissions -= before.spurious_retransmissions;
+    stats.reductions_undone -= before.reductions_undone;
     (took, stats)
 }
 
@@ -265,4 +269,124 @@ fn what_is_overtaken_for_too_long_is_lost() {
     assert_eq!((stats.t3_expiries, stats.tail_loss_probes), (0, 0));
     // A quarter of a round trip to wait, and one to get there.
     assert!(took < clean + 30 * MS, "{took:?}, {clean:?}");
+}
+
+/// Sends 40 packets over a path that carries nothing of the client's for 500 ms; the path before
+/// and after, and what was counted.
+fn stall(change: impl Fn(&mut AssociationConfig)) -> (PathStats, PathStats, AssociationStats) {
+    let mut pair = warmed_up(change);
+    let before = pair.path(Client);
+    let end = pair.now + 500 * MS;
+    pair.script_from(Client, move |now, _| match now < end {
+        true => Verdict::Delay(end - now),
+        false => Verdict::Pass,
+    });
+    let (_, stats) = transfer(&mut pair, 40);
+    (before, pair.path(Client), stats)
+}
+
+#[test]
+fn a_time_out_that_a_stalled_path_caused_is_undone() {
+    for kind in [CongestionControl::Rfc9260, CongestionControl::Cubic] {
+        let (before, after, stats) = stall(|c| {
+            c.congestion_control(kind).tail_loss_probes(false);
+        });
+        assert_eq!((stats.t3_expiries, stats.reductions_undone), (1, 1));
+        assert!(after.cwnd >= before.cwnd, "{before:?} {after:?}");
+        assert_eq!(after.rto, before.rto, "{kind:?}");
+        // What was marked lost is not sent again.
+        assert!(stats.data_chunks_retransmitted < 10, "{stats:?}");
+        assert!(stats.spurious_retransmissions > 0);
+    }
+    let (before, after, stats) = stall(|c| {
+        c.undo_spurious(false).tail_loss_probes(false);
+    });
+    assert_eq!((stats.t3_expiries, stats.reductions_undone), (1, 0));
+    assert!(after.cwnd < before.cwnd, "{before:?} {after:?}");
+}
+
+#[test]
+fn a_time_out_after_a_real_loss_stays() {
+    for lost in [1, 3, 40] {
+        let mut pair = warmed_up(|c| {
+            c.tail_loss_probes(false);
+        });
+        let before = pair.path(Client).cwnd;
+        script(&mut pair, move |number, before| {
+            match number + lost >= 40 && before == 0 {
+                true => Verdict::Drop,
+                false => Verdict::Pass,
+            }
+        });
+        let (_, stats) = transfer(&mut pair, 40);
+        assert_eq!((stats.t3_expiries, stats.reductions_undone), (1, 0));
+        assert!(pair.path(Client).cwnd < before, "{lost} lost");
+    }
+}
+
+/// Packet 7 of 60 meets a fate; the window before and after, and what was counted.
+fn one_of_sixty(
+    on: bool,
+    mut fate: impl FnMut(u32, u32) -> Verdict + Send + 'static,
+) -> (usize, usize, AssociationStats) {
+    let mut pair = warmed_up(|c| {
+        c.undo_spurious(on);
+    });
+    let before = pair.path(Client).cwnd;
+    script(&mut pair, move |number, before| fate(number, before));
+    let (_, stats) = transfer(&mut pair, 60);
+    assert_eq!((stats.t3_expiries, stats.fast_retransmits), (0, 1));
+    (before, pair.path(Client).cwnd, stats)
+}
+
+#[test]
+fn a_reduction_for_what_was_only_overtaken_is_undone() {
+    let late = |number, before| match (number, before) {
+        (7, 0) => Verdict::Delay(15 * MS),
+        _ => Verdict::Pass,
+    };
+    let (before, after, stats) = one_of_sixty(true, late);
+    assert_eq!(stats.reductions_undone, 1);
+    assert_eq!(stats.spurious_retransmissions, 1);
+    assert!(after >= before, "{before} {after}");
+    let (before, after, stats) = one_of_sixty(false, late);
+    assert_eq!(stats.reductions_undone, 0);
+    assert!(after < before, "{before} {after}");
+}
+
+#[test]
+fn a_reduction_for_a_loss_stays() {
+    let lost = |number, before| match (number, before) {
+        (7, 0) => Verdict::Drop,
+        _ => Verdict::Pass,
+    };
+    let (before, after, stats) = one_of_sixty(true, lost);
+    assert_eq!(stats.reductions_undone, 0);
+    assert_eq!(stats.spurious_retransmissions, 0);
+    assert!(after < before, "{before} {after}");
+}
+
+#[test]
+fn one_loss_among_those_overtaken_keeps_the_reduction() {
+    let mixed = |number, before| match (number, before) {
+        (7, 0) => Verdict::Delay(15 * MS),
+        (9, 0) => Verdict::Drop,
+        _ => Verdict::Pass,
+    };
+    let (before, after, stats) = one_of_sixty(true, mixed);
+    assert_eq!(stats.spurious_retransmissions, 1);
+    assert_eq!(stats.reductions_undone, 0);
+    assert!(after < before, "{before} {after}");
+}
+
+#[test]
+fn duplicates_made_by_the_network_undo_no_loss() {
+    let duplicated = |number, before| match (number, before) {
+        (7, 0) => Verdict::Drop,
+        (5 | 6, 0) | (7, 1) => Verdict::Duplicate,
+        _ => Verdict::Pass,
+    };
+    let (before, after, stats) = one_of_sixty(true, duplicated);
+    assert_eq!(stats.reductions_undone, 0);
+    assert!(after < before, "{before} {after}");
 }

@@ -69,6 +69,18 @@ impl Association {
         audit
     }
 
+    /// The largest window that a path may go back to if a reduction turns out to be for nothing.
+    #[doc(hidden)]
+    pub fn saved_window(&self) -> usize {
+        match &self.phase {
+            Phase::Open(tcb) => (tcb.paths.iter())
+                .map(|path| path.congestion.saved_window())
+                .max()
+                .unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     fn audit_deadlines(&self, now: Instant) {
         let config = &self.cx.config;
         let cached = self.cx.timers.next();

@@ -63,6 +63,7 @@ impl Tcb {
         if self.probing && !self.window_closed(primary) {
             self.probing = false;
             self.outstanding.t3_expired(primary);
+            self.outstanding.forget_episode(primary);
         }
     }
 
@@ -160,6 +161,8 @@ impl Tcb {
         if let Some(sack) = sack {
             self.on_probe_answered(now, sack);
             self.outstanding.duplicated(sack.duplicates());
+            cx.stats.spurious_retransmissions += outcome.spurious;
+            self.undo_needless(cx, now, sack);
         }
         self.detect_losses(cx, now, &mut outcome);
         for loss in &outcome.lost {

@@ -7,7 +7,9 @@ use super::{
     tcb::Tcb,
     timers::{Expired, PathTimer, Timer},
 };
-use crate::{error::CloseReason, ids::PathId, path::heartbeat, time::Instant, wire::CauseWriter};
+use crate::{
+    error::CloseReason, ids::PathId, path::heartbeat, time::Instant, tx::Cause, wire::CauseWriter,
+};
 
 impl Association {
     /// To be called when the deadline of [`poll_timeout`](Self::poll_timeout) has come. Harmless
@@ -145,8 +147,12 @@ impl Tcb {
         // One packet goes again, into a closed window too (§6.3.3 E3).
         path.on_probation = true;
         if probing {
+            self.outstanding.forget_episode(id);
             path.rto.on_timeout();
             return Ok(());
+        }
+        if cx.config.undo_spurious && self.outstanding.begin_episode(now, id, Cause::TimeOut) {
+            path.congestion.save();
         }
         path.congestion.on_timeout(now);
         self.count_error(cx, id)

@@ -7,7 +7,7 @@ use crate::{
     ids::{PathId, Tsn},
     path::TailProbe,
     time::Instant,
-    tx::{AckOutcome, PathLoss, Settling},
+    tx::{AckOutcome, Cause, PathLoss, Settling},
     wire::{COMMON_HEADER, Sack},
 };
 
@@ -24,6 +24,11 @@ impl Tcb {
         //# While in Fast Recovery, the ssthresh and cwnd SHOULD NOT change for any destinations due
         //# to a subsequent Fast Recovery event (i.e., one SHOULD NOT reduce the cwnd further due to
         //# a subsequent Fast Retransmit).
+        // A retransmission that is lost was no reordering.
+        let real = loss.resent_at.is_some();
+        if real {
+            self.outstanding.forget_episode(loss.path);
+        }
         if path.recovery_exit.is_some() {
             // The loss of what recovery itself sent is no subsequent Fast Retransmit, which there
             // is none of: RFC 9260 has T3-rtx for it. As a round of losses of its own (RFC 5681
@@ -37,6 +42,10 @@ impl Tcb {
             //# and SHOULD NOT delay retransmission for this single packet.
             self.fast_retransmit = true;
             cx.stats.fast_retransmits += 1;
+            let undo = cx.config.undo_spurious && !real;
+            if undo && (self.outstanding).begin_episode(now, loss.path, Cause::Loss) {
+                path.congestion.save();
+            }
         }
         path.recovery_exit = Some(highest);
         path.recovery_began = now;
@@ -129,8 +138,38 @@ impl Tcb {
             let min_rtt = self.outstanding.min_rtt(path.id);
             let (probe, duplicates) = (&mut path.probe, sack.duplicates());
             if probe.on_sack(now, sack.cumulative, duplicates, min_rtt) {
+                self.outstanding.forget_episode(path.id);
                 path.congestion.on_loss(now, path.max_packet);
             }
+        }
+    }
+
+    /// Takes back what was for nothing, as a SACK shows: the reduction of the window and, after
+    /// T3-rtx, the back-off (RFC 4015). At most once for each reduction, and to what was before it:
+    /// a peer that lies gets what it could have had by not reporting the loss.
+    pub(super) fn undo_needless(&mut self, cx: &mut Cx, now: Instant, sack: &Sack<'_>) {
+        for path in self.paths.iter_mut() {
+            cx.stats.spurious_retransmissions +=
+                (self.outstanding).note_duplicates(now, path.id, sack.duplicates());
+            let judged = self.outstanding.judge_episode(now, path.id, path.rto.rto());
+            let Some(cause) = judged.filter(|_| path.congestion.undo(now)) else {
+                continue;
+            };
+            cx.stats.reductions_undone += 1;
+            // What is found to be lost from here on is a round of losses of its own.
+            if path.recovery_exit.take().is_some() {
+                path.congestion.on_recovery_exit();
+            }
+            if cause == Cause::TimeOut {
+                path.rto.undo_back_off();
+                self.outstanding.put_back(path.id);
+                if self.outstanding.flight(path.id) > 0 || self.outstanding.has_lost() {
+                    let at = now + path.rto.rto();
+                    cx.timers.set_path(PathTimer::T3, path.id, at);
+                }
+            }
+            let window = path.congestion.window();
+            tracing::debug!(path = path.id.index(), ?cause, window, "reduction undone");
         }
     }
 }

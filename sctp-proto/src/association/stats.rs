@@ -38,6 +38,11 @@ pub struct AssociationStats {
     pub tail_loss_probes: u64,
     /// Expiries of a T3-rtx timer.
     pub t3_expiries: u64,
+    /// Retransmissions that turned out not to have been needed: the peer reported a duplicate, or
+    /// acknowledged sooner than one can have arrived.
+    pub spurious_retransmissions: u64,
+    /// Reductions of the congestion window taken back because all they were for had arrived.
+    pub reductions_undone: u64,
     /// Times that data waited for the pacer although the windows allowed it to leave.
     pub pacing_waits: u64,
     /// Chunks or packets dropped because they broke a rule that allows no answer.

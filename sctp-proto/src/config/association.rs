@@ -85,6 +85,7 @@ pub struct AssociationConfig {
     pub(crate) pacing: bool,
     pub(crate) loss_detection: LossDetection,
     pub(crate) tail_loss_probes: bool,
+    pub(crate) undo_spurious: bool,
     pub(crate) stall_timeout: Duration,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) autoclose: Option<Duration>,
@@ -121,6 +122,7 @@ impl Default for AssociationConfig {
             pacing: true,
             loss_detection: LossDetection::default(),
             tail_loss_probes: true,
+            undo_spurious: true,
             stall_timeout: Duration::from_secs(10),
             shutdown_timeout: None,
             autoclose: None,
@@ -332,6 +334,16 @@ impl AssociationConfig {
     /// [`loss_detection`](Self::loss_detection) is by send times.
     pub fn tail_loss_probes(&mut self, on: bool) -> &mut Self {
         self.tail_loss_probes = on;
+        self
+    }
+
+    /// Take back a reduction of the congestion window, and the back-off of a time-out, when every
+    /// retransmission it was for turns out not to have been needed: the peer reports it as duplicate
+    /// (RFC 3708), or acknowledges sooner than it can have arrived (RFC 4015), or acknowledges after
+    /// a time-out what was not sent again (RFC 5682). The window is then what it was before, and
+    /// never more. Default true; false for the letter of RFC 9260 §7.2.3, which knows no way back.
+    pub fn undo_spurious(&mut self, on: bool) -> &mut Self {
+        self.undo_spurious = on;
         self
     }
 

@@ -56,10 +56,23 @@ pub(super) struct Cubic {
     hystart: Option<HyStart>,
     /// In congestion avoidance, from the first SACK of it.
     epoch: Option<Epoch>,
+    /// What [`undo`](Controller::undo) puts back.
+    saved: Option<Saved>,
+}
+
+/// What a reduction of the window changes (RFC 9438 §4.9).
+#[derive(Debug, Clone, Copy)]
+struct Saved {
+    cwnd: f64,
+    ssthresh: f64,
+    w_max: f64,
+    prior: f64,
+    hystart: Option<HyStart>,
+    epoch: Option<Epoch>,
 }
 
 /// One stage of congestion avoidance: from a reduction of the window to the next.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Epoch {
     /// W_max of this stage, bytes.
     plateau: f64,
@@ -109,6 +122,7 @@ impl Cubic {
             half_used: None,
             hystart: Some(HyStart::default()),
             epoch: None,
+            saved: None,
         }
     }
 
@@ -233,6 +247,35 @@ impl Controller for Cubic {
         self.cwnd = self.packets(1);
     }
 
+    fn save(&mut self) {
+        self.saved = Some(Saved {
+            cwnd: self.cwnd,
+            ssthresh: self.ssthresh,
+            w_max: self.w_max,
+            prior: self.prior,
+            hystart: self.hystart,
+            epoch: self.epoch,
+        });
+    }
+
+    /// The stage of congestion avoidance goes on where it was: the time since does not count.
+    fn undo(&mut self, now: Instant) -> bool {
+        let Some(saved) = self.saved.take() else {
+            return false;
+        };
+        self.cwnd = self.cwnd.max(saved.cwnd);
+        self.ssthresh = self.ssthresh.max(saved.ssthresh);
+        self.w_max = saved.w_max;
+        self.prior = saved.prior;
+        self.hystart = saved.hystart;
+        self.epoch = saved.epoch.map(|epoch| Epoch { at: now, ..epoch });
+        true
+    }
+
+    fn saved_window(&self) -> usize {
+        self.saved.map_or(0, |saved| saved.cwnd as usize)
+    }
+
     fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration) {
         if let Some(epoch) = &mut self.epoch {
             epoch.at = now;
@@ -242,6 +285,7 @@ impl Controller for Cubic {
             self.ssthresh = self.ssthresh.max(self.cwnd);
             self.cwnd = window as f64;
             self.epoch = None;
+            self.saved = None;
         }
     }
 
@@ -249,6 +293,7 @@ impl Controller for Cubic {
         self.pmdcs = max_packet - COMMON_HEADER;
         self.cwnd = self.cwnd.max(self.packets(1));
         self.epoch = None;
+        self.saved = None;
     }
 
     fn window(&self) -> usize {

@@ -28,7 +28,7 @@ pub(super) enum Advice {
 ///
 /// RFC 9406 ends a round by sequence number. A controller sees none: here a round ends with the
 /// first measurement of a packet that left after the round began, which is the same moment.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct HyStart {
     round_began: Option<Instant>,
     previous: Option<Duration>,

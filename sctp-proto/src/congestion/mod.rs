@@ -59,6 +59,18 @@ pub(crate) trait Controller: Send + Debug {
     /// T3-rtx ran out on this path.
     fn on_timeout(&mut self, now: Instant);
 
+    /// Keeps what the next call, `on_loss` or `on_timeout`, is about to change, instead of what was
+    /// kept before.
+    fn save(&mut self);
+
+    /// That call was a mistake: what was kept is put back, as far as it is more than there is.
+    /// False if there is none: it was put back already, or the path has been idle or has another
+    /// MTU since.
+    fn undo(&mut self, now: Instant) -> bool;
+
+    /// The window that `undo` would put back at most, bytes; 0 if nothing is kept.
+    fn saved_window(&self) -> usize;
+
     /// Data is about to leave after `idle` without any. To be called once per idle period.
     fn on_idle(&mut self, now: Instant, idle: Duration, rto: Duration);
 

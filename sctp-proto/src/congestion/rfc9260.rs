@@ -14,6 +14,8 @@ pub(super) struct Rfc9260 {
     cwnd: usize,
     ssthresh: usize,
     partial_bytes_acked: usize,
+    /// The window and the threshold that [`undo`](Controller::undo) puts back.
+    saved: Option<(usize, usize)>,
 }
 
 impl Rfc9260 {
@@ -27,6 +29,7 @@ impl Rfc9260 {
             //# largest-possible advertised window).
             ssthresh: usize::MAX,
             partial_bytes_acked: 0,
+            saved: None,
         }
     }
 
@@ -119,6 +122,24 @@ impl Controller for Rfc9260 {
         self.partial_bytes_acked = 0;
     }
 
+    fn save(&mut self) {
+        self.saved = Some((self.cwnd, self.ssthresh));
+    }
+
+    fn undo(&mut self, _now: Instant) -> bool {
+        let Some((cwnd, ssthresh)) = self.saved.take() else {
+            return false;
+        };
+        self.cwnd = self.cwnd.max(cwnd);
+        self.ssthresh = self.ssthresh.max(ssthresh);
+        self.partial_bytes_acked = 0;
+        true
+    }
+
+    fn saved_window(&self) -> usize {
+        self.saved.map_or(0, |(cwnd, _)| cwnd)
+    }
+
     /// Beside that of `decayed_window` a departure from the letter: ssthresh is not lowered while in
     /// slow start (a short exchange on a fresh association is no sign of congestion, and would end
     /// slow start for good).
@@ -127,6 +148,7 @@ impl Controller for Rfc9260 {
         if let Some(window) = decayed_window(self.cwnd, least, idle, rto) {
             self.ssthresh = self.ssthresh.max(self.cwnd);
             self.cwnd = window;
+            self.saved = None;
             self.partial_bytes_acked = 0;
         }
     }
@@ -134,6 +156,7 @@ impl Controller for Rfc9260 {
     fn on_mtu(&mut self, max_packet: usize) {
         self.pmdcs = max_packet - COMMON_HEADER;
         self.cwnd = self.cwnd.max(self.pmdcs);
+        self.saved = None;
     }
 
     fn window(&self) -> usize {
@@ -248,6 +271,31 @@ mod tests {
         assert_eq!((cc.window(), cc.ssthresh()), (1000, 5000));
         cc.on_timeout(Instant::EPOCH);
         assert_eq!((cc.window(), cc.ssthresh()), (1000, 4000));
+    }
+
+    #[test]
+    fn a_mistake_is_undone_once_and_never_beyond_what_was() {
+        let mut cc = controller();
+        cc.cwnd = 20_000;
+        cc.save();
+        cc.on_timeout(Instant::EPOCH);
+        cc.on_timeout(Instant::EPOCH);
+        assert_eq!(cc.saved_window(), 20_000);
+        assert!(cc.undo(Instant::EPOCH));
+        assert_eq!((cc.window(), cc.ssthresh()), (20_000, usize::MAX));
+        assert!(!cc.undo(Instant::EPOCH));
+        cc.save();
+        cc.on_loss(Instant::EPOCH, P);
+        cc.cwnd = 30_000;
+        assert!(cc.undo(Instant::EPOCH));
+        assert_eq!(cc.window(), 30_000, "what grew since stays");
+        let second = Duration::from_secs(1);
+        cc.save();
+        cc.on_idle(Instant::EPOCH, second, second);
+        assert!(!cc.undo(Instant::EPOCH));
+        cc.save();
+        cc.on_mtu(P);
+        assert!(!cc.undo(Instant::EPOCH));
     }
 
     //= RFC 9260 §7.2.2, test

@@ -89,6 +89,14 @@ impl RtoEstimator {
         self.rto = self.rto.saturating_mul(2).min(self.max);
     }
 
+    /// The time-outs were too early: takes the back-off back, to what the measurements give.
+    pub(crate) fn undo_back_off(&mut self) {
+        if let Some(srtt) = self.srtt {
+            let measured = srtt.saturating_add(self.rttvar.saturating_mul(4));
+            self.rto = measured.clamp(self.min, self.max);
+        }
+    }
+
     /// The time-out, backed off as it stands.
     pub(crate) fn rto(&self) -> Duration {
         self.rto
@@ -158,6 +166,8 @@ mod tests {
             rto.on_timeout();
             assert_eq!(rto.rto(), ms(expected));
         }
+        rto.undo_back_off();
+        assert_eq!(rto.rto(), ms(600));
         rto.on_measurement(ms(200));
         // RTTVAR = 3/4 * 100
         assert_eq!(rto.rto(), ms(500));

@@ -25,6 +25,7 @@ mod queue;
 mod rack;
 mod recovery;
 mod reordering;
+mod retransmits;
 mod sack;
 mod scheduler;
 mod stream;
@@ -36,5 +37,6 @@ pub use self::{
     outstanding::{LostChunk, Outstanding},
     queue::SendQueue,
     rack::Settling,
+    retransmits::Cause,
     sack::{AckOutcome, PathAck, PathLoss, SackError},
 };

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::{
     message::{Fragment, MessageKey},
     rack::Rack,
+    retransmits::Retransmits,
 };
 use crate::{
     config::LossDetection,
@@ -59,6 +60,7 @@ pub(super) struct PathFlight {
     /// No record before this index is in flight on the path.
     pub(super) earliest: u32,
     pub(super) rack: Rack,
+    pub(super) retransmits: Retransmits,
 }
 
 /// A TSN marked for retransmission, with what its chunk is made from.

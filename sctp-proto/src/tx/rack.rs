@@ -133,6 +133,12 @@ impl Rack {
         self.min_rtt.add(now, rtt);
     }
 
+    /// Of what has arrived, the last to leave is not known any more: it was taken for one that left
+    /// later.
+    pub(super) fn forget_newest(&mut self) {
+        self.newest = None;
+    }
+
     pub(super) fn min_rtt(&self) -> Option<Duration> {
         self.min_rtt.get()
     }

@@ -92,7 +92,7 @@ impl Outstanding {
         };
         if record.state == State::InFlight {
             self.leave_flight(&record);
-            self.left_again(index, now, path);
+            self.left_again(index, now, path, false);
         }
     }
 
@@ -109,12 +109,12 @@ impl Outstanding {
             let rack = &mut self.paths[record.path.index()].rack;
             rack.reordering.get_or_insert_default().repaired(tsn);
         }
-        self.left_again(index, now, path);
+        self.left_again(index, now, path, true);
         self.lost -= 1;
         self.find_lost();
     }
 
-    fn left_again(&mut self, index: u32, now: Instant, path: PathId) {
+    fn left_again(&mut self, index: u32, now: Instant, path: PathId, lost: bool) {
         let record = &mut self.records[index as usize];
         record.state = State::InFlight;
         record.sent_at = now;
@@ -128,6 +128,9 @@ impl Outstanding {
         }
         self.enter_flight(index, path, len);
         self.note_resent(index);
+        let tsn = self.cumulative.plus(index + 1);
+        let retransmits = &mut self.paths[path.index()].retransmits;
+        retransmits.resent(now, tsn, lost);
         self.last_resent = Some(now);
     }
 

@@ -33,6 +33,8 @@ pub struct AckOutcome {
     pub dry: bool,
     /// TSNs the peer had acknowledged by gap blocks and no longer does.
     pub reneged: u32,
+    /// Retransmissions acknowledged too soon to have been needed.
+    pub spurious: u64,
     /// Gap blocks ignored: empty, out of order, overlapping, or touching the cumulative TSN.
     pub bad_gap_blocks: u32,
 }
@@ -78,6 +80,7 @@ impl Default for AckOutcome {
             messages_acked: 0,
             dry: false,
             reneged: 0,
+            spurious: 0,
             bad_gap_blocks: 0,
         }
     }
@@ -319,7 +322,14 @@ impl Outstanding {
         } else {
             self.leave_flight(record);
         }
-        (self.paths[record.path.index()].rack).delivered(now, tsn, record);
+        let path = &mut self.paths[record.path.index()];
+        path.rack.delivered(now, tsn, record);
+        let waiting = record.state == State::Lost;
+        if waiting || record.transmits > 1 {
+            let too_soon = !waiting && path.rack.is_too_fast(now - record.sent_at);
+            let spurious = path.retransmits.acknowledged(tsn, waiting, too_soon);
+            outcome.spurious += u64::from(spurious);
+        }
         //= RFC 9260 §6.3.1
         //# Karn's algorithm: RTT measurements MUST NOT be made using chunks that were retransmitted
         //# (and thus for which it is ambiguous whether the reply was for the first instance of the

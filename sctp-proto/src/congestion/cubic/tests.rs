@@ -367,3 +367,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_mistake_is_undone_to_the_stage_that_it_ended() {
+    let mut cc = avoiding(70_000, 100_000);
+    run(&mut cc, 0, 2000, 100);
+    let (window, threshold) = (cc.window(), cc.ssthresh());
+    let elapsed = cc.epoch.map(|epoch| epoch.elapsed);
+    cc.save();
+    cc.on_timeout(at(2000));
+    assert_eq!((cc.window(), cc.w_max), (P, 0.0));
+    assert_eq!(cc.saved_window(), window);
+    assert!(cc.undo(at(9000)));
+    assert_eq!((cc.window(), cc.ssthresh()), (window, threshold));
+    assert_eq!((cc.w_max, cc.prior), (100_000.0, 100_000.0));
+    // The time in between is no time to grow by.
+    cc.on_ack(&ack(9000, P));
+    assert_eq!(cc.epoch.map(|epoch| epoch.elapsed), elapsed);
+    assert!(cc.window() < window + P);
+    assert!(!cc.undo(at(9000)), "once");
+}
+
+#[test]
+fn the_first_slow_start_goes_on_after_a_mistake() {
+    let mut cc = controller();
+    cc.save();
+    cc.on_loss(at(0), P);
+    assert!(cc.hystart.is_none());
+    assert!(cc.undo(at(10)));
+    assert!(cc.hystart.is_some() && cc.cwnd <= cc.ssthresh);
+    let before = cc.window();
+    cc.on_ack(&ack(20, P));
+    assert_eq!(cc.window(), before + P);
+}
+
+#[test]
+fn a_window_that_was_kept_outlasts_neither_idleness_nor_another_mtu() {
+    let mut cc = controller();
+    cc.save();
+    cc.on_idle(at(0), Duration::from_secs(2), Duration::from_secs(1));
+    assert!(!cc.undo(at(0)));
+    cc.save();
+    cc.on_mtu(P);
+    assert!(!cc.undo(at(0)));
+}
