@@ -327,13 +327,13 @@ fn a_time_out_after_a_real_loss_stays() {
 /// Packet 7 of 60 meets a fate; the window before and after, and what was counted.
 fn one_of_sixty(
     on: bool,
-    mut fate: impl FnMut(u32, u32) -> Verdict + Send + 'static,
+    fate: impl FnMut(u32, u32) -> Verdict + Send + 'static,
 ) -> (usize, usize, AssociationStats) {
     let mut pair = warmed_up(|c| {
         c.undo_spurious(on);
     });
     let before = pair.path(Client).cwnd;
-    script(&mut pair, move |number, before| fate(number, before));
+    script(&mut pair, fate);
     let (_, stats) = transfer(&mut pair, 60);
     assert_eq!((stats.t3_expiries, stats.fast_retransmits), (0, 1));
     (before, pair.path(Client).cwnd, stats)
