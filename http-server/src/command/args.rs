@@ -104,6 +104,10 @@ pub(super) struct Tuning {
     /// Leave the loss of the last packets to the retransmission timer
     #[arg(long)]
     no_tail_loss_probes: bool,
+
+    /// Keep to a reduction of the window when all it was for turns out to have arrived
+    #[arg(long)]
+    no_undo: bool,
 }
 
 impl Tuning {
@@ -127,6 +131,9 @@ impl Tuning {
         }
         if self.no_tail_loss_probes {
             config.tail_loss_probes(false);
+        }
+        if self.no_undo {
+            config.undo_spurious(false);
         }
         config
     }
@@ -322,6 +329,7 @@ mod tests {
             "--loss-detection",
             "missing-reports",
             "--no-tail-loss-probes",
+            "--no-undo",
             "--no-pacing",
         ]);
         let mut config = default_association();
@@ -330,6 +338,7 @@ mod tests {
             .initial_window(None)
             .loss_detection(LossDetection::MissingReports)
             .tail_loss_probes(false)
+            .undo_spurious(false)
             .pacing(false);
         assert_eq!(letter, format!("{config:?}"));
     }
