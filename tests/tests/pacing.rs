@@ -70,6 +70,22 @@ fn after_a_round_trip(change: impl FnOnce(&mut AssociationConfig)) -> Peer {
     peer
 }
 
+/// 400 packets have left and are acknowledged, in round trips that filled the window.
+fn with_a_large_window() -> Peer {
+    let mut peer = after_a_round_trip(|_| {});
+    peer.advance(ROUND_TRIP);
+    let mut sent = 10 + data_packets(&mut peer);
+    while sent < 400 {
+        let sack = peer.sack(sent as u32);
+        peer.send(sack);
+        peer.advance(ROUND_TRIP);
+        sent += data_packets(&mut peer);
+    }
+    let sack = peer.sack(400);
+    peer.send(sack);
+    peer
+}
+
 #[test]
 fn a_window_is_spread_over_the_round_trip() {
     let mut peer = after_a_round_trip(|_| {});
@@ -106,17 +122,7 @@ fn without_pacing_a_window_leaves_at_once() {
 
 #[test]
 fn a_pause_saves_up_no_burst() {
-    let mut peer = after_a_round_trip(|_| {});
-    peer.advance(ROUND_TRIP);
-    let mut sent = 10 + data_packets(&mut peer);
-    while sent < 400 {
-        let sack = peer.sack(sent as u32);
-        peer.send(sack);
-        peer.advance(ROUND_TRIP);
-        sent += data_packets(&mut peer);
-    }
-    let sack = peer.sack(400);
-    peer.send(sack);
+    let mut peer = with_a_large_window();
     peer.advance(Duration::from_secs(5));
     queue(&mut peer, 100);
     assert_eq!(data_packets(&mut peer), 4);
@@ -137,17 +143,7 @@ fn a_window_that_the_pacer_holds_is_used() {
 
 #[test]
 fn a_window_that_nobody_fills_is_not_used_because_there_is_a_pacer() {
-    let mut peer = after_a_round_trip(|_| {});
-    peer.advance(ROUND_TRIP);
-    let mut sent = 10 + data_packets(&mut peer);
-    while sent < 400 {
-        let sack = peer.sack(sent as u32);
-        peer.send(sack);
-        peer.advance(ROUND_TRIP);
-        sent += data_packets(&mut peer);
-    }
-    let sack = peer.sack(400);
-    peer.send(sack);
+    let mut peer = with_a_large_window();
     let before = path(&mut peer).cwnd;
     for sent in (404..444).step_by(4) {
         queue(&mut peer, 4);
