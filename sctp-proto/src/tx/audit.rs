@@ -60,9 +60,9 @@ impl Outstanding {
                     _ => gaps.push((index, index + 1)),
                 },
             }
-            if record.state != State::GapAcked {
-                unacknowledged += size;
-            }
+            // By gap blocks, too: a SACK that comes late takes them back, and the next one names
+            // them again.
+            unacknowledged += size;
         }
         let kept: Vec<usize> = self.paths.iter().map(|path| path.bytes).collect();
         assert_eq!(kept, flight, "bytes in flight, per path");
