@@ -253,10 +253,9 @@ impl Outstanding {
     }
 
     /// A time-out was for nothing: what it marked and has not left again is in flight as before.
-    /// What had left again before, or was missed by others, stays marked. Returns the bytes of user
-    /// data. O(window), as rare as the time-out.
-    pub fn put_back(&mut self, path: PathId) -> usize {
-        let mut bytes = 0;
+    /// What had left again before, or was missed by others, stays marked. O(window), as rare
+    /// as the time-out.
+    pub fn put_back(&mut self, path: PathId) {
         for index in 0..self.records.len() as u32 {
             let record = &mut self.records[index as usize];
             let marked = record.state == State::Lost && record.path == path;
@@ -267,7 +266,6 @@ impl Outstanding {
             record.misses = 0;
             let len = record.len;
             self.lost -= 1;
-            bytes += usize::from(len);
             self.countable = self.countable.min(index);
             self.enter_flight(index, path, len);
             let rack = &mut self.paths[path.index()].rack;
@@ -277,7 +275,6 @@ impl Outstanding {
             path.rack.forget_newest();
         }
         self.find_lost();
-        bytes
     }
 }
 
