@@ -26,17 +26,30 @@ const MAX_HOST_NAME: usize = 260;
 
 /// A set of protocol extensions: those one side offers, or those both sides may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Capabilities(u8);
+pub(crate) struct Capabilities(u16);
 
 impl Capabilities {
-    const INTERLEAVING: u8 = 1 << 0;
-    const RECONFIG: u8 = 1 << 1;
-    const FORWARD_TSN: u8 = 1 << 2;
-    const AUTH: u8 = 1 << 3;
-    const ASCONF: u8 = 1 << 4;
+    const INTERLEAVING: u16 = 1 << 0;
+    const RECONFIG: u16 = 1 << 1;
+    const FORWARD_TSN: u16 = 1 << 2;
+    const AUTH: u16 = 1 << 3;
+    const ASCONF: u16 = 1 << 4;
+    /// This side takes packets without a checksum, and has said so.
+    const ZERO_CHECKSUM_IN: u16 = 1 << 5;
+    /// The peer does.
+    const ZERO_CHECKSUM_OUT: u16 = 1 << 6;
+    const NR_SACK: u16 = 1 << 7;
+    const ECN: u16 = 1 << 8;
 
-    const KNOWN: u8 =
-        Self::INTERLEAVING | Self::RECONFIG | Self::FORWARD_TSN | Self::AUTH | Self::ASCONF;
+    const KNOWN: u16 = Self::INTERLEAVING
+        | Self::RECONFIG
+        | Self::FORWARD_TSN
+        | Self::AUTH
+        | Self::ASCONF
+        | Self::ZERO_CHECKSUM_IN
+        | Self::ZERO_CHECKSUM_OUT
+        | Self::NR_SACK
+        | Self::ECN;
 
     /// What this implementation can do at all. The other extensions have their bit so that a
     /// cookie keeps its format when they come.
@@ -44,7 +57,7 @@ impl Capabilities {
 
     /// Chunk types that stand for an extension in the Supported Extensions parameter
     /// (RFC 5061 §4.2.7, RFC 8260 §2.2.1, RFC 6525 §5.1.1).
-    const CHUNKS: [(u8, u8); 6] = [
+    const CHUNKS: [(u8, u16); 6] = [
         (kind::I_DATA, Self::INTERLEAVING),
         (kind::RE_CONFIG, Self::RECONFIG),
         (kind::FORWARD_TSN, Self::FORWARD_TSN),
@@ -55,13 +68,12 @@ impl Capabilities {
 
     /// What an association with these settings offers its peer.
     pub(crate) fn offered(config: &AssociationConfig) -> Self {
-        let mut bits = 0;
-        if config.interleaving {
-            bits |= Self::INTERLEAVING;
-        }
-        if config.stream_reset {
-            bits |= Self::RECONFIG;
-        }
+        let settings = [
+            (config.interleaving, Self::INTERLEAVING),
+            (config.stream_reset, Self::RECONFIG),
+        ];
+        let wanted = settings.iter().filter(|(on, _)| *on);
+        let bits = wanted.fold(0, |bits, (_, bit)| bits | bit);
         Self(bits & Self::IMPLEMENTED.0)
     }
 
@@ -86,12 +98,12 @@ impl Capabilities {
     }
 
     /// The form a cookie carries.
-    pub(crate) const fn bits(self) -> u8 {
+    pub(crate) const fn bits(self) -> u16 {
         self.0
     }
 
     /// The inverse of [`bits`](Self::bits).
-    pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
+    pub(crate) const fn from_bits(bits: u16) -> Option<Self> {
         if bits & !Self::KNOWN == 0 {
             Some(Self(bits))
         } else {

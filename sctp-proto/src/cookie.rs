@@ -2,7 +2,7 @@
 //! kept by the peer and authenticated by a MAC.
 //!
 //! ```text
-//! version 1 | flags 1 | capabilities 1 | created 8 | lifetime (ms) 4 | peer tag 4
+//! version 1 | flags 1 | capabilities 2 | created 8 | lifetime (ms) 4 | peer tag 4
 //! | local initial TSN 4 | peer initial TSN 4 | outbound 2 | inbound 2 | local a_rwnd 4
 //! | peer a_rwnd 4 | [tie tags 8] | addresses (family 1, bytes 4 or 16)* | 0 to 3 zeros | MAC 16
 //! ```
@@ -33,11 +33,11 @@ use crate::{
 };
 
 /// Format of the cookie. Machines that share a key may run different versions.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Half of HMAC-SHA-256, the least that RFC 2104 §5 advises. 2^128 guesses need no more.
 const MAC: usize = 16;
 /// version, flags, capabilities
-const HEAD: usize = 1 + 1 + 1;
+const HEAD: usize = 1 + 1 + 2;
 /// head; created, lifetime, peer tag, TSNs, streams, windows
 const FIXED: usize = HEAD + 8 + 4 + 4 + 2 * 4 + 2 * 2 + 2 * 4;
 /// Flag: tie tags follow the fixed part.
@@ -287,7 +287,8 @@ impl StateCookie {
         let tied = self.tie_tags != (0, 0);
         let lifetime = u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX);
         let mut out = Vec::with_capacity(FIXED + 8 + 3 + MAC + 17 * self.peer_addresses.len());
-        out.extend_from_slice(&[VERSION, u8::from(tied) * TIE_TAGS, self.capabilities.bits()]);
+        out.extend_from_slice(&[VERSION, u8::from(tied) * TIE_TAGS]);
+        out.extend_from_slice(&self.capabilities.bits().to_be_bytes());
         out.extend_from_slice(&self.created.to_be_bytes());
         out.extend_from_slice(&lifetime.to_be_bytes());
         out.extend_from_slice(&self.peer_tag.to_be_bytes());
@@ -323,12 +324,12 @@ impl StateCookie {
             return None;
         }
         let mut body = Reader(body);
-        let [version, flags, capabilities] = body.array()?;
+        let [version, flags] = body.array()?;
         if version != VERSION || flags & !TIE_TAGS != 0 {
             return None;
         }
         let mut cookie = Self {
-            capabilities: Capabilities::from_bits(capabilities)?,
+            capabilities: Capabilities::from_bits(body.u16()?)?,
             created: body.u64()?,
             lifetime: Duration::from_millis(body.u32()?.into()),
             local_tag: context.local_tag,
