@@ -18,7 +18,7 @@ use sctp_proto::{
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
-    Association, ConnectError, DatagramSocket, Incoming, UdpSocket,
+    Association, Capture, ConnectError, DatagramSocket, Incoming, UdpSocket,
     association_driver::AssociationDriver,
     clock::Clock,
     endpoint_driver::EndpointDriver,
@@ -220,6 +220,19 @@ impl Endpoint {
     ) -> io::Result<Self> {
         runtime()?;
         Self::from_sockets(config, server, bind_sockets(local)?)
+    }
+
+    /// As [`bind`](Self::bind), with every datagram that passes the sockets written to a capture.
+    pub fn bind_captured(
+        config: EndpointConfig,
+        server: Option<ServerConfig>,
+        local: &[SocketAddr],
+        capture: &Capture,
+    ) -> io::Result<Self> {
+        runtime()?;
+        let sockets = bind_sockets(local)?.into_iter();
+        let sockets = sockets.map(|socket| capture.socket(socket));
+        Self::from_sockets(config, server, sockets.collect::<io::Result<_>>()?)
     }
 
     /// An endpoint on any sockets: real, simulated, encrypted.

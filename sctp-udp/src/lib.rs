@@ -27,6 +27,7 @@
 
 mod association;
 mod association_driver;
+pub mod capture;
 mod clock;
 mod endpoint;
 mod endpoint_driver;
@@ -43,6 +44,7 @@ mod state;
 mod udp_socket;
 
 pub use association::Association;
+pub use capture::Capture;
 pub use endpoint::Endpoint;
 pub use error::{AcceptError, ConnectError, RecvError, ResetError, SendError, StreamClaimed};
 pub use incoming::Incoming;
