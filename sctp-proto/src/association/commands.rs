@@ -68,7 +68,9 @@ impl Association {
         {
             tcb.burst = tcb.burst.max(tcb.opening_burst(&self.cx));
         }
-        self.cx.queue.push(now, stream, data, info)
+        self.cx.queue.push(now, stream, data, info)?;
+        self.cx.stats.messages_sent += 1;
+        Ok(())
     }
 
     /// Takes the next message, or part of one, of a stream (§11.1.6 RECEIVE).
@@ -276,6 +278,14 @@ impl Association {
         match &self.phase {
             Phase::CookieWait(wait) => Some(&wait.paths),
             Phase::Open(tcb) => Some(&tcb.paths),
+            Phase::Closed(..) => None,
+        }
+    }
+
+    pub(super) fn path_table_mut(&mut self) -> Option<&mut Paths> {
+        match &mut self.phase {
+            Phase::CookieWait(wait) => Some(&mut wait.paths),
+            Phase::Open(tcb) => Some(&mut tcb.paths),
             Phase::Closed(..) => None,
         }
     }

@@ -125,6 +125,7 @@ impl CookieWait {
         //# chunk MUST NOT be bundled with any other chunk in a packet and (2) a packet containing
         //# an INIT chunk MUST have a zero Verification Tag.
         packet.init(kind::INIT, &fixed, &params);
+        cx.stats.control_chunks_sent += 1;
         let size = packet.finish();
         cx.timers.set(Timer::T1, now + path.rto.rto());
         self.sent_once = (self.retransmits == 0).then_some(now);
@@ -140,6 +141,7 @@ impl CookieWait {
     //# SCTP user.
     pub(super) fn on_t1(&mut self, cx: &mut Cx) -> Handled {
         self.retransmits += 1;
+        cx.stats.t1_expiries += 1;
         //= RFC 9260 §4
         //# This MUST be repeated up to 'Max.Init.Retransmits' times.
         if self.retransmits > cx.config.max_init_retransmits {

@@ -176,6 +176,8 @@ impl Tcb {
         self.follow_peer(cx, path, meta, packet);
         cx.stats.packets_received += 1;
         cx.stats.bytes_received += packet.len() as u64;
+        cx.stats.control_chunks_received += skip as u64;
+        self.paths.get_mut(path).counters.received(packet.len());
         let mut data = DataSeen::default();
         //= RFC 9260 §6.10
         //# An endpoint MUST process received chunks in their order in the packet.
@@ -257,6 +259,9 @@ impl Tcb {
         chunk: Chunk<'_>,
         data: &mut DataSeen,
     ) -> Result<Next, Fatal> {
+        if !matches!(raw.kind, kind::DATA | kind::I_DATA) {
+            cx.stats.control_chunks_received += 1;
+        }
         match chunk {
             Chunk::Data(fields) => self.on_data(cx, packet, fields, false, data)?,
             Chunk::IData(fields) => self.on_data(cx, packet, fields, true, data)?,

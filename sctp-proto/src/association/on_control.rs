@@ -101,6 +101,7 @@ impl Tcb {
     /// Enters ESTABLISHED.
     pub(super) fn establish(&mut self, cx: &mut Cx, now: Instant, restarted: bool) {
         self.state = State::Established;
+        cx.stats.establishments += u64::from(!restarted);
         self.due.cookie_echo = false;
         cx.timers.stop(Timer::T1);
         cx.event(Event::Established { restarted });

@@ -103,6 +103,13 @@ impl Tcb {
             seen.immediately = true;
             return Ok(());
         }
+        match data.unordered {
+            true => cx.stats.unordered_chunks_received += 1,
+            false => cx.stats.ordered_chunks_received += 1,
+        }
+        cx.stats.messages_reassembled += u64::from(data.end && !data.begin);
+        cx.stats.chunks_out_of_order +=
+            u64::from(data.tsn != self.tsn_map.cumulative().next());
         let had_gaps = self.tsn_map.has_gaps();
         let before = self.tsn_map.cumulative();
         //= RFC 9260 §6.2

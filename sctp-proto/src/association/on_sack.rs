@@ -20,6 +20,7 @@ impl Tcb {
     /// A SACK chunk.
     pub(super) fn on_sack(&mut self, cx: &mut Cx, now: Instant, sack: &Sack<'_>) -> Handled {
         cx.stats.sacks_received += 1;
+        cx.stats.gap_blocks_received += sack.gap_block_count() as u64;
         //= RFC 9260 §6
         //# A SACK chunk received in any other state SHOULD be discarded.
         if matches!(

@@ -38,6 +38,7 @@ impl Tcb {
         match expired {
             Expired::Association(Timer::T1) => self.on_t1_cookie(cx),
             Expired::Association(Timer::T2) => {
+                cx.stats.t2_expiries += 1;
                 match self.state {
                     //= RFC 9260 §9.2
                     //# If the timer expires, the endpoint MUST resend the SHUTDOWN chunk with the
@@ -109,6 +110,7 @@ impl Tcb {
             return Ok(());
         };
         *retransmits += 1;
+        cx.stats.t1_expiries += 1;
         if *retransmits > cx.config.max_init_retransmits {
             return Err(Fatal::silent(CloseReason::HandshakeTimedOut));
         }

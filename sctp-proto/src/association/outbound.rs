@@ -78,6 +78,7 @@ impl Association {
         debug_assert!(buf.is_empty());
         if let Some(reply) = self.cx.replies.pop_front() {
             buf.extend_from_slice(&reply.bytes);
+            self.cx.stats.control_chunks_sent += 1;
             self.count_sent(1, buf.len());
             return Some(reply.transmit);
         }
@@ -102,6 +103,11 @@ impl Association {
                 .segment_size
                 .map_or(1, |size| transmit.size.div_ceil(size));
             self.count_sent(packets, transmit.size);
+            if let (Some(path), Some(paths)) = (transmit.path, self.path_table_mut())
+                && let Some(path) = paths.lookup(path)
+            {
+                path.counters.sent(packets, transmit.size);
+            }
         }
         transmit
     }
@@ -180,6 +186,7 @@ impl Tcb {
             //# When bundling control chunks with DATA chunks, an endpoint MUST place control chunks
             //# first in the outbound SCTP packet.
             self.write_control(cx, now, id, &mut packet);
+            cx.stats.control_chunks_sent += u64::from(packet.chunks());
             if id == self.paths.primary() && self.state.sends_data() {
                 self.write_data(cx, now, id, &mut packet);
             }
@@ -464,6 +471,7 @@ impl Tcb {
         }
         self.owed_sacks.drain(..written);
         cx.stats.sacks_sent += written as u64;
+        cx.stats.control_chunks_sent += written as u64;
         Some(transmit(path, buf.len(), segment_size))
     }
 }

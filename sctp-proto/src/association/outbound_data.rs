@@ -182,6 +182,7 @@ impl Tcb {
             self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(len));
             sent += self.outstanding.chunk_size(len);
             cx.stats.data_chunks_retransmitted += 1;
+            self.paths.get_mut(id).counters.chunks_retransmitted += 1;
         }
         if sent > 0 {
             self.fast_retransmit = false;
@@ -238,6 +239,11 @@ impl Tcb {
             }
             self.write_chunk(cx, packet, tsn, &fragment, immediate);
             cx.stats.data_chunks_sent += 1;
+            match cx.queue.message(fragment.key).unordered {
+                true => cx.stats.unordered_chunks_sent += 1,
+                false => cx.stats.ordered_chunks_sent += 1,
+            }
+            cx.stats.messages_fragmented += u64::from(fragment.begin && !fragment.end);
         }
         sent
     }
@@ -273,6 +279,7 @@ impl Tcb {
                 self.write_chunk(cx, packet, chunk.tsn, &chunk.fragment, true);
                 sent += self.outstanding.chunk_size(chunk.fragment.len);
                 cx.stats.data_chunks_retransmitted += 1;
+                self.paths.get_mut(id).counters.chunks_retransmitted += 1;
                 first.get_or_insert(chunk.tsn);
                 next = self.outstanding.in_flight_after(chunk.tsn, id);
             }

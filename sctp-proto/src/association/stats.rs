@@ -22,6 +22,28 @@ pub struct AssociationStats {
     pub data_chunks_received: u64,
     /// DATA and I-DATA chunks received that had been received before.
     pub duplicate_chunks: u64,
+    /// Chunks sent that are not DATA or I-DATA.
+    pub control_chunks_sent: u64,
+    /// Chunks received that are not DATA or I-DATA.
+    pub control_chunks_received: u64,
+    /// Of `data_chunks_sent`, those of ordered messages.
+    pub ordered_chunks_sent: u64,
+    /// Of `data_chunks_sent`, those of unordered messages.
+    pub unordered_chunks_sent: u64,
+    /// Of `data_chunks_received`, those of ordered messages that were not duplicates.
+    pub ordered_chunks_received: u64,
+    /// Of `data_chunks_received`, those of unordered messages that were not duplicates.
+    pub unordered_chunks_received: u64,
+    /// DATA and I-DATA chunks received before one with a lower TSN.
+    pub chunks_out_of_order: u64,
+    /// Gap ack blocks in the SACK chunks received.
+    pub gap_blocks_received: u64,
+    /// User messages sent in more than one chunk.
+    pub messages_fragmented: u64,
+    /// User messages received in more than one chunk, counted when the last of them came.
+    pub messages_reassembled: u64,
+    /// User messages that `send` has taken.
+    pub messages_sent: u64,
     /// User messages acknowledged in full.
     pub messages_acked: u64,
     /// User messages given up.
@@ -36,6 +58,10 @@ pub struct AssociationStats {
     pub fast_retransmits: u64,
     /// Tail loss probes sent (RFC 8985 §7).
     pub tail_loss_probes: u64,
+    /// Expiries of T1-init and T1-cookie.
+    pub t1_expiries: u64,
+    /// Expiries of T2-shutdown.
+    pub t2_expiries: u64,
     /// Expiries of a T3-rtx timer.
     pub t3_expiries: u64,
     /// Retransmissions that turned out not to have been needed: the peer reported a duplicate, or
@@ -59,6 +85,8 @@ pub struct AssociationStats {
     pub reneged: u64,
     /// Bytes discarded because a stalled stream was not read.
     pub stall_discarded_bytes: u64,
+    /// Times the association reached ESTABLISHED, but for restarts.
+    pub establishments: u64,
     /// Times the peer set the association up anew (§5.2.4 action A).
     pub restarts: u64,
 }
@@ -69,10 +97,21 @@ pub struct AssociationStats {
 pub struct PathStats {
     /// Smoothed round-trip time (§6.3.1); zero before the first measurement.
     pub srtt: Duration,
+    /// How much round-trip times vary (RTTVAR, §6.3.1); zero before the first measurement.
+    pub rtt_variation: Duration,
+    /// The round-trip time measured last.
+    pub latest_rtt: Option<Duration>,
+    /// The smallest round-trip time measured.
+    pub min_rtt: Option<Duration>,
     /// Retransmission time-out.
     pub rto: Duration,
+    /// The largest retransmission time-out there was, back-off included; zero before the first
+    /// measurement.
+    pub largest_rto: Duration,
     /// Congestion window, bytes.
     pub cwnd: usize,
+    /// Slow-start threshold, bytes.
+    pub ssthresh: usize,
     /// Bytes per second at which data leaves, chunk headers included; `None` where the window alone
     /// limits it.
     pub pacing_rate: Option<u64>,
@@ -88,4 +127,16 @@ pub struct PathStats {
     pub heartbeats_acked: u64,
     /// Expiries of T3-rtx on this path.
     pub t3_expiries: u64,
+    /// Packets sent there.
+    pub packets_sent: u64,
+    /// Bytes of SCTP packets sent there, common headers included.
+    pub bytes_sent: u64,
+    /// Packets received from there.
+    pub packets_received: u64,
+    /// Bytes of SCTP packets received from there, common headers included.
+    pub bytes_received: u64,
+    /// DATA and I-DATA chunks sent there that had been sent before, by any path.
+    pub chunks_retransmitted: u64,
+    /// Changes of [`PathState`](crate::PathState).
+    pub state_changes: u64,
 }

@@ -1,5 +1,6 @@
 //! Paths: where packets go, and what is known about the way there.
 
+mod counters;
 pub(crate) mod heartbeat;
 mod mtu;
 mod pacer;
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use self::{heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator};
+use self::{counters::PathCounters, heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator};
 pub(crate) use self::{paths::Paths, probe::TailProbe};
 use crate::{
     association::{PathInfo, PathState, PathStats},
@@ -68,6 +69,7 @@ pub(crate) struct Path {
     /// When DATA was last sent: an unused window decays.
     pub(crate) last_data: Option<Instant>,
     pub(crate) t3_expiries: u64,
+    pub(crate) counters: PathCounters,
 }
 
 impl Path {
@@ -102,6 +104,7 @@ impl Path {
             last_sent: None,
             last_data: None,
             t3_expiries: 0,
+            counters: PathCounters::default(),
         }
     }
 
@@ -175,6 +178,7 @@ impl Path {
         //# destination address.
         if fails {
             self.state = PathState::Inactive;
+            self.counters.state_changes += 1;
         }
         fails
     }
@@ -182,7 +186,9 @@ impl Path {
     /// Notes that the peer answered by this path; true if it was not active before.
     pub(crate) fn on_answer(&mut self) -> bool {
         self.errors = 0;
-        std::mem::replace(&mut self.state, PathState::Active) != PathState::Active
+        let changed = std::mem::replace(&mut self.state, PathState::Active) != PathState::Active;
+        self.counters.state_changes += u64::from(changed);
+        changed
     }
 
     /// As if a packet had just come by this path: where a reply to the peer goes.
@@ -198,6 +204,7 @@ impl Path {
 
     /// The path as users see it.
     pub(crate) fn info(&self, is_primary: bool, flight: usize) -> PathInfo {
+        let (rtt, counters) = (self.rto.range(), &self.counters);
         PathInfo {
             id: self.id,
             remote: self.remote,
@@ -206,8 +213,13 @@ impl Path {
             is_primary,
             stats: PathStats {
                 srtt: self.rto.srtt().unwrap_or(Duration::ZERO),
+                rtt_variation: self.rto.rttvar(),
+                latest_rtt: rtt.latest,
+                min_rtt: rtt.min,
                 rto: self.rto.rto(),
+                largest_rto: rtt.largest_rto,
                 cwnd: self.congestion.window(),
+                ssthresh: self.congestion.ssthresh(),
                 pacing_rate: self.pacing_rate(),
                 flight,
                 max_packet: self.max_packet,
@@ -215,6 +227,12 @@ impl Path {
                 heartbeats_sent: self.heartbeat.sent,
                 heartbeats_acked: self.heartbeat.acked,
                 t3_expiries: self.t3_expiries,
+                packets_sent: counters.packets_sent,
+                bytes_sent: counters.bytes_sent,
+                packets_received: counters.packets_received,
+                bytes_received: counters.bytes_received,
+                chunks_retransmitted: counters.chunks_retransmitted,
+                state_changes: counters.state_changes,
             },
         }
     }

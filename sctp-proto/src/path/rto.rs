@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::counters::RttRange;
 use crate::{config::AssociationConfig, time::Instant};
 
 /// Clock granularity G: what RTTVAR is taken for when every measurement was the same. Timers of
@@ -18,6 +19,7 @@ pub(crate) struct RtoEstimator {
     rttvar: Duration,
     /// When the next measurement is welcome.
     next_sample: Instant,
+    range: RttRange,
 }
 
 impl RtoEstimator {
@@ -32,6 +34,7 @@ impl RtoEstimator {
             srtt: None,
             rttvar: Duration::ZERO,
             next_sample: Instant::EPOCH,
+            range: RttRange::default(),
         }
     }
 
@@ -58,6 +61,7 @@ impl RtoEstimator {
         // A machine that slept for an hour in the middle of a round trip has not measured a path of
         // an hour: what follows from it, the pace included, would be good for nothing for as long.
         let rtt = rtt.min(self.max);
+        self.range.measured(rtt);
         // RTO.Alpha is 1/8 and RTO.Beta 1/4 (§16).
         let srtt = match self.srtt {
             None => {
@@ -79,6 +83,7 @@ impl RtoEstimator {
         self.rto = srtt
             .saturating_add(self.rttvar.saturating_mul(4))
             .clamp(self.min, self.max);
+        self.range.timed(self.rto);
     }
 
     /// T3-rtx ran out: backs the timer off.
@@ -87,6 +92,7 @@ impl RtoEstimator {
         //# For the destination address for which the timer expires, set RTO = RTO * 2 ("back off
         //# the timer").
         self.rto = self.rto.saturating_mul(2).min(self.max);
+        self.range.timed(self.rto);
     }
 
     /// The time-outs were too early: takes the back-off back, to what the measurements give.
@@ -100,6 +106,16 @@ impl RtoEstimator {
     /// The time-out, backed off as it stands.
     pub(crate) fn rto(&self) -> Duration {
         self.rto
+    }
+
+    /// RTTVAR; zero before the first measurement.
+    pub(crate) fn rttvar(&self) -> Duration {
+        self.rttvar
+    }
+
+    /// What was measured so far.
+    pub(crate) fn range(&self) -> RttRange {
+        self.range
     }
 
     /// Smoothed round-trip time; `None` before the first measurement.

@@ -19,6 +19,7 @@ pub struct PacketWriter<'b> {
     buf: &'b mut Vec<u8>,
     start: usize,
     max_size: usize,
+    chunks: u32,
 }
 
 impl<'b> PacketWriter<'b> {
@@ -35,6 +36,7 @@ impl<'b> PacketWriter<'b> {
             start,
             // No UDP datagram holds more, and so no chunk outgrows its 16-bit length.
             max_size: max_size.min(usize::from(u16::MAX)),
+            chunks: 0,
         }
     }
 
@@ -59,6 +61,11 @@ impl<'b> PacketWriter<'b> {
         self.len() == COMMON_HEADER
     }
 
+    /// Chunks written so far.
+    pub fn chunks(&self) -> u32 {
+        self.chunks
+    }
+
     /// Appends a chunk whose value is ready.
     pub fn chunk(&mut self, kind: u8, flags: u8, value: &[u8]) {
         self.open(kind, flags, value.len()).put_slice(value);
@@ -73,6 +80,7 @@ impl<'b> PacketWriter<'b> {
             "a chunk of type {kind} with {value_len} bytes does not fit into {}",
             self.remaining()
         );
+        self.chunks += 1;
         self.buf.put_slice(&[kind, flags]);
         self.buf.put_u16((CHUNK_HEADER + value_len) as u16);
         self.buf
