@@ -62,6 +62,10 @@ pub enum CloseReason {
     Unreachable,
     /// The shutdown guard timer T5 ran out (§9.2).
     ShutdownTimedOut,
+    /// The peer acknowledged nothing for as long as
+    /// [`abort_stalled_peer`](crate::AssociationConfig::abort_stalled_peer) says, though it was
+    /// alive.
+    PeerStalled,
 }
 
 impl std::fmt::Display for CloseReason {
@@ -83,6 +87,7 @@ impl std::fmt::Display for CloseReason {
             Self::StaleCookie => f.write_str("the peer found the state cookie stale"),
             Self::Unreachable => f.write_str("nobody takes packets at the peer's address"),
             Self::ShutdownTimedOut => f.write_str("the peer did not complete the shutdown"),
+            Self::PeerStalled => f.write_str("the peer was alive and acknowledged nothing"),
         }
     }
 }

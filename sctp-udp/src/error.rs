@@ -153,9 +153,10 @@ pub struct StreamClaimed(pub StreamId);
 
 fn close_kind(reason: &CloseReason) -> io::ErrorKind {
     match reason {
-        CloseReason::TimedOut | CloseReason::HandshakeTimedOut | CloseReason::ShutdownTimedOut => {
-            io::ErrorKind::TimedOut
-        }
+        CloseReason::TimedOut
+        | CloseReason::HandshakeTimedOut
+        | CloseReason::ShutdownTimedOut
+        | CloseReason::PeerStalled => io::ErrorKind::TimedOut,
         CloseReason::LocalAbort => io::ErrorKind::ConnectionAborted,
         CloseReason::Shutdown => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::ConnectionReset,

@@ -1,5 +1,7 @@
 //! What happens to an association besides messages (RFC 6458 §6.1).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sctp_proto::{ErrorCause, PathId, PathState, StreamId};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -41,6 +43,12 @@ pub enum Notification {
     StreamStalled(StreamId),
     /// The stream was not read in time: its data was discarded.
     StreamDiscarded(StreamId),
+    /// The peer is alive and has acknowledged nothing for so long; see
+    /// [`progress_timeout`](crate::AssociationConfig::progress_timeout).
+    PeerStalled {
+        /// For how long.
+        waited: Duration,
+    },
     /// The peer reported an error that does not end the association.
     PeerError(ErrorCause),
     /// So many notifications were lost because they were not read in time.

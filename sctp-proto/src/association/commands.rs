@@ -68,6 +68,11 @@ impl Association {
         {
             tcb.burst = tcb.burst.max(tcb.opening_burst(&self.cx));
         }
+        if let Phase::Open(tcb) = &mut self.phase
+            && self.cx.queue.is_empty()
+        {
+            tcb.progress.advanced(now);
+        }
         self.cx.queue.push(now, stream, data, info)?;
         self.cx.stats.messages_sent += 1;
         Ok(())

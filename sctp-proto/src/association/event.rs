@@ -1,5 +1,7 @@
 //! What an association tells its user: the notifications of RFC 6458 §6.1, as values.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
@@ -68,6 +70,13 @@ pub enum Event {
     /// The stalled stream was not read: what it held is gone, and what comes is discarded (and
     /// acknowledged) until the peer resets the stream.
     StreamDiscarded(StreamId),
+    /// The peer is alive and has acknowledged nothing for so long, of data that waits for it (see
+    /// [`progress_timeout`](crate::AssociationConfig::progress_timeout)): its window is closed, or
+    /// it does not answer what it should. Told once, and again if it happens again after progress.
+    PeerStalled {
+        /// For how long.
+        waited: Duration,
+    },
     /// A path changed state.
     PathChanged {
         /// The path.

@@ -15,6 +15,7 @@ mod on_sack;
 mod on_timeout;
 mod outbound;
 mod outbound_data;
+mod progress;
 mod random;
 mod recovery;
 mod state;

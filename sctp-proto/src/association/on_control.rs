@@ -104,6 +104,7 @@ impl Tcb {
         cx.stats.establishments += u64::from(!restarted);
         self.due.cookie_echo = false;
         cx.timers.stop(Timer::T1);
+        self.progress.advanced(now);
         cx.event(Event::Established { restarted });
         // The DATA that left with the COOKIE ECHO is guarded by T1-cookie until now.
         for path in self.paths.iter_mut() {

@@ -54,7 +54,7 @@ impl Tcb {
             .saturating_sub(self.outstanding.total_flight());
         self.sack_since_t3 = true;
         self.add_burst(cx);
-        Ok(())
+        self.check_progress(cx, now)
     }
 
     /// The peer opens its window: what was sent into the closed one and is not acknowledged was
@@ -111,6 +111,9 @@ impl Tcb {
         }
         if let Some((path, rtt)) = outcome.rtt {
             self.paths.get_mut(path).rto.on_measurement_at(now, rtt);
+        }
+        if outcome.cumulative_advanced {
+            self.progress.advanced(now);
         }
         for ack in &outcome.acked {
             //= RFC 9260 §8.1

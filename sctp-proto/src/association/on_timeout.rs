@@ -123,6 +123,7 @@ impl Tcb {
 
     /// T3-rtx: everything in flight on the path counts as lost (§6.3.3).
     fn on_t3(&mut self, cx: &mut Cx, now: Instant, id: PathId) -> Handled {
+        self.check_progress(cx, now)?;
         let lost = self.outstanding.t3_expired(id);
         if lost == 0 && !self.outstanding.has_lost() {
             // Nothing is on its way: the timer ran because the peer's window is closed.

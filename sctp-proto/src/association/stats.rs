@@ -85,6 +85,8 @@ pub struct AssociationStats {
     pub reneged: u64,
     /// Bytes discarded because a stalled stream was not read.
     pub stall_discarded_bytes: u64,
+    /// Times the peer acknowledged nothing for so long that the user was told.
+    pub peer_stalls: u64,
     /// Times the association reached ESTABLISHED, but for restarts.
     pub establishments: u64,
     /// Times the peer set the association up anew (§5.2.4 action A).

@@ -9,6 +9,7 @@ use super::{
     cx::{Cx, Handled},
     on_data::violation,
     on_reconfig::Reconfig,
+    progress::Progress,
     state::State,
 };
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     ids::{PathId, Tsn},
     path::{Path, Paths},
     rx::{GapBlocks, Reassembly, SackPolicy, TsnMap},
+    time::Instant,
     transmit::DatagramMeta,
     tx::{AckOutcome, Outstanding},
     wire::{COMMON_HEADER, CauseWriter, DATA_HEADER, I_DATA_HEADER},
@@ -93,6 +95,7 @@ pub(crate) struct Tcb {
     pub(crate) tail_probe: Option<PathId>,
     /// One chunk may leave although the peer's window is closed (§6.1 A).
     pub(crate) zero_window_probe: bool,
+    pub(crate) progress: Progress,
     /// Reused from SACK to SACK, so that none allocates.
     pub(crate) outcome: AckOutcome,
 
@@ -193,6 +196,7 @@ impl Tcb {
             fast_retransmit: false,
             tail_probe: None,
             zero_window_probe: false,
+            progress: Progress::new(Instant::EPOCH),
             outcome: AckOutcome::default(),
             tsn_map: TsnMap::new(agreed.peer_initial_tsn),
             rx: new_reassembly(&config, &agreed),

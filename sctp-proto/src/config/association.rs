@@ -89,6 +89,8 @@ pub struct AssociationConfig {
     pub(crate) stall_timeout: Duration,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) autoclose: Option<Duration>,
+    pub(crate) progress_timeout: Option<Duration>,
+    pub(crate) abort_stalled_peer: Option<Duration>,
 }
 
 impl Default for AssociationConfig {
@@ -126,6 +128,8 @@ impl Default for AssociationConfig {
             stall_timeout: Duration::from_secs(10),
             shutdown_timeout: None,
             autoclose: None,
+            progress_timeout: Some(Duration::from_secs(60)),
+            abort_stalled_peer: None,
         }
     }
 }
@@ -470,6 +474,7 @@ impl AssociationConfig {
                 "must be longer than nothing; None never closes",
             ));
         }
+        self.validate_progress()?;
         if self.path_mtu < 576 {
             return Err(ConfigError::new("path_mtu", "must be at least 576 bytes"));
         }

@@ -2,6 +2,7 @@
 
 mod association;
 mod endpoint;
+mod progress;
 
 pub use association::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind};
 pub use endpoint::{EndpointConfig, ServerConfig};

@@ -292,6 +292,7 @@ impl State {
                 wakes.add(&mut stream.recv_waker);
                 self.notify(Notification::StreamDiscarded(id));
             }
+            Event::PeerStalled { waited } => self.notify(Notification::PeerStalled { waited }),
             Event::PathChanged { path, state } => {
                 self.notify(Notification::PathChanged { path, state });
             }
