@@ -21,6 +21,7 @@ mod congestion;
 mod cookie;
 mod endpoint;
 mod error;
+pub mod event_log;
 mod icmp;
 mod ids;
 mod init_ack;

@@ -31,6 +31,7 @@ impl Association {
         data: Bytes,
         info: SendInfo,
     ) -> Result<(), SendError> {
+        self.cx.log.at(now);
         let outbound = match &mut self.phase {
             Phase::CookieWait(_) => self.cx.config.outbound_streams,
             Phase::Open(tcb) if tcb.state.takes_messages() => tcb.agreed.outbound_streams,
@@ -168,6 +169,7 @@ impl Association {
 
     /// Begins the graceful end (§9.2): what was queued still arrives, then both sides close.
     pub fn shutdown(&mut self, now: Instant) {
+        self.cx.log.at(now);
         match &mut self.phase {
             Phase::CookieWait(_) => self.cx.shutdown_requested = true,
             Phase::Open(tcb) => match tcb.state {
@@ -186,6 +188,7 @@ impl Association {
     /// Ends the association at once (§9.1); the peer is sent ABORT with this reason, of which it
     /// gets 512 bytes at most.
     pub fn abort(&mut self, now: Instant, reason: Bytes) {
+        self.cx.log.at(now);
         let mut causes = CauseWriter::new();
         //= RFC 9260 §9.1
         //# If the association is aborted on request of the upper layer, a "User-Initiated Abort"
@@ -315,6 +318,12 @@ impl Association {
     /// Whether streams can be reset (RE-CONFIG was negotiated, RFC 6525).
     pub fn can_reset_streams(&self) -> bool {
         matches!(&self.phase, Phase::Open(tcb) if tcb.agreed.capabilities.reconfig())
+    }
+
+    /// Whether the peer is alive and has acknowledged nothing for as long as
+    /// [`progress_timeout`](crate::AssociationConfig::progress_timeout) says, of data that waits.
+    pub fn is_peer_stalled(&self) -> bool {
+        matches!(&self.phase, Phase::Open(tcb) if tcb.progress.is_stalled())
     }
 
     /// Bytes queued or unacknowledged on an outbound stream.

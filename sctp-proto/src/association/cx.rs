@@ -1,6 +1,6 @@
 //! What a handler may touch besides the association's own state.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use super::{
     AssociationStats, EndpointEventKind, Event, Ports,
@@ -13,6 +13,7 @@ use crate::{
     config::AssociationConfig,
     cookie::CookieJar,
     error::{CloseReason, ErrorCause},
+    event_log::{Log, LogEvent, Vantage},
     ids::PathId,
     time::Instant,
     tx::{FailedMessage, SendQueue},
@@ -47,6 +48,7 @@ pub(crate) struct Cx {
     /// `shutdown` was called before the association was established.
     pub(crate) shutdown_requested: bool,
     pub(crate) stats: AssociationStats,
+    pub(crate) log: Log,
 }
 
 impl Cx {
@@ -72,6 +74,21 @@ impl Cx {
             replies: VecDeque::new(),
             shutdown_requested: false,
             stats: AssociationStats::default(),
+            log: Log::default(),
+        }
+    }
+
+    /// Begins the log of the association, if there is to be one.
+    pub(crate) fn open_log(&mut self, now: Instant, is_client: bool, remote: SocketAddr) {
+        if let Some(log) = &self.config.event_log {
+            let vantage = Vantage {
+                is_client,
+                remote,
+                local_port: self.ports.local,
+                remote_port: self.ports.remote,
+                local_tag: self.local_tag,
+            };
+            self.log = Log::new(now, log.open(now, &vantage));
         }
     }
 
@@ -87,6 +104,7 @@ impl Cx {
     }
 
     pub(crate) fn event(&mut self, event: Event) {
+        self.log.write(&LogEvent::Notified(&event));
         self.events.push_back(event);
     }
 

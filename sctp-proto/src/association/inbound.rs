@@ -26,6 +26,7 @@ enum Next {
 impl Association {
     /// Takes what the endpoint has for this association.
     pub fn handle_event(&mut self, now: Instant, event: AssociationEvent) {
+        self.log_received(now, &event.0);
         let handled = match event.0 {
             AssociationEventKind::Datagram { meta, packet } => self.on_packet(now, &meta, &packet),
             AssociationEventKind::Init { meta, packet } => {

@@ -7,6 +7,7 @@ mod cx;
 mod event;
 mod handshake;
 mod inbound;
+mod logged;
 mod on_control;
 mod on_data;
 mod on_network;
@@ -49,6 +50,7 @@ pub(crate) use crate::ids::Ports;
 use crate::{
     config::AssociationConfig,
     cookie::{CookieJar, Freshness, StateCookie},
+    event_log::LogEvent,
     icmp::IcmpKind,
     ids::{PathId, Tsn},
     time::Instant,
@@ -158,6 +160,7 @@ pub struct Association {
 impl Association {
     /// An association about to send INIT to `peers`, of which there is at least one.
     pub(crate) fn connect(
+        now: Instant,
         config: Arc<AssociationConfig>,
         cookies: Arc<CookieJar>,
         ports: Ports,
@@ -170,6 +173,7 @@ impl Association {
         //# The valid range is from 0 to 4294967295 and the Initial TSN SHOULD be set to a random
         //# value in that range.
         let initial_tsn = Tsn::new(cx.random.next_u64() as u32);
+        cx.open_log(now, true, peers[0]);
         let wait = CookieWait::new(&cx.config, initial_tsn, peers);
         Self {
             phase: Phase::CookieWait(Box::new(wait)),
@@ -200,6 +204,12 @@ impl Association {
             Arc::make_mut(&mut config).receive_window = cookie.local_a_rwnd;
         }
         let mut cx = Cx::new(config, cookies, cookie.ports, cookie.local_tag, seed);
+        cx.open_log(now, false, meta.remote);
+        cx.log.write(&LogEvent::PacketReceived {
+            path: Some(PathId(0)),
+            from: meta.remote,
+            packet,
+        });
         let mut tcb = Tcb::from_cookie(&mut cx, meta, cookie);
         tcb.establish(&mut cx, now, false);
         tcb.due.cookie_ack = true;

@@ -108,8 +108,7 @@ impl Tcb {
             false => cx.stats.ordered_chunks_received += 1,
         }
         cx.stats.messages_reassembled += u64::from(data.end && !data.begin);
-        cx.stats.chunks_out_of_order +=
-            u64::from(data.tsn != self.tsn_map.cumulative().next());
+        cx.stats.chunks_out_of_order += u64::from(data.tsn != self.tsn_map.cumulative().next());
         let had_gaps = self.tsn_map.has_gaps();
         let before = self.tsn_map.cumulative();
         //= RFC 9260 §6.2

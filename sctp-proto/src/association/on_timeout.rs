@@ -8,14 +8,22 @@ use super::{
     timers::{Expired, PathTimer, Timer},
 };
 use crate::{
-    error::CloseReason, ids::PathId, path::heartbeat, time::Instant, tx::Cause, wire::CauseWriter,
+    error::CloseReason,
+    event_log::{LogEvent, LossTrigger},
+    ids::PathId,
+    path::heartbeat,
+    time::Instant,
+    tx::Cause,
+    wire::CauseWriter,
 };
 
 impl Association {
     /// To be called when the deadline of [`poll_timeout`](Self::poll_timeout) has come. Harmless
     /// at any other time.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.cx.log.at(now);
         while let Some(expired) = self.cx.timers.pop(now) {
+            self.log_expired(expired);
             let handled = match &mut self.phase {
                 Phase::CookieWait(wait) => match expired {
                     Expired::Association(Timer::T1) => wait.on_t1(&mut self.cx),
@@ -132,6 +140,11 @@ impl Tcb {
             self.zero_window_probe = cx.queue.has_unsent();
             return Ok(());
         }
+        cx.log.write(&LogEvent::DataLost {
+            path: id,
+            bytes: lost,
+            trigger: LossTrigger::TimeOut,
+        });
         self.peer_rwnd = self.peer_rwnd.saturating_add(lost);
         cx.stats.t3_expiries += 1;
         // §6.1 A: a peer that answers zero window probes, but has no room yet, is not failing.

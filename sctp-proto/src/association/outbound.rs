@@ -76,10 +76,13 @@ impl Association {
         buf: &mut Vec<u8>,
     ) -> Option<Transmit> {
         debug_assert!(buf.is_empty());
+        self.cx.log.at(now);
         if let Some(reply) = self.cx.replies.pop_front() {
             buf.extend_from_slice(&reply.bytes);
             self.cx.stats.control_chunks_sent += 1;
             self.count_sent(1, buf.len());
+            let to = reply.transmit.destination;
+            self.cx.log.sent(None, to, buf, buf.len());
             return Some(reply.transmit);
         }
         let transmit = match &mut self.phase {
@@ -103,11 +106,16 @@ impl Association {
                 .segment_size
                 .map_or(1, |size| transmit.size.div_ceil(size));
             self.count_sent(packets, transmit.size);
+            let segment_size = transmit.segment_size.unwrap_or(transmit.size);
+            let (path, to) = (transmit.path, transmit.destination);
+            self.cx.log.sent(path, to, buf, segment_size);
             if let (Some(path), Some(paths)) = (transmit.path, self.path_table_mut())
                 && let Some(path) = paths.lookup(path)
             {
                 path.counters.sent(packets, transmit.size);
             }
+        } else {
+            self.log_standing();
         }
         transmit
     }

@@ -4,6 +4,7 @@
 use super::{cx::Cx, state::State, tcb::Tcb, timers::PathTimer};
 use crate::{
     config::LossDetection,
+    event_log::{LogEvent, LossTrigger},
     ids::{PathId, Tsn},
     path::TailProbe,
     time::Instant,
@@ -18,6 +19,11 @@ impl Tcb {
     /// T3-rtx restarts with the SACK that acknowledged the earliest TSN, or when the earliest is
     /// sent again (rule 4): both are seen to where that happens.
     pub(super) fn on_loss(&mut self, cx: &mut Cx, now: Instant, loss: &PathLoss, highest: Tsn) {
+        cx.log.write(&LogEvent::DataLost {
+            path: loss.path,
+            bytes: loss.bytes,
+            trigger: LossTrigger::Acknowledgement,
+        });
         let path = self.paths.get_mut(loss.path);
         path.probe.forget();
         //= RFC 9260 §7.2.4

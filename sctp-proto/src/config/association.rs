@@ -1,8 +1,8 @@
 //! Settings of one association.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, event_log::EventLog};
 
 /// Which stream's message is sent next (RFC 8260 §3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,6 +91,7 @@ pub struct AssociationConfig {
     pub(crate) autoclose: Option<Duration>,
     pub(crate) progress_timeout: Option<Duration>,
     pub(crate) abort_stalled_peer: Option<Duration>,
+    pub(crate) event_log: Option<Arc<dyn EventLog>>,
 }
 
 impl Default for AssociationConfig {
@@ -130,6 +131,7 @@ impl Default for AssociationConfig {
             autoclose: None,
             progress_timeout: Some(Duration::from_secs(60)),
             abort_stalled_peer: None,
+            event_log: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod association;
 mod endpoint;
+mod observe;
 mod progress;
 
 pub use association::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind};

@@ -153,7 +153,7 @@ impl Endpoint {
     /// try in turn.
     pub fn connect(
         &mut self,
-        _now: Instant,
+        now: Instant,
         config: Arc<AssociationConfig>,
         _local: &[IpAddr],
         peer: &[SocketAddr],
@@ -185,7 +185,7 @@ impl Endpoint {
         let handle = self.routes.insert(Route { tag, ports, peers });
         let cookies = Arc::clone(&self.cookies);
         let seed = self.rng.random();
-        let association = Association::connect(config, cookies, ports, tag, peer, seed);
+        let association = Association::connect(now, config, cookies, ports, tag, peer, seed);
         Ok((handle, association))
     }
 
