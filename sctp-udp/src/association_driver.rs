@@ -99,7 +99,7 @@ pub(crate) fn flush(
                 .send(&transmit, &buffer[done..transmit.size.min(buffer.len())]);
             state = shared.lock();
             match sent {
-                Sent::All => {}
+                Sent::All | Sent::Unreachable => {}
                 Sent::TooBig { size } => {
                     if let Some(path) = transmit.path {
                         state.proto.handle_packet_too_big(now, path, size);

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, UNIX_EPOCH},
 };
@@ -13,22 +13,22 @@ use rand::{TryRng, rngs::SysRng};
 use rustc_hash::FxHashMap;
 use sctp_proto::{
     AssociationConfig, AssociationHandle, ConfigError, EndpointConfig, EndpointEvent,
-    EndpointStats, IcmpMessage, ServerConfig,
+    EndpointStats, IcmpMessage, ServerConfig, SocketId,
 };
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
 
 use crate::{
-    Association, Capture, ConnectError, DatagramSocket, Incoming, UdpSocket,
+    Association, Capture, ConnectError, DatagramSocket, Incoming,
+    addresses::{Addresses, Served},
     association_driver::AssociationDriver,
+    bind,
     clock::Clock,
     endpoint_driver::EndpointDriver,
+    interfaces,
     net::Net,
-    sockets::{SocketCounters, SocketStats, Sockets},
+    sockets::{MAX_SOCKETS, SocketCounters, SocketStats, Sockets},
     state::{Shared, lock},
 };
-
-/// How often a free port is looked for that every address of a `bind` has.
-const PORT_ATTEMPTS: usize = 16;
 
 /// What the handles and the tasks of an endpoint share.
 #[derive(Debug)]
@@ -39,7 +39,6 @@ pub(crate) struct EndpointShared {
     pub(crate) incoming: Notify,
     /// The last association is over.
     idle: Notify,
-    local_addrs: Vec<SocketAddr>,
     counters: Arc<SocketCounters>,
     runtime: Handle,
 }
@@ -51,9 +50,27 @@ pub(crate) struct EndpointState {
     /// Bounded by [`ServerConfig::max_pending`], which the protocol enforces.
     pub(crate) incoming: VecDeque<sctp_proto::Incoming>,
     /// Gone once the endpoint's task has ended: handles that are still held keep no socket open.
-    net: Option<Arc<Net>>,
+    pub(crate) net: Option<Arc<Net>>,
+    pub(crate) addresses: Addresses,
+    /// The task that watches the interfaces, where there is one.
+    watch: Option<AbortHandle>,
+    /// Where what passes the sockets is written, if it is.
+    pub(crate) capture: Option<Capture>,
     closed: bool,
     next_id: u64,
+}
+
+impl EndpointState {
+    /// What the sockets are bound to.
+    pub(crate) fn bound(&self) -> Vec<(SocketId, SocketAddr)> {
+        let bound = self.net.as_ref().map(|net| net.sockets.bound());
+        bound.unwrap_or_default()
+    }
+
+    /// The addresses that are served now.
+    pub(crate) fn served(&self) -> Vec<Served> {
+        self.addresses.served(&self.bound())
+    }
 }
 
 impl EndpointShared {
@@ -108,6 +125,9 @@ impl EndpointShared {
         let mut state = self.lock();
         state.closed = true;
         state.net = None;
+        if let Some(watch) = state.watch.take() {
+            watch.abort();
+        }
         drop(state);
         self.incoming.notify_waiters();
         self.idle.notify_waiters();
@@ -207,9 +227,17 @@ impl Drop for Owner {
 }
 
 impl Endpoint {
-    /// Binds one socket per address; a wildcard address serves every local address of its family,
-    /// and an IPv6 socket serves IPv6 only. Port 0 takes a free port, one for all sockets
-    /// (RFC 6951 §5.1). With `server`, associations are accepted.
+    pub(crate) fn shared(&self) -> &Arc<EndpointShared> {
+        &self.0.shared
+    }
+
+    /// Binds one socket per address; a wildcard address serves every address of its family that
+    /// the machine has, now or later, and an IPv6 socket serves IPv6 only. Port 0 takes a free
+    /// port. All sockets have the same UDP port (RFC 6951 §5.1), so that port 0 beside a port means
+    /// that one, and two different ports are an error. With `server`, associations are accepted.
+    ///
+    /// What the interfaces have is watched from then on, on Linux by the kernel's notifications, elsewhere every
+    /// three seconds: associations learn of addresses that come and go.
     ///
     /// Must be called within a tokio runtime, which from then on drives the endpoint. A
     /// configuration that cannot work is an error of kind `InvalidInput`.
@@ -218,8 +246,7 @@ impl Endpoint {
         server: Option<ServerConfig>,
         local: &[SocketAddr],
     ) -> io::Result<Self> {
-        runtime()?;
-        Self::from_sockets(config, server, bind_sockets(local)?)
+        Self::bind_and_watch(config, server, local, None)
     }
 
     /// As [`bind`](Self::bind), with every datagram that passes the sockets written to a capture.
@@ -229,13 +256,40 @@ impl Endpoint {
         local: &[SocketAddr],
         capture: &Capture,
     ) -> io::Result<Self> {
-        runtime()?;
-        let sockets = bind_sockets(local)?.into_iter();
-        let sockets = sockets.map(|socket| capture.socket(socket));
-        Self::from_sockets(config, server, sockets.collect::<io::Result<_>>()?)
+        Self::bind_and_watch(config, server, local, Some(capture))
     }
 
-    /// An endpoint on any sockets: real, simulated, encrypted.
+    fn bind_and_watch(
+        config: EndpointConfig,
+        server: Option<ServerConfig>,
+        local: &[SocketAddr],
+        capture: Option<&Capture>,
+    ) -> io::Result<Self> {
+        let runtime = runtime()?;
+        let mut sockets = bind::sockets(local)?;
+        if let Some(capture) = capture {
+            let captured = sockets.into_iter().map(|socket| capture.socket(socket));
+            sockets = captured.collect::<io::Result<_>>()?;
+        }
+        let endpoint = Self::from_sockets(config, server, sockets)?;
+        match interfaces::addresses() {
+            Ok(list) => endpoint.handle_interfaces(list),
+            Err(error) => tracing::debug!(%error, "the addresses of this machine are not known"),
+        }
+        let watched = Arc::downgrade(&endpoint.0.shared);
+        let watch = interfaces::watch(move |list| {
+            let shared = watched.upgrade().filter(|shared| !shared.is_over());
+            shared.map(|shared| shared.set_interfaces(list)).is_some()
+        });
+        let mut state = endpoint.0.shared.lock();
+        state.watch = Some(runtime.spawn(watch).abort_handle());
+        state.capture = capture.cloned();
+        drop(state);
+        Ok(endpoint)
+    }
+
+    /// An endpoint on any sockets: real, simulated, encrypted. Who knows what the machine's
+    /// interfaces have tells by [`handle_interfaces`](Self::handle_interfaces).
     pub fn from_sockets(
         config: EndpointConfig,
         server: Option<ServerConfig>,
@@ -268,7 +322,7 @@ impl Endpoint {
         if let Some(server) = &server {
             server.validate().map_err(invalid)?;
         }
-        if sockets.is_empty() || sockets.len() > usize::from(u16::MAX) {
+        if sockets.is_empty() || sockets.len() > MAX_SOCKETS {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "an endpoint needs at least one socket, and at most 65535",
@@ -276,9 +330,7 @@ impl Endpoint {
         }
         let runtime = runtime()?;
         let counters = Arc::<SocketCounters>::default();
-        let sockets = Sockets::new(sockets, Arc::clone(&counters))?;
-        let local_addrs = sockets.addresses().collect();
-        let net = Arc::new(Net::new(sockets));
+        let net = Arc::new(Net::new(Sockets::new(sockets, Arc::clone(&counters))?));
         let proto = sctp_proto::Endpoint::new(Arc::new(config), server.map(Arc::new), seed);
         let shared = Arc::new(EndpointShared {
             clock: Clock::start(),
@@ -287,12 +339,14 @@ impl Endpoint {
                 associations: FxHashMap::default(),
                 incoming: VecDeque::new(),
                 net: Some(Arc::clone(&net)),
+                addresses: Addresses::default(),
+                watch: None,
+                capture: None,
                 closed: false,
                 next_id: 0,
             }),
             incoming: Notify::new(),
             idle: Notify::new(),
-            local_addrs,
             counters,
             runtime: runtime.clone(),
         });
@@ -333,7 +387,6 @@ impl Endpoint {
         config.validate()?;
         let shared = &self.0.shared;
         let now = shared.clock.now();
-        let local = shared.announced();
         let mut state = shared.lock();
         let net = match &state.net {
             Some(net) if !state.closed => Arc::clone(net),
@@ -343,6 +396,7 @@ impl Endpoint {
         if let Some(address) = peer.iter().find(|a| !net.sockets.serves(**a)) {
             return Err(ConnectError::NoSocket(*address));
         }
+        let local: Vec<_> = state.served().iter().map(|served| served.ip).collect();
         let started = state.proto.connect(now, config, &local, peer)?;
         Ok(shared.start(&mut state, net, remote, started))
     }
@@ -364,11 +418,6 @@ impl Endpoint {
             }
             notified.await;
         }
-    }
-
-    /// Addresses and UDP port of the sockets.
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.0.shared.local_addrs.clone()
     }
 
     /// Starts, changes or (with `None`) stops accepting. Associations that exist go on. Has no
@@ -443,51 +492,10 @@ impl Endpoint {
     }
 }
 
-impl EndpointShared {
-    /// Addresses to tell a peer besides the one it sees: those bound by name, if several are.
-    fn announced(&self) -> Vec<IpAddr> {
-        let named = self.local_addrs.iter().map(SocketAddr::ip);
-        let named: Vec<_> = named.filter(|ip| !ip.is_unspecified()).collect();
-        if named.len() > 1 { named } else { Vec::new() }
-    }
-}
-
 fn runtime() -> io::Result<Handle> {
     Handle::try_current().map_err(io::Error::other)
 }
 
 fn invalid(error: ConfigError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
-}
-
-/// Binds all addresses. Those with port 0 get the port of the first of them, which may be taken
-/// for another address: then all is tried again with another.
-fn bind_sockets(local: &[SocketAddr]) -> io::Result<Vec<Arc<dyn DatagramSocket>>> {
-    let choose = local.len() > 1 && local.iter().any(|address| address.port() == 0);
-    let mut attempts = if choose { PORT_ATTEMPTS } else { 1 };
-    loop {
-        attempts -= 1;
-        match try_bind(local) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempts > 0 => {}
-            result => return result,
-        }
-    }
-}
-
-fn try_bind(local: &[SocketAddr]) -> io::Result<Vec<Arc<dyn DatagramSocket>>> {
-    let mut port = None;
-    let mut sockets = Vec::<Arc<dyn DatagramSocket>>::new();
-    for address in local {
-        let mut address = *address;
-        let free = address.port() == 0;
-        if let Some(port) = port.filter(|_| free) {
-            address.set_port(port);
-        }
-        let socket = UdpSocket::bind(address)?;
-        if free {
-            port = Some(socket.local_addr()?.port());
-        }
-        sockets.push(Arc::new(socket));
-    }
-    Ok(sockets)
 }

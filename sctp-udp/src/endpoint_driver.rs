@@ -38,20 +38,19 @@ pub(crate) struct EndpointDriver {
     reply: Vec<u8>,
     /// What the batch at hand has for associations.
     inbox: Vec<(Arc<Shared>, AssociationEvent)>,
-    /// One per socket: set while receiving pauses after an error.
+    /// By socket: set while receiving pauses after an error.
     pauses: Vec<Option<Pin<Box<Sleep>>>>,
 }
 
 impl EndpointDriver {
     pub(crate) fn new(endpoint: Arc<EndpointShared>, net: Arc<Net>) -> Self {
-        let pauses = (0..net.sockets.len()).map(|_| None).collect();
         Self {
             endpoint,
             net,
             buffers: vec![0; BUFFER * BUFFERS],
             reply: Vec::new(),
             inbox: Vec::new(),
-            pauses,
+            pauses: Vec::new(),
         }
     }
 
@@ -59,9 +58,12 @@ impl EndpointDriver {
     /// back by the mailbox, which wakes this task.
     fn drive_blocked(&mut self, cx: &mut Context<'_>) {
         for socket in 0..self.net.sockets.len() {
-            if self.net.is_blocked(socket)
-                && self.net.sockets.get(socket).poll_writable(cx).is_ready()
-            {
+            if !self.net.is_blocked(socket) {
+                continue;
+            }
+            // What waits for a closed socket leaves by another.
+            let open = self.net.sockets.get(socket);
+            if open.is_none_or(|socket| socket.poll_writable(cx).is_ready()) {
                 let now = self.endpoint.clock.now();
                 for shared in self.net.take_blocked(socket) {
                     flush(&self.net, &self.endpoint, &shared, now, true, |_| {});
@@ -72,6 +74,12 @@ impl EndpointDriver {
 
     /// Receives from one socket; true if there may be more.
     fn drive_socket(&mut self, cx: &mut Context<'_>, socket: usize) -> bool {
+        let Some(open) = self.net.sockets.get(socket) else {
+            return false;
+        };
+        if self.pauses.len() <= socket {
+            self.pauses.resize_with(socket + 1, || None);
+        }
         if let Some(pause) = &mut self.pauses[socket] {
             if pause.as_mut().poll(cx).is_pending() {
                 return false;
@@ -83,12 +91,7 @@ impl EndpointDriver {
             let mut slices = self.buffers.chunks_mut(BUFFER);
             let mut slices: [IoSliceMut<'_>; BUFFERS] =
                 std::array::from_fn(|_| IoSliceMut::new(slices.next().unwrap_or_default()));
-            let result = self
-                .net
-                .sockets
-                .get(socket)
-                .poll_recv(cx, &mut slices, &mut received);
-            match result {
+            match open.poll_recv(cx, &mut slices, &mut received) {
                 Poll::Ready(Ok(count)) => self.handle_batch(socket, &received[..count]),
                 Poll::Ready(Err(error)) if is_passing(&error) => {}
                 Poll::Ready(Err(error)) => {

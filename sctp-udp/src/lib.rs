@@ -25,14 +25,17 @@
 //! # }
 //! ```
 
+mod addresses;
 mod association;
 mod association_driver;
+mod bind;
 pub mod capture;
 mod clock;
 mod endpoint;
 mod endpoint_driver;
 mod error;
 mod incoming;
+mod interfaces;
 mod io;
 mod net;
 mod notifications;

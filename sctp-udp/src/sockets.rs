@@ -2,19 +2,22 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use sctp_proto::Transmit;
+use sctp_proto::{SocketId, Transmit};
 
 use crate::socket::{Batch, DatagramSocket};
 
 /// Most bytes one GSO batch can carry: what fits an IPv4 packet, less IP and UDP headers.
 const MAX_BATCH: usize = 65_535 - 20 - 8;
+
+/// Sockets that an endpoint can have.
+pub(crate) const MAX_SOCKETS: usize = u16::MAX as usize;
 
 /// Counters of the sockets of an endpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct SocketStats {
     pub send_errors: u64,
     /// Those of them that were larger than the local interface carries, which makes packets smaller.
     pub too_big: u64,
+    /// Those of them that had no way out: an address of this machine that is gone, or no route.
+    pub unreachable: u64,
     /// Replies without an association dropped since the socket had no room.
     pub replies_dropped: u64,
     /// Errors on receiving.
@@ -35,6 +40,7 @@ pub struct SocketStats {
 pub(crate) struct SocketCounters {
     pub(crate) send_errors: AtomicU64,
     pub(crate) too_big: AtomicU64,
+    pub(crate) unreachable: AtomicU64,
     pub(crate) replies_dropped: AtomicU64,
     pub(crate) recv_errors: AtomicU64,
 }
@@ -44,6 +50,7 @@ impl SocketCounters {
         SocketStats {
             send_errors: self.send_errors.load(Ordering::Relaxed),
             too_big: self.too_big.load(Ordering::Relaxed),
+            unreachable: self.unreachable.load(Ordering::Relaxed),
             replies_dropped: self.replies_dropped.load(Ordering::Relaxed),
             recv_errors: self.recv_errors.load(Ordering::Relaxed),
         }
@@ -55,16 +62,45 @@ impl SocketCounters {
 pub(crate) enum Sent {
     /// All of it left, or was lost.
     All,
+    /// As `All`; the operating system says that no packet leaves for there, or from the source
+    /// address asked for.
+    Unreachable,
     /// As `All`; packets of so many bytes are more than the local interface carries.
     TooBig { size: usize },
     /// The socket has no room: this many bytes of it are gone, the rest is to be tried again.
     Blocked { socket: usize, bytes: usize },
 }
 
+/// The sockets, by the number that the protocol knows them by. Numbers of sockets that are closed
+/// are given to new ones: what a path remembers is only a hint, see [`select`](Self::select).
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    sockets: Vec<(Arc<dyn DatagramSocket>, SocketAddr)>,
+    slots: RwLock<Vec<Option<Slot>>>,
     counters: Arc<SocketCounters>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    socket: Arc<dyn DatagramSocket>,
+    address: SocketAddr,
+}
+
+impl Slot {
+    fn new(socket: Arc<dyn DatagramSocket>) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Whether a datagram to `remote` can leave by this socket.
+    fn reaches(&self, remote: SocketAddr) -> bool {
+        self.address.is_ipv4() == remote.is_ipv4()
+    }
+
+    /// Whether a datagram can have this source address.
+    fn sends_from(&self, source: Option<IpAddr>) -> bool {
+        let bound = self.address.ip();
+        source.is_none_or(|source| bound.is_unspecified() || bound == source)
+    }
 }
 
 impl Sockets {
@@ -72,26 +108,69 @@ impl Sockets {
         sockets: Vec<Arc<dyn DatagramSocket>>,
         counters: Arc<SocketCounters>,
     ) -> io::Result<Self> {
-        let sockets = sockets
+        let slots = sockets
             .into_iter()
-            .map(|socket| {
-                let address = socket.local_addr()?;
-                Ok((socket, address))
-            })
-            .collect::<io::Result<_>>()?;
-        Ok(Self { sockets, counters })
+            .map(|socket| Slot::new(socket).map(Some));
+        Ok(Self {
+            slots: RwLock::new(slots.collect::<io::Result<_>>()?),
+            counters,
+        })
     }
 
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Option<Slot>>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Option<Slot>>> {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more than the greatest number.
     pub(crate) fn len(&self) -> usize {
-        self.sockets.len()
+        self.read().len()
     }
 
-    pub(crate) fn get(&self, index: usize) -> &dyn DatagramSocket {
-        &*self.sockets[index].0
+    /// The socket with this number, unless it is closed.
+    pub(crate) fn get(&self, index: usize) -> Option<Arc<dyn DatagramSocket>> {
+        let slots = self.read();
+        slots.get(index)?.as_ref().map(|slot| slot.socket.clone())
     }
 
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.sockets.iter().map(|(_, address)| *address)
+    /// Takes another socket.
+    pub(crate) fn add(&self, socket: Arc<dyn DatagramSocket>) -> io::Result<()> {
+        let slot = Slot::new(socket)?;
+        let mut slots = self.write();
+        match slots.iter().position(Option::is_none) {
+            Some(free) => slots[free] = Some(slot),
+            None if slots.len() < MAX_SOCKETS => slots.push(Some(slot)),
+            None => return Err(io::Error::other("an endpoint has at most 65535 sockets")),
+        }
+        Ok(())
+    }
+
+    /// Closes the sockets bound to this address by name, once nobody uses them any more; whether
+    /// there are some. The last socket of an endpoint stays.
+    pub(crate) fn remove(&self, ip: IpAddr) -> bool {
+        let mut slots = self.write();
+        let is_it = |slot: &Option<Slot>| slot.as_ref().is_some_and(|s| s.address.ip() == ip);
+        let others = slots.iter().filter(|slot| slot.is_some() && !is_it(slot));
+        if others.count() == 0 {
+            return false;
+        }
+        let mut found = false;
+        for slot in slots.iter_mut().filter(|slot| is_it(slot)) {
+            *slot = None;
+            found = true;
+        }
+        found
+    }
+
+    /// What the sockets are bound to, with their numbers.
+    pub(crate) fn bound(&self) -> Vec<(SocketId, SocketAddr)> {
+        let slots = self.read();
+        let numbers = (0..=u16::MAX).map(SocketId);
+        let bound = |(id, slot): (SocketId, &Option<Slot>)| Some((id, slot.as_ref()?.address));
+        numbers.zip(slots.iter()).filter_map(bound).collect()
     }
 
     pub(crate) fn counters(&self) -> &SocketCounters {
@@ -100,38 +179,48 @@ impl Sockets {
 
     /// Whether some socket can reach this address's family.
     pub(crate) fn serves(&self, remote: SocketAddr) -> bool {
-        self.addresses()
-            .any(|local| local.is_ipv4() == remote.is_ipv4())
+        let slots = self.read();
+        slots.iter().flatten().any(|slot| slot.reaches(remote))
     }
 
     /// The largest batch that any of the sockets takes, segments.
     pub(crate) fn max_segments(&self) -> usize {
-        let most = self.sockets.iter().map(|(s, _)| s.max_segments()).max();
-        most.unwrap_or(1)
+        let slots = self.read();
+        let most = slots.iter().flatten().map(|s| s.socket.max_segments());
+        most.max().unwrap_or(1)
     }
 
-    /// The socket the protocol names, unless it is of the wrong family: the protocol does not know
-    /// which socket the first packet to a peer has to leave by.
-    fn select(&self, transmit: &Transmit) -> Option<usize> {
-        let fits = |address: &SocketAddr| address.is_ipv4() == transmit.destination.is_ipv4();
+    /// The socket the protocol names, if it can send this; else another that can. The protocol does
+    /// not know which socket the first packet to a peer has to leave by, and one it knew may be
+    /// closed.
+    fn select(slots: &[Option<Slot>], transmit: &Transmit) -> Option<usize> {
+        let fits = |slot: &Option<Slot>| {
+            slot.as_ref().is_some_and(|slot| {
+                slot.reaches(transmit.destination) && slot.sends_from(transmit.source_ip)
+            })
+        };
         let named = usize::from(transmit.socket.0);
-        if self.sockets.get(named).is_some_and(|(_, a)| fits(a)) {
+        if slots.get(named).is_some_and(fits) {
             return Some(named);
         }
-        self.sockets.iter().position(|(_, address)| fits(address))
+        slots.iter().position(fits)
     }
 
     /// Sends `contents`, the packets of `transmit` that are not sent yet, in as few system calls as
     /// the socket allows. What the operating system refuses counts as lost: timers see to it.
     pub(crate) fn send(&self, transmit: &Transmit, contents: &[u8]) -> Sent {
-        let Some(index) = self.select(transmit) else {
+        // Held while packets leave, which never waits: a socket is closed after that.
+        let slots = self.read();
+        let selected = Self::select(&slots, transmit)
+            .and_then(|index| Some((index, slots.get(index)?.as_ref()?)));
+        let Some((index, Slot { socket, .. })) = selected else {
             self.count_error(transmit, &io::ErrorKind::AddrNotAvailable.into());
-            return Sent::All;
+            return Sent::Unreachable;
         };
-        let socket = self.get(index);
         let segment = transmit.segment_size.unwrap_or(contents.len()).max(1);
         let mut sent = 0;
         let mut too_big = None;
+        let mut unreachable = false;
         while sent < contents.len() {
             // What may be fragmented is larger than the path, and so larger than GSO's segments.
             let max_segments = match transmit.dont_fragment {
@@ -160,6 +249,7 @@ impl Sockets {
                 Err(_) if part.len() > segment && socket.max_segments() < max_segments => continue,
                 Err(error) => {
                     self.count_error(transmit, &error);
+                    unreachable |= is_unreachable(&error);
                     if transmit.dont_fragment && quinn_udp::is_msg_size_err(&error) {
                         too_big.get_or_insert(segment.min(part.len()));
                     }
@@ -167,7 +257,11 @@ impl Sockets {
             }
             sent += part.len();
         }
-        too_big.map_or(Sent::All, |size| Sent::TooBig { size })
+        match too_big {
+            Some(size) => Sent::TooBig { size },
+            None if unreachable => Sent::Unreachable,
+            None => Sent::All,
+        }
     }
 
     /// Sends a reply that no association waits for; drops it when the socket has no room.
@@ -183,11 +277,26 @@ impl Sockets {
         if quinn_udp::is_msg_size_err(error) {
             self.counters.too_big.fetch_add(1, Ordering::Relaxed);
         }
+        if is_unreachable(error) {
+            self.counters.unreachable.fetch_add(1, Ordering::Relaxed);
+        }
         // Once: an unreachable network fails every packet.
         if self.counters.send_errors.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::debug!(%error, to = %transmit.destination, "packets could not be sent");
         }
     }
+}
+
+/// Whether the error says that this machine has no way there. It holds until its addresses or
+/// routes change, unlike the error for one packet.
+fn is_unreachable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
 }
 
 #[cfg(test)]
@@ -197,8 +306,6 @@ mod tests {
         sync::Mutex,
         task::{Context, Poll},
     };
-
-    use sctp_proto::SocketId;
 
     use super::*;
     use crate::socket::Received;
@@ -382,8 +489,70 @@ mod tests {
         assert!(!none.serves("[::1]:2".parse().unwrap()));
         assert_eq!(
             none.send(&transmit("[::1]:2", None, 10), &[0; 10]),
-            Sent::All
+            Sent::Unreachable
         );
         assert_eq!(none.counters().snapshot().send_errors, 1);
+    }
+
+    #[test]
+    fn the_source_address_chooses_the_socket_if_the_one_named_is_bound_to_another() {
+        let a = Recorder::new("127.0.0.1:1", 1, vec![]);
+        let b = Recorder::new("127.0.0.2:1", 1, vec![]);
+        let both = sockets(&[&a, &b]);
+        let mut t = transmit("127.0.0.9:2", None, 10);
+        for (named, source, expected) in [
+            (1, None, (0, 1)),
+            (0, Some("127.0.0.2"), (0, 2)),
+            (1, Some("127.0.0.1"), (1, 2)),
+            (7, None, (2, 2)),
+        ] {
+            t.socket = SocketId(named);
+            t.source_ip = source.map(|ip| ip.parse().unwrap());
+            assert_eq!(both.send(&t, &[0; 10]), Sent::All);
+            assert_eq!((a.batches().len(), b.batches().len()), expected);
+        }
+        t.source_ip = Some("127.0.0.3".parse().unwrap());
+        assert_eq!(both.send(&t, &[0; 10]), Sent::Unreachable);
+        assert_eq!(both.counters().snapshot().unreachable, 1);
+        let wildcard = Recorder::new("0.0.0.0:1", 1, vec![]);
+        both.add(wildcard.clone()).unwrap();
+        assert_eq!(both.send(&t, &[0; 10]), Sent::All);
+        assert_eq!(wildcard.batches().len(), 1);
+    }
+
+    #[test]
+    fn sockets_come_and_go() {
+        let a = Recorder::new("127.0.0.1:1", 1, vec![]);
+        let b = Recorder::new("127.0.0.2:1", 1, vec![]);
+        let both = sockets(&[&a, &b]);
+        assert!(both.remove(a.address.ip()));
+        assert!(both.get(0).is_none());
+        assert_eq!(both.bound(), [(SocketId(1), b.address)]);
+        // What named the closed socket leaves by another.
+        let t = transmit("127.0.0.9:2", None, 10);
+        assert_eq!(both.send(&t, &[0; 10]), Sent::All);
+        assert_eq!((a.batches().len(), b.batches().len()), (0, 1));
+        assert!(!both.remove(a.address.ip()), "gone already");
+        assert!(!both.remove(b.address.ip()), "the last one");
+        let c = Recorder::new("127.0.0.3:1", 1, vec![]);
+        both.add(c.clone()).unwrap();
+        assert_eq!(both.len(), 2, "the number is used again");
+        assert_eq!(both.bound()[0], (SocketId(0), c.address));
+    }
+
+    #[test]
+    fn what_has_no_way_out_is_told() {
+        for (kind, told) in [
+            (io::ErrorKind::AddrNotAvailable, Sent::Unreachable),
+            (io::ErrorKind::NetworkUnreachable, Sent::Unreachable),
+            (io::ErrorKind::HostUnreachable, Sent::Unreachable),
+            (io::ErrorKind::PermissionDenied, Sent::All),
+        ] {
+            let socket = Recorder::new("127.0.0.1:1", 1, vec![Err(kind.into())]);
+            let sockets = sockets(&[&socket]);
+            let t = transmit("127.0.0.1:2", None, 10);
+            assert_eq!(sockets.send(&t, &[0; 10]), told, "{kind}");
+            assert_eq!(sockets.counters().snapshot().send_errors, 1);
+        }
     }
 }

@@ -3,7 +3,8 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
     task::{Context, Poll, ready},
 };
 
@@ -24,6 +25,10 @@ const KERNEL_BUFFER: usize = 4 << 20;
 /// it on Linux, and with it elsewhere: there is no other way to change it for one datagram without
 /// `unsafe`.
 ///
+/// UDP checksums are the system's: it computes them for both families, and drops what comes with a
+/// wrong one, or over IPv6 with none, as RFC 6951 §5.3 would have it (RFC 6936 has the exceptions;
+/// no system allows them unasked). SCTP's own checksum is verified at any rate.
+///
 /// ICMP messages are not read. Linux keeps them in a queue that the system's crates have no safe
 /// way to parse; and a socket that asks for them fails the next send to any peer for what one peer
 /// provoked, and is shown by epoll as one that cannot be written to any more. Who receives them by
@@ -31,7 +36,8 @@ const KERNEL_BUFFER: usize = 4 << 20;
 #[derive(Debug)]
 pub struct UdpSocket {
     io: tokio::net::UdpSocket,
-    state: UdpSocketState,
+    /// What the system has turned out to be able to.
+    state: RwLock<UdpSocketState>,
     /// Held while DF is off.
     #[cfg(target_os = "linux")]
     fragmenting: std::sync::Mutex<()>,
@@ -66,10 +72,33 @@ impl UdpSocket {
         let io = tokio::net::UdpSocket::from_std(socket)?;
         Ok(Self {
             io,
-            state,
+            state: RwLock::new(state),
             #[cfg(target_os = "linux")]
             fragmenting: std::sync::Mutex::default(),
         })
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, UdpSocketState> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Linux may say EINVAL when the source address is none of this machine, and `quinn-udp` takes
+    /// that for a system that knows neither GSO nor ECN, from then on. Whether it was the
+    /// address; the rest is then as before.
+    fn is_about_source(&self, error: &io::Error, source: Option<IpAddr>) -> bool {
+        if error.kind() != io::ErrorKind::InvalidInput {
+            return false;
+        }
+        let bound = || self.io.local_addr().map(|address| address.ip()).ok();
+        let Some(source) = source.or_else(bound).filter(|ip| !ip.is_unspecified()) else {
+            return false;
+        };
+        let probe = std::net::UdpSocket::bind((source, 0));
+        let gone = probe.is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable);
+        if gone && let Ok(fresh) = UdpSocketState::new((&self.io).into()) {
+            *self.state.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        gone
     }
 
     /// Sends without DF. What other tasks send at the same time may leave so too, which does no
@@ -111,7 +140,7 @@ impl DatagramSocket for UdpSocket {
         loop {
             ready!(self.io.poll_recv_ready(cx))?;
             let result = self.io.try_io(Interest::READABLE, || {
-                self.state
+                self.state()
                     .recv((&self.io).into(), &mut buffers[..room], &mut meta[..room])
             });
             match result {
@@ -145,13 +174,19 @@ impl DatagramSocket for UdpSocket {
         // Not `send`, which keeps every error but WouldBlock to itself.
         let send = || {
             self.io.try_io(Interest::WRITABLE, || {
-                self.state.try_send((&self.io).into(), &transmit)
+                self.state().try_send((&self.io).into(), &transmit)
             })
         };
-        if batch.dont_fragment {
+        let result = if batch.dont_fragment {
             send()
         } else {
             self.fragmented(batch.destination.is_ipv6(), send)
+        };
+        match result {
+            Err(error) if self.is_about_source(&error, batch.source_ip) => {
+                Err(io::ErrorKind::AddrNotAvailable.into())
+            }
+            result => result,
         }
     }
 
@@ -164,11 +199,11 @@ impl DatagramSocket for UdpSocket {
     }
 
     fn max_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.state().max_gso_segments()
     }
 
     fn may_fragment(&self) -> bool {
-        self.state.may_fragment()
+        self.state().may_fragment()
     }
 }
 
@@ -217,6 +252,49 @@ mod tests {
         };
         socket.fragmented(false, nothing).unwrap();
         assert_eq!(during, Some(Df::DONT));
+    }
+
+    #[tokio::test]
+    async fn a_source_address_that_is_gone_is_an_error_of_its_own_and_costs_nothing_else() {
+        let socket = UdpSocket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let receiver = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let before = socket.max_segments();
+        let mut batch = Batch {
+            destination: receiver.local_addr().unwrap(),
+            source_ip: Some("192.0.2.77".parse().unwrap()),
+            ecn: Some(EcnCodepoint::Ect0),
+            dont_fragment: true,
+            contents: b"hello",
+            segment_size: 5,
+        };
+        std::future::poll_fn(|cx| socket.poll_writable(cx))
+            .await
+            .unwrap();
+        let error = socket.try_send(&batch).unwrap_err();
+        use io::ErrorKind as E;
+        let told = matches!(error.kind(), E::AddrNotAvailable | E::NetworkUnreachable);
+        assert!(told, "{error}");
+        assert_eq!(socket.max_segments(), before);
+        batch.source_ip = Some("127.0.0.2".parse().unwrap());
+        socket.try_send(&batch).unwrap();
+        let mut buffer = [0; 64];
+        let mut received = [Received {
+            remote: batch.destination,
+            local_ip: None,
+            interface: None,
+            ecn: None,
+            len: 0,
+            stride: 0,
+        }];
+        std::future::poll_fn(|cx| {
+            receiver.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut received)
+        })
+        .await
+        .unwrap();
+        let [received] = received;
+        assert_eq!(received.remote.ip(), batch.source_ip.unwrap());
+        assert_eq!(received.ecn, batch.ecn, "ECN goes on");
+        assert_eq!(&buffer[..received.len], b"hello");
     }
 
     #[tokio::test]

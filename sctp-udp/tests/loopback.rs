@@ -1,6 +1,9 @@
 //! The driver on real sockets, over the loopback interface.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use sctp_udp::{
@@ -22,6 +25,11 @@ fn server(addresses: &[&str]) -> std::io::Result<Endpoint> {
 /// Whether this machine has IPv6 at all.
 fn has_ipv6() -> bool {
     std::net::UdpSocket::bind("[::1]:0").is_ok()
+}
+
+/// Whether all of 127.0.0.0/8 is this machine, as on Linux and Windows.
+fn has_loopback_network() -> bool {
+    std::net::UdpSocket::bind("127.0.0.2:0").is_ok()
 }
 
 /// Sends back what comes until the peer shuts down.
@@ -100,6 +108,91 @@ async fn several_endpoints_live_in_one_process() {
             tokio::join!(ask_one(client, server.local_addrs()[0]), serve_one(server));
         }
     }
+}
+
+#[tokio::test]
+async fn all_sockets_of_an_endpoint_have_one_port() {
+    if !has_loopback_network() {
+        return;
+    }
+    let different = bind(None, &["127.0.0.1:40001", "127.0.0.2:40002"]).unwrap_err();
+    assert_eq!(different.kind(), std::io::ErrorKind::InvalidInput);
+    // One port given, or none: the others get the same, in any order.
+    let first = bind(None, &["127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0"]).unwrap();
+    let ports = |endpoint: &Endpoint| -> Vec<u16> {
+        let addresses = endpoint.local_addrs();
+        addresses.iter().map(SocketAddr::port).collect()
+    };
+    let port = ports(&first)[0];
+    assert_eq!(ports(&first), [port; 3]);
+    first.close().await;
+    assert_eq!(first.local_addrs(), []);
+    let given = format!("127.0.0.2:{port}");
+    let second = bind(None, &["127.0.0.1:0", &given]).unwrap();
+    assert_eq!(ports(&second), [port; 2]);
+}
+
+#[tokio::test]
+async fn a_wildcard_serves_what_the_interfaces_have() {
+    if !has_loopback_network() {
+        return;
+    }
+    let wildcard = bind(None, &["0.0.0.0:0"]).unwrap();
+    let loopback = "127.0.0.1".parse().unwrap();
+    assert!(wildcard.addresses().contains(&loopback));
+    assert!(wildcard.addresses().iter().all(IpAddr::is_ipv4));
+    let named = bind(None, &["127.0.0.2:0"]).unwrap();
+    assert_eq!(named.addresses(), ["127.0.0.2".parse::<IpAddr>().unwrap()]);
+}
+
+#[tokio::test]
+async fn addresses_come_and_go_while_an_association_goes_on() {
+    if !has_loopback_network() {
+        return;
+    }
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    let server = server(&["127.0.0.1:0"]).unwrap();
+    let client = bind(None, &["127.0.0.2:0"]).unwrap();
+    let port = server.local_addrs()[0].port();
+    server.add_address(ip("127.0.0.3")).unwrap();
+    server.add_address(ip("127.0.0.3")).unwrap();
+    let both = [ip("127.0.0.1"), ip("127.0.0.3")];
+    assert_eq!(server.addresses(), both);
+    assert_eq!(server.local_addrs()[1].port(), port);
+    // The new socket is served.
+    let peer = SocketAddr::new(both[1], port);
+    let (_, served) = tokio::join!(ask_one(&client, peer), serve_one(&server));
+    served.closed().await;
+
+    let gone = server.remove_address(ip("127.0.0.9")).unwrap_err();
+    assert_eq!(gone.kind(), std::io::ErrorKind::NotFound);
+    server.remove_address(both[1]).unwrap();
+    let last = server.remove_address(both[0]).unwrap_err();
+    assert_eq!(last.kind(), std::io::ErrorKind::InvalidInput);
+    assert_eq!(server.addresses(), both[..1]);
+    std::net::UdpSocket::bind(peer).expect("the socket is closed");
+    let peer = server.local_addrs()[0];
+    tokio::join!(ask_one(&client, peer), serve_one(&server));
+
+    let taken = std::net::UdpSocket::bind((both[1], port)).unwrap();
+    assert!(server.add_address(both[1]).is_err());
+    drop(taken);
+    server.close().await;
+    assert!(server.add_address(both[1]).is_err());
+}
+
+#[tokio::test]
+async fn an_address_can_be_taken_out_of_a_wildcard() {
+    let endpoint = bind(None, &["0.0.0.0:0"]).unwrap();
+    let loopback = "127.0.0.1".parse().unwrap();
+    let other = "192.0.2.1".parse().unwrap();
+    endpoint.handle_interfaces(vec![loopback, other]);
+    endpoint.remove_address(loopback).unwrap();
+    assert_eq!(endpoint.addresses(), [other]);
+    endpoint.add_address(loopback).unwrap();
+    assert_eq!(endpoint.addresses(), [loopback, other]);
+    endpoint.handle_interfaces(vec![loopback]);
+    assert_eq!(endpoint.addresses(), [loopback]);
 }
 
 #[tokio::test]
