@@ -6,6 +6,7 @@ use std::{net::IpAddr, time::Duration};
 use smallvec::SmallVec;
 
 use crate::{
+    auth::{AuthFault, AuthParams},
     config::AssociationConfig,
     transmit::is_unicast,
     wire::{CauseWriter, Init, Malformed, Param, ParamWriter, Tlvs, kind, on_unknown_param, param},
@@ -53,7 +54,7 @@ impl Capabilities {
 
     /// What this implementation can do at all. The other extensions have their bit so that a
     /// cookie keeps its format when they come.
-    const IMPLEMENTED: Self = Self(Self::INTERLEAVING | Self::RECONFIG);
+    const IMPLEMENTED: Self = Self(Self::INTERLEAVING | Self::RECONFIG | Self::AUTH);
 
     /// Chunk types that stand for an extension in the Supported Extensions parameter
     /// (RFC 5061 §4.2.7, RFC 8260 §2.2.1, RFC 6525 §5.1.1).
@@ -71,6 +72,7 @@ impl Capabilities {
         let settings = [
             (config.interleaving, Self::INTERLEAVING),
             (config.stream_reset, Self::RECONFIG),
+            (config.auth, Self::AUTH),
         ];
         let wanted = settings.iter().filter(|(on, _)| *on);
         let bits = wanted.fold(0, |bits, (_, bit)| bits | bit);
@@ -95,6 +97,11 @@ impl Capabilities {
     /// Messages can be given up (RFC 3758).
     pub(crate) const fn forward_tsn(self) -> bool {
         self.0 & Self::FORWARD_TSN != 0
+    }
+
+    /// Chunks can be authenticated (RFC 4895).
+    pub(crate) const fn auth(self) -> bool {
+        self.0 & Self::AUTH != 0
     }
 
     /// The form a cookie carries.
@@ -200,6 +207,12 @@ impl InitReject<'_> {
     }
 }
 
+impl From<AuthFault> for InitReject<'_> {
+    fn from(AuthFault(what): AuthFault) -> Self {
+        Self::Malformed(what)
+    }
+}
+
 impl From<Malformed> for InitReject<'_> {
     fn from(Malformed(how): Malformed) -> Self {
         Self::Malformed(how)
@@ -217,22 +230,31 @@ pub(crate) struct PeerParams<'a> {
     pub(crate) cookie: Option<&'a [u8]>,
     /// By how much longer the peer wishes the cookie to live; zero if it says nothing.
     pub(crate) cookie_preservative: Duration,
+    /// By what the peer authenticates chunks; there if it speaks AUTH, and it was offered.
+    pub(crate) auth: Option<AuthParams>,
     /// Parameters to report (§3.2.2), each a whole TLV without its padding.
     pub(crate) unrecognized: SmallVec<[&'a [u8]; 4]>,
 }
 
 impl<'a> PeerParams<'a> {
-    /// Checks the fixed fields and walks the parameters.
-    pub(crate) fn parse(init: &Init<'a>, which: InitKind) -> Result<Self, InitReject<'a>> {
+    /// Checks the fixed fields and walks the parameters. What is not `offered` to the peer is as if
+    /// nobody here knew of it.
+    pub(crate) fn parse(
+        init: &Init<'a>,
+        which: InitKind,
+        offered: Capabilities,
+    ) -> Result<Self, InitReject<'a>> {
         check_fixed(init)?;
         let mut found = Self {
             capabilities: Capabilities::default(),
             addresses: SmallVec::new(),
             cookie: None,
             cookie_preservative: Duration::ZERO,
+            auth: None,
             unrecognized: SmallVec::new(),
         };
         let mut reported = 0;
+        let mut auth = AuthValues::default();
         let mut params = init.params.iter();
         while let Some(raw) = params.next() {
             let raw = raw?;
@@ -270,6 +292,9 @@ impl<'a> PeerParams<'a> {
                 Param::ForwardTsnSupported if Capabilities::IMPLEMENTED.forward_tsn() => {
                     found.capabilities.0 |= Capabilities::FORWARD_TSN;
                 }
+                Param::Random(value) => _ = auth.random.get_or_insert(value),
+                Param::ChunkList(value) => _ = auth.chunks.get_or_insert(value),
+                Param::HmacAlgorithms(value) => _ = auth.algorithms.get_or_insert(value),
                 // Known and without consequence here: both families can be sent to, and what the
                 // peer does not recognize it does not offer either.
                 //= RFC 9260 §3.3.2.1.5
@@ -315,6 +340,14 @@ impl<'a> PeerParams<'a> {
         if which == InitKind::InitAck && found.cookie.is_none() {
             return Err(InitReject::NoCookie);
         }
+        if offered.auth() {
+            found.auth = AuthParams::of_peer(auth.random, auth.chunks, auth.algorithms)?;
+        }
+        // The parameters tell, whatever the list of chunk types says.
+        found.capabilities.0 &= !Capabilities::AUTH;
+        if found.auth.is_some() {
+            found.capabilities.0 |= Capabilities::AUTH;
+        }
         Ok(found)
     }
 
@@ -335,6 +368,14 @@ impl<'a> PeerParams<'a> {
             self.addresses.push(ip);
         }
     }
+}
+
+/// The values of the parameters of RFC 4895 §3.
+#[derive(Default)]
+struct AuthValues<'a> {
+    random: Option<&'a [u8]>,
+    chunks: Option<&'a [u8]>,
+    algorithms: Option<&'a [u8]>,
 }
 
 /// The first State Cookie among parameters that are not processed otherwise.

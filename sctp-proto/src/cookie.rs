@@ -26,8 +26,9 @@ use sha2::Sha256;
 use smallvec::SmallVec;
 
 use crate::{
+    auth::{Auth, AuthParams, RANDOM},
     capabilities::{Capabilities, MAX_PEER_ADDRESSES},
-    config::EndpointConfig,
+    config::{AssociationConfig, EndpointConfig},
     ids::{Ports, Tsn},
     time::Instant,
 };
@@ -44,6 +45,9 @@ const FIXED: usize = HEAD + 8 + 4 + 4 + 2 * 4 + 2 * 2 + 2 * 4;
 const TIE_TAGS: u8 = 1;
 /// Separates the keys of cookies from other uses of the master key.
 const LABEL: &[u8] = b"sctp state cookie key, epoch ";
+
+/// Separates the random numbers of AUTH from them.
+const RANDOM_LABEL: &[u8] = b"sctp auth random number, ";
 
 /// What COOKIE ECHO shows of itself in its IP, UDP and SCTP headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,9 @@ pub(crate) struct StateCookie {
     pub(crate) tie_tags: (u32, u32),
     /// What both sides may use: already intersected with what this side offers.
     pub(crate) capabilities: Capabilities,
+    /// By what the peer authenticates chunks, where both sides can. This side's own parameters are
+    /// made anew: see [`CookieJar::auth_random`].
+    pub(crate) auth: Option<AuthParams>,
     /// Addresses that the INIT listed.
     pub(crate) peer_addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
 }
@@ -198,6 +205,35 @@ impl CookieJar {
         Ok((cookie, freshness))
     }
 
+    /// The random number of this side's RANDOM parameter in an INIT or INIT ACK with this Initiate
+    /// Tag and TSN. It goes with these: an INIT ACK that repeats an INIT's tag repeats its random
+    /// number (RFC 4895 §6.1), and no cookie has to carry it.
+    //= RFC 4895 §6.1
+    //# The RANDOM
+    //# parameter MUST contain a 32-byte Random Number.
+    pub(crate) fn auth_random(&self, ports: Ports, tag: u32, initial_tsn: Tsn) -> [u8; RANDOM] {
+        let mut mac = self.master.clone();
+        mac.update(RANDOM_LABEL);
+        mac.update(&ports.local.to_be_bytes());
+        mac.update(&ports.remote.to_be_bytes());
+        mac.update(&tag.to_be_bytes());
+        mac.update(&initial_tsn.value().to_be_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    /// By what chunks are authenticated in the association that a cookie stands for.
+    //= RFC 4895 §6.3
+    //# In this situation, the receiver MUST authenticate the
+    //# chunks in the packet by using the RANDOM parameters, CHUNKS
+    //# parameters and HMAC_ALGO parameters obtained from the COOKIE-ECHO
+    //# chunk, and possibly a local shared secret as inputs to the
+    //# authentication procedure specified in Section 6.3.
+    pub(crate) fn auth(&self, config: &AssociationConfig, cookie: &StateCookie) -> Option<Auth> {
+        let peer = cookie.auth.as_ref()?;
+        let random = self.auth_random(cookie.ports, cookie.local_tag, cookie.local_initial_tsn);
+        Auth::new(&AuthParams::local(config, random), peer)
+    }
+
     //= RFC 9260 §5.1.3
     //# The secret key SHOULD be changed reasonably frequently (e.g., hourly), and the timestamp in
     //# the State Cookie MAY be used to determine which key is used to verify the MAC.
@@ -286,7 +322,9 @@ impl StateCookie {
     fn encode(&self) -> Vec<u8> {
         let tied = self.tie_tags != (0, 0);
         let lifetime = u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX);
-        let mut out = Vec::with_capacity(FIXED + 8 + 3 + MAC + 17 * self.peer_addresses.len());
+        let auth = self.auth.as_ref().map_or(0, AuthParams::encoded_len);
+        let addresses = 17 * self.peer_addresses.len();
+        let mut out = Vec::with_capacity(FIXED + 8 + 3 + MAC + auth + addresses);
         out.extend_from_slice(&[VERSION, u8::from(tied) * TIE_TAGS]);
         out.extend_from_slice(&self.capabilities.bits().to_be_bytes());
         out.extend_from_slice(&self.created.to_be_bytes());
@@ -301,6 +339,9 @@ impl StateCookie {
         if tied {
             out.extend_from_slice(&self.tie_tags.0.to_be_bytes());
             out.extend_from_slice(&self.tie_tags.1.to_be_bytes());
+        }
+        if let Some(auth) = &self.auth {
+            auth.encode(&mut out);
         }
         for ip in &self.peer_addresses {
             match ip {
@@ -343,10 +384,14 @@ impl StateCookie {
             ports: context.ports,
             remote: context.remote,
             tie_tags: (0, 0),
+            auth: None,
             peer_addresses: SmallVec::new(),
         };
         if flags & TIE_TAGS != 0 {
             cookie.tie_tags = (body.u32()?, body.u32()?);
+        }
+        if cookie.capabilities.auth() {
+            cookie.auth = Some(AuthParams::decode(&mut body.0)?);
         }
         while !body.at_padding() {
             if cookie.peer_addresses.len() == MAX_PEER_ADDRESSES {

@@ -35,6 +35,7 @@ impl ErrorCause {
             12 => "user-initiated abort",
             13 => "protocol violation",
             14 => "restart of an association with new encapsulation port",
+            0x0105 => "unsupported HMAC identifier",
             _ => "unknown",
         }
     }
@@ -165,6 +166,18 @@ pub enum ResetError {
     /// The association is not, or no longer, established.
     #[error("the association is not established")]
     NotEstablished,
+}
+
+/// Why a key for authentication could not be used (RFC 6458 §8.1.18, §8.3.4, §8.3.5).
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthKeyError {
+    /// No key has this identifier.
+    #[error("there is no key {0}")]
+    Unknown(u16),
+    /// The key is in use: another has to be made active, and this one deactivated.
+    #[error("key {0} is in use")]
+    InUse(u16),
 }
 
 /// Why a path could not be configured.

@@ -1,13 +1,14 @@
 //! The answer to an INIT (§5.1 B, §5.2.1, §5.2.2), by the endpoint or by an association.
 
 use crate::{
+    auth::AuthParams,
     capabilities::{Capabilities, PeerParams},
     config::AssociationConfig,
     cookie::{CookieJar, StateCookie},
     ids::{Ports, Tsn},
     time::Instant,
     transmit::{DatagramMeta, Transmit},
-    wire::{CommonHeader, Init, InitFields, PacketWriter, ParamWriter, kind},
+    wire::{COMMON_HEADER, CommonHeader, Init, InitFields, PacketWriter, ParamWriter, kind},
 };
 
 /// Largest INIT ACK: it leaves before anything is known about the path, so that it has to fit into
@@ -65,6 +66,7 @@ impl InitAck<'_> {
             remote: meta.remote,
             tie_tags: self.tie_tags,
             capabilities,
+            auth: peer.auth.clone().filter(|_| capabilities.auth()),
             peer_addresses: peer.addresses.clone(),
         };
 
@@ -82,6 +84,11 @@ impl InitAck<'_> {
         //# An SCTP implementation SHOULD attempt to make the INIT ACK chunk as small as possible to
         //# reduce the possibility of byte amplification attacks.
         capabilities.write_params(&mut params);
+        if capabilities.auth() {
+            let (tag, tsn) = (self.local_tag, self.local_initial_tsn);
+            let random = self.cookies.auth_random(ports, tag, tsn);
+            AuthParams::local(self.config, random).write(&mut params);
+        }
         //= RFC 9260 §3.2.2
         //# If the receiver of an INIT chunk detects unrecognized parameters and
         //# has to report them according to Section 3.2.1, it MUST put the
@@ -92,7 +99,10 @@ impl InitAck<'_> {
             //# This parameter is returned to the originator of the INIT chunk when the INIT chunk
             //# contains an unrecognized parameter that has a type that indicates it SHOULD be
             //# reported to the sender.
-            params.unrecognized_parameter(tlv);
+            let size = PacketWriter::init_size(&params) + 4 + tlv.len().next_multiple_of(4);
+            if COMMON_HEADER + size <= MAX_SIZE {
+                params.unrecognized_parameter(tlv);
+            }
         }
 
         //= RFC 9260 §5.1

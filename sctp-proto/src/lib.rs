@@ -15,6 +15,7 @@
 //! Section numbers without a name are of RFC 9260.
 
 mod association;
+mod auth;
 mod capabilities;
 mod config;
 mod congestion;
@@ -35,17 +36,18 @@ mod tx;
 mod wire;
 
 pub use association::{
-    Association, AssociationEvent, AssociationState, AssociationStats, EndpointEvent, Event,
-    PathConfig, PathInfo, PathState, PathStats,
+    Association, AssociationEvent, AssociationState, AssociationStats, AuthEvent, EndpointEvent,
+    Event, PathConfig, PathInfo, PathState, PathStats,
 };
+pub use auth::{HmacAlgorithm, SharedKey};
 pub use config::{
     AssociationConfig, CongestionControl, EndpointConfig, LossDetection, SchedulerKind,
     ServerConfig,
 };
 pub use endpoint::{DatagramEvent, Endpoint, EndpointStats, Incoming};
 pub use error::{
-    AcceptError, CloseReason, ConfigError, ConnectError, ErrorCause, PathError, ResetError,
-    SendError,
+    AcceptError, AuthKeyError, CloseReason, ConfigError, ConnectError, ErrorCause, PathError,
+    ResetError, SendError,
 };
 pub use icmp::{IcmpKind, IcmpMessage};
 pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     association::PathState,
+    auth::AuthKeys,
     config::AssociationConfig,
     cookie::CookieJar,
     error::{CloseReason, ErrorCause},
@@ -38,6 +39,8 @@ pub(crate) struct Cx {
     //# change during the life time of an association.
     pub(crate) local_tag: u32,
     pub(crate) random: Random,
+    /// Endpoint pair shared keys (RFC 4895).
+    pub(crate) auth_keys: AuthKeys,
     /// Messages may be queued before the peer is known.
     pub(crate) queue: SendQueue,
     pub(crate) timers: TimerTable,
@@ -60,6 +63,7 @@ impl Cx {
         seed: [u8; 32],
     ) -> Self {
         Self {
+            auth_keys: AuthKeys::new(&config.auth_keys),
             queue: SendQueue::new(&config),
             config,
             cookies,

@@ -23,6 +23,22 @@ pub enum PathState {
     Inactive,
 }
 
+/// What a user of AUTH has to know (SCTP_AUTHENTICATION_EVENT, RFC 6458 §6.1.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthEvent {
+    /// The peer sends with the key of this identifier from now on.
+    NewKey(u16),
+    /// No packet leaves with this key any more: it can be deleted.
+    FreeKey(u16),
+    /// The peer uses a key that is not known here; what it sends with it is discarded. Told once
+    /// until another key is used.
+    UnknownKey(u16),
+    /// Chunks are to be authenticated, or keys are set, and the peer does not speak AUTH: nothing
+    /// is authenticated.
+    NotSupported,
+}
+
 /// Something the user of an association has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -101,6 +117,8 @@ pub enum Event {
     },
     /// Everything sent was acknowledged (SCTP_SENDER_DRY_EVENT).
     SenderDry,
+    /// Keys come and go, or there are none.
+    Authentication(AuthEvent),
     /// The peer reported an error that does not end the association (§3.3.10).
     PeerError(ErrorCause),
 }

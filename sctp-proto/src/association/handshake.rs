@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     association::PathState,
+    auth::AuthParams,
     capabilities::{Capabilities, InitKind, InitReject, PeerParams},
     config::AssociationConfig,
     error::CloseReason,
@@ -102,7 +103,12 @@ impl CookieWait {
         //= RFC 6951 §3.2
         //# For single-homed associations, IP addresses MUST NOT be listed in the INIT and INIT-ACK
         //# chunks.
-        Capabilities::offered(&cx.config).write_params(&mut params);
+        let offered = Capabilities::offered(&cx.config);
+        offered.write_params(&mut params);
+        if offered.auth() {
+            let random = (cx.cookies).auth_random(cx.ports, cx.local_tag, self.initial_tsn);
+            AuthParams::local(&cx.config, random).write(&mut params);
+        }
         if let Some(increment) = self.preservative {
             params.cookie_preservative(increment);
         }
@@ -219,7 +225,8 @@ impl Association {
         let Phase::CookieWait(wait) = &mut self.phase else {
             return Ok(());
         };
-        let params = match PeerParams::parse(init_ack, InitKind::InitAck) {
+        let offered = Capabilities::offered(&self.cx.config);
+        let params = match PeerParams::parse(init_ack, InitKind::InitAck, offered) {
             Ok(params) => params,
             Err(reject) => {
                 let mut causes = CauseWriter::new();
@@ -280,7 +287,8 @@ impl Association {
                 .max_inbound_streams
                 .min(init_ack.outbound_streams),
             peer_a_rwnd: init_ack.a_rwnd,
-            capabilities: Capabilities::offered(&self.cx.config).and(params.capabilities),
+            capabilities: offered.and(params.capabilities),
+            peer_auth: params.auth.clone().map(Box::new),
             peer_addresses: params.addresses.as_slice().into(),
         };
         //= RFC 9260 §3.3.3

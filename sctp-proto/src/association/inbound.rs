@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     Association, AssociationEvent, AssociationEventKind,
     cx::{Cx, Fatal, Handled},
+    on_auth::Begin,
     outbound::Reply,
     state::{Phase, State},
     tcb::Tcb,
@@ -89,7 +90,8 @@ impl Association {
                 if (ends || tag != self.cx.local_tag)
                     && let Some(reflected) = reflected(packet)
                 {
-                    if tag == tcb.agreed.peer_tag {
+                    // Who knows nothing of the association cannot authenticate that.
+                    if tag == tcb.agreed.peer_tag && !tcb.requires_auth(kind::ABORT) {
                         return tcb.on_reflected(&reflected);
                     }
                     //= RFC 9260 §8.5.1
@@ -105,7 +107,7 @@ impl Association {
                     self.cx.stats.dropped_bad_tag += 1;
                     return Ok(());
                 }
-                tcb.on_packet(&mut self.cx, now, meta, packet, 0)
+                tcb.on_packet(&mut self.cx, now, meta, packet, Begin::default())
             }
             Phase::Closed(..) => Ok(()),
         }
@@ -161,14 +163,14 @@ impl Tcb {
         }
     }
 
-    /// The chunks of a packet whose tag is right, from the `skip`-th on.
+    /// The chunks of a packet whose tag is right, from where `begin` says.
     pub(crate) fn on_packet(
         &mut self,
         cx: &mut Cx,
         now: Instant,
         meta: &DatagramMeta,
         packet: &Bytes,
-        skip: usize,
+        begin: Begin,
     ) -> Handled {
         let Some(path) = self.paths.by_remote(meta.remote.ip()) else {
             cx.stats.dropped_bad_tag += 1;
@@ -177,14 +179,35 @@ impl Tcb {
         self.follow_peer(cx, path, meta, packet);
         cx.stats.packets_received += 1;
         cx.stats.bytes_received += packet.len() as u64;
-        cx.stats.control_chunks_received += skip as u64;
+        cx.stats.control_chunks_received += begin.skip as u64;
         self.paths.get_mut(path).counters.received(packet.len());
         let mut data = DataSeen::default();
+        let mut authenticated = begin.authenticated;
         //= RFC 9260 §6.10
         //# An endpoint MUST process received chunks in their order in the packet.
         //= RFC 9260 §6.10
         //# If the receiver detects a partial chunk, it MUST drop the chunk.
-        for chunk in wire::chunks(packet).skip(skip) {
+        for chunk in wire::chunks(packet).skip(begin.skip) {
+            if let (Some(auth), Ok(raw)) = (&self.auth, &chunk) {
+                if raw.kind == kind::AUTH {
+                    cx.stats.control_chunks_received += 1;
+                    //= RFC 4895 §5.1
+                    //# The control chunk AUTH MUST NOT appear more than once in an SCTP
+                    //# packet.
+                    if authenticated || !self.on_auth(cx, packet, raw.offset) {
+                        break;
+                    }
+                    authenticated = true;
+                    continue;
+                }
+                //= RFC 4895 §6.3
+                //# It MUST silently discard these chunks if they
+                //# are not placed after an AUTH chunk in the packet.
+                if !authenticated && auth.requires(raw.kind) {
+                    cx.stats.auth_missing += 1;
+                    continue;
+                }
+            }
             let handled = match chunk.and_then(|raw| Ok((raw, Chunk::parse(raw)?))) {
                 Ok((raw, chunk)) => self.on_chunk(cx, now, path, packet, raw, chunk, &mut data),
                 Err(Malformed(reason)) => {
@@ -304,6 +327,7 @@ impl Tcb {
             Chunk::ForwardTsn(_)
             | Chunk::IForwardTsn(_)
             | Chunk::ReConfig(_)
+            | Chunk::Auth(_)
             | Chunk::Unknown(_) => {
                 let unknown = on_unknown_chunk(raw.kind);
                 if unknown.report() {

@@ -8,6 +8,7 @@ mod event;
 mod handshake;
 mod inbound;
 mod logged;
+mod on_auth;
 mod on_control;
 mod on_data;
 mod on_network;
@@ -38,12 +39,13 @@ pub use self::audit::Audit;
 use self::{
     cx::{Cx, Fatal, Handled},
     handshake::CookieWait,
-    outbound::Reply,
+    on_auth::Begin,
+    outbound::{MAX_REPLY, Reply},
     state::Phase,
     tcb::Tcb,
 };
 pub use self::{
-    event::{Event, PathState},
+    event::{AuthEvent, Event, PathState},
     stats::{AssociationStats, PathStats},
 };
 pub(crate) use crate::ids::Ports;
@@ -54,8 +56,8 @@ use crate::{
     icmp::IcmpKind,
     ids::{PathId, Tsn},
     time::Instant,
-    transmit::DatagramMeta,
-    wire::Quoted,
+    transmit::{DatagramMeta, Transmit},
+    wire::{Quoted, echoed_cookie},
 };
 
 /// What an [`Endpoint`](crate::Endpoint) has for one of its associations. Opaque.
@@ -213,7 +215,8 @@ impl Association {
         let mut tcb = Tcb::from_cookie(&mut cx, meta, cookie);
         tcb.establish(&mut cx, now, false);
         tcb.due.cookie_ack = true;
-        let handled = tcb.on_packet(&mut cx, now, meta, packet, 1);
+        let begin = Begin::after_echo(echoed_cookie(packet).map_or(0, |(place, _)| place));
+        let handled = tcb.on_packet(&mut cx, now, meta, packet, begin);
         let mut association = Self {
             phase: Phase::Open(Box::new(tcb)),
             cx,
@@ -257,12 +260,15 @@ impl Association {
         //# the destination endpoint's tag value if it is known.
         //= RFC 9260 §3.3.7
         //# DATA chunks MUST NOT be bundled with ABORT chunks.
-        if let (Some(causes), Phase::Open(tcb)) = (abort, &self.phase) {
+        if let (Some(causes), Phase::Open(tcb)) = (abort, &mut self.phase) {
             let meta = tcb.paths.get(tcb.paths.primary()).meta();
-            let tag = tcb.agreed.peer_tag;
+            let mut bytes = Vec::new();
+            let mut packet = tcb.begin(&self.cx, &mut bytes, MAX_REPLY);
+            packet.abort(false, &causes);
+            let size = tcb.finish(&self.cx, packet);
+            let transmit = Transmit::reply(&meta, size);
             self.cx.replies.clear();
-            self.cx
-                .reply(Reply::abort(&meta, self.cx.ports, tag, &causes));
+            self.cx.reply(Reply { transmit, bytes });
         }
         self.cx.timers.clear();
         // `Closed` is the last event: what can be read is told before it.

@@ -26,7 +26,7 @@ impl Tcb {
         //# ESTABLISHED state (receiver of the INIT chunk), up until reaching the SHUTDOWN-SENT
         //# state (sender of the SHUTDOWN chunk) or the SHUTDOWN-ACK-SENT state (receiver of the
         //# SHUTDOWN chunk).
-        let size = COMMON_HEADER + PacketWriter::chunk_size(value.len());
+        let size = COMMON_HEADER + self.auth_reserve() + PacketWriter::chunk_size(value.len());
         // An answer that fits no packet is none: the peer's path MTU is larger than this side's.
         if !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent)
             && size <= self.paths.get(path).max_packet
@@ -106,6 +106,7 @@ impl Tcb {
         cx.timers.stop(Timer::T1);
         self.progress.advanced(now);
         cx.event(Event::Established { restarted });
+        self.tell_if_not_authenticated(cx);
         // The DATA that left with the COOKIE ECHO is guarded by T1-cookie until now.
         for path in self.paths.iter_mut() {
             if self.outstanding.flight(path.id) > 0 {

@@ -16,7 +16,7 @@ use crate::{
     path::Path,
     time::Instant,
     transmit::Transmit,
-    wire::{COMMON_HEADER, PacketWriter, Quoted},
+    wire::{COMMON_HEADER, PacketWriter, Quoted, kind},
 };
 
 impl Association {
@@ -110,6 +110,8 @@ impl Association {
                 Err(Fatal::silent(CloseReason::Shutdown))
             }
             Phase::CookieWait(_) if init => Err(Fatal::silent(CloseReason::Unreachable)),
+            // As with ABORT: that anybody can have sent it is what AUTH is asked for against.
+            Phase::Open(tcb) if tcb.requires_auth(kind::ABORT) => Ok(()),
             Phase::Open(_) if !init => Err(Fatal::silent(CloseReason::Unreachable)),
             // An INIT that was late or sent twice: the peer has answered another.
             _ => Ok(()),
@@ -134,12 +136,14 @@ impl Tcb {
     /// found out as any loss is.
     fn on_lower_mtu(&mut self, id: PathId, lost: &RangeInclusive<usize>) {
         let max_packet = self.paths.get(id).max_packet;
+        let least = COMMON_HEADER + self.auth_room(self.data_kind());
         let resent = self
             .outstanding
-            .dropped(id, |chunk| lost.contains(&(COMMON_HEADER + chunk)));
+            .dropped(id, |chunk| lost.contains(&(least + chunk)));
         self.peer_rwnd = self.peer_rwnd.saturating_add(resent);
         // Both were cut to fit packets as they were; the peer asks again.
-        let fits = |len| COMMON_HEADER + PacketWriter::chunk_size(len) <= max_packet;
+        let kept = COMMON_HEADER + self.auth_reserve();
+        let fits = |len| kept + PacketWriter::chunk_size(len) <= max_packet;
         let answers = &mut self.due.heartbeat_acks;
         answers.retain(|(path, value)| *path != id || fits(value.len()));
         self.owed_sacks.clear();
@@ -158,18 +162,18 @@ impl Tcb {
     ) -> Option<Transmit> {
         let lost = self.outstanding.next_lost()?;
         let id = self.paths.primary();
-        let size = COMMON_HEADER + self.outstanding.chunk_size(lost.fragment.len);
+        let chunk = self.auth_reserve() + self.outstanding.chunk_size(lost.fragment.len);
+        let size = COMMON_HEADER + chunk;
         if !self.state.sends_data() || size <= self.paths.get(id).max_packet {
             return None;
         }
-        let header = cx.ports.header(self.agreed.peer_tag);
-        let mut packet = PacketWriter::new(buf, size, &header);
+        let mut packet = self.begin(cx, buf, size);
         self.write_data(cx, now, id, &mut packet);
         if packet.is_empty() {
             buf.clear();
             return None;
         }
-        let size = packet.finish();
+        let size = self.finish(cx, packet);
         Some(transmit(self.paths.get(id), size, size))
     }
 }

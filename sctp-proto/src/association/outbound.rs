@@ -64,7 +64,7 @@ impl Reply {
 }
 
 /// Largest packet of a reply: it fits every path.
-const MAX_REPLY: usize = 1200;
+pub(super) const MAX_REPLY: usize = 1200;
 
 impl Association {
     /// Appends up to `max_segments` packets of equal size (the last may be shorter) for one path
@@ -145,7 +145,9 @@ impl Tcb {
         let max_segments = if echoing { 1 } else { max_segments };
         // A COOKIE ECHO cannot be cut: one that is too large for the path needs IP fragmentation.
         let cookie = match &self.state {
-            State::CookieEchoed { cookie, .. } => PacketWriter::chunk_size(cookie.len()),
+            State::CookieEchoed { cookie, .. } => {
+                self.auth_reserve() + PacketWriter::chunk_size(cookie.len())
+            }
             _ => 0,
         };
         // Whoever asks for packets has handed in all that it has received.
@@ -170,7 +172,6 @@ impl Tcb {
         //= RFC 9260 §3.3.3
         //# This value MUST be placed into the Verification Tag field of every SCTP packet that the
         //# receiver of the INIT ACK chunk transmits within this association.
-        let header = cx.ports.header(self.agreed.peer_tag);
         let mut segment_size = 0;
         for segment in 0..max_segments {
             let limit = if segment == 0 {
@@ -187,7 +188,7 @@ impl Tcb {
             //= RFC 9260 §6.9
             //# The implementation MUST also take into account the space required for a SACK chunk
             //# if bundling a SACK chunk with the DATA chunk.
-            let mut packet = PacketWriter::new(buf, limit, &header);
+            let mut packet = self.begin(cx, buf, limit);
             //= RFC 9260 §6
             //# Control chunks MUST come before DATA chunks in the packet.
             //= RFC 9260 §6.10
@@ -202,7 +203,7 @@ impl Tcb {
                 buf.truncate(start);
                 break;
             }
-            let size = packet.finish();
+            let size = self.finish(cx, packet);
             if segment == 0 {
                 segment_size = size;
             }
@@ -459,19 +460,20 @@ impl Tcb {
         buf: &mut Vec<u8>,
     ) -> Option<Transmit> {
         let owed = self.owed_sacks.len().checked_sub(1)?;
-        let header = cx.ports.header(self.agreed.peer_tag);
-        let path = self.paths.get(self.sack_path);
+        let max_packet = self.paths.get(self.sack_path).max_packet;
         let a_rwnd = self.rx.advertise();
         let mut segment_size = 0;
         let mut written = 0;
-        for (cumulative, gaps) in self.owed_sacks[..owed].iter().take(max_segments) {
-            let size = COMMON_HEADER + PacketWriter::sack_size(gaps.len(), 0);
+        let auth = self.auth_room(kind::SACK);
+        for at in 0..owed.min(max_segments) {
+            let (cumulative, gaps) = &self.owed_sacks[at];
+            let size = COMMON_HEADER + auth + PacketWriter::sack_size(gaps.len(), 0);
             if written > 0 && size != segment_size {
                 break;
             }
-            let mut packet = PacketWriter::new(buf, path.max_packet, &header);
+            let mut packet = self.begin(cx, buf, max_packet);
             packet.sack(*cumulative, a_rwnd, gaps, &[]);
-            segment_size = packet.finish();
+            segment_size = self.finish(cx, packet);
             written += 1;
         }
         if written == 0 {
@@ -480,7 +482,11 @@ impl Tcb {
         self.owed_sacks.drain(..written);
         cx.stats.sacks_sent += written as u64;
         cx.stats.control_chunks_sent += written as u64;
-        Some(transmit(path, buf.len(), segment_size))
+        Some(transmit(
+            self.paths.get(self.sack_path),
+            buf.len(),
+            segment_size,
+        ))
     }
 }
 

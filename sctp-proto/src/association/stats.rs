@@ -75,6 +75,13 @@ pub struct AssociationStats {
     pub dropped_malformed: u64,
     /// Packets dropped for a wrong verification tag (§8.5).
     pub dropped_bad_tag: u64,
+    /// AUTH chunks received that were right (RFC 4895).
+    pub auth_verified: u64,
+    /// AUTH chunks received with a wrong HMAC, an unknown key or algorithm: what followed them was
+    /// discarded.
+    pub auth_rejected: u64,
+    /// Chunks dropped because they have to be authenticated and were not.
+    pub auth_missing: u64,
     /// ICMP messages about packets of this association, with its verification tag.
     pub icmp_accepted: u64,
     /// ICMP messages without the tag, or about an address the peer has no more (§10).

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     association::PathState,
+    auth::{Auth, AuthParams},
     capabilities::Capabilities,
     config::AssociationConfig,
     congestion,
@@ -24,7 +25,7 @@ use crate::{
     time::Instant,
     transmit::DatagramMeta,
     tx::{AckOutcome, Outstanding},
-    wire::{COMMON_HEADER, CauseWriter, DATA_HEADER, I_DATA_HEADER},
+    wire::{COMMON_HEADER, CauseWriter, DATA_HEADER, I_DATA_HEADER, kind},
 };
 
 /// HEARTBEATs of the peer waiting to be answered; it decides how many it sends.
@@ -44,6 +45,8 @@ pub(crate) struct Agreement {
     pub(crate) inbound_streams: u16,
     pub(crate) peer_a_rwnd: u32,
     pub(crate) capabilities: Capabilities,
+    /// By what the peer authenticates chunks, where both sides can.
+    pub(crate) peer_auth: Option<Box<AuthParams>>,
     /// Addresses that the peer listed: those it may list again when it restarts.
     pub(crate) peer_addresses: Box<[IpAddr]>,
 }
@@ -59,6 +62,7 @@ impl Agreement {
             inbound_streams: cookie.inbound_streams,
             peer_a_rwnd: cookie.peer_a_rwnd,
             capabilities: cookie.capabilities,
+            peer_auth: cookie.auth.clone().map(Box::new),
             peer_addresses: cookie.peer_addresses.as_slice().into(),
         }
     }
@@ -114,6 +118,8 @@ pub(crate) struct Tcb {
     pub(crate) retry_with: Option<Duration>,
     pub(crate) due: Due,
     pub(crate) reconfig: Reconfig,
+    /// There if both sides speak AUTH.
+    pub(crate) auth: Option<Box<Auth>>,
 }
 
 /// Control chunks to send with the next packets. Handlers set it; `outbound` empties it.
@@ -206,6 +212,7 @@ impl Tcb {
             retry_with: None,
             due: Due::default(),
             reconfig: Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn),
+            auth: new_auth(cx, &agreed),
             paths,
             agreed,
         }
@@ -222,6 +229,7 @@ impl Tcb {
         self.tsn_map = TsnMap::new(agreed.peer_initial_tsn);
         self.rx = new_reassembly(&cx.config, &agreed);
         self.reconfig = Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn);
+        self.auth = new_auth(cx, &agreed);
         self.peer_rwnd = agreed.peer_a_rwnd as usize;
         self.peer_a_rwnd = self.peer_rwnd;
         let failed = cx
@@ -284,6 +292,15 @@ impl Tcb {
         }
     }
 
+    /// The type of the chunks that user data goes in.
+    pub(super) fn data_kind(&self) -> u8 {
+        if self.agreed.capabilities.interleaving() {
+            kind::I_DATA
+        } else {
+            kind::DATA
+        }
+    }
+
     /// Largest payload of a chunk on a path: the most that fits a packet of its own (§6.9).
     //= RFC 9260 §6
     //# The size of each DATA chunk SHOULD be smaller than or equal to the Association Maximum DATA
@@ -291,7 +308,8 @@ impl Tcb {
     //= RFC 9260 §6.9
     //# The sender SHOULD choose a size of DATA chunks that is smaller than or equal to the AMDCS.
     pub(crate) fn full_payload(&self, path: PathId) -> usize {
-        self.paths.get(path).max_packet - COMMON_HEADER - self.data_header()
+        let room = self.paths.get(path).max_packet - COMMON_HEADER - self.data_header();
+        room - self.auth_room(self.data_kind())
     }
 }
 
@@ -300,6 +318,12 @@ fn first_flight(config: &AssociationConfig, full_chunk: usize) -> usize {
     config.initial_window.map_or(0, |packets| {
         congestion::large_initial_window(packets, full_chunk)
     })
+}
+
+pub(super) fn new_auth(cx: &Cx, agreed: &Agreement) -> Option<Box<Auth>> {
+    let peer = agreed.peer_auth.as_deref()?;
+    let random = (cx.cookies).auth_random(cx.ports, cx.local_tag, agreed.local_initial_tsn);
+    Auth::new(&AuthParams::local(&cx.config, random), peer).map(Box::new)
 }
 
 fn new_reassembly(config: &AssociationConfig, agreed: &Agreement) -> Box<Reassembly> {

@@ -7,19 +7,21 @@ use bytes::Bytes;
 
 use super::{
     Association, EndpointEventKind,
-    cx::Handled,
+    cx::{Cx, Handled},
+    on_auth::Begin,
     outbound::Reply,
     state::{Phase, State},
-    tcb::{Agreement, Tcb},
+    tcb::{Agreement, Tcb, new_auth},
 };
 use crate::{
-    capabilities::{InitKind, PeerParams},
+    auth::Verdict,
+    capabilities::{Capabilities, InitKind, PeerParams},
     cookie::{Freshness, StateCookie},
     ids::Tsn,
     init_ack::InitAck,
     time::Instant,
     transmit::DatagramMeta,
-    wire::{self, CauseWriter, Chunk, ParamWriter},
+    wire::{self, COMMON_HEADER, CauseWriter, Chunk, ParamWriter, kind},
 };
 
 impl Association {
@@ -43,7 +45,8 @@ impl Association {
             return;
         }
         let ports = self.cx.ports;
-        let params = match PeerParams::parse(&init, InitKind::Init) {
+        let offered = Capabilities::offered(&self.cx.config);
+        let params = match PeerParams::parse(&init, InitKind::Init, offered) {
             Ok(params) => params,
             Err(reject) => {
                 let mut causes = CauseWriter::new();
@@ -198,6 +201,9 @@ impl Association {
             ),
             Phase::Closed(..) => return Ok(()),
         };
+        let Some(begin) = self.authenticate_echo(packet, &cookie, local_matches) else {
+            return Ok(());
+        };
         if let Freshness::Stale(by) = freshness
             && !(local_matches && peer_matches)
         {
@@ -219,8 +225,8 @@ impl Association {
             return Ok(());
         }
         match action(local_matches, peer_matches, tied, cookie.tie_tags == (0, 0)) {
-            Action::Restart => self.restart(now, meta, packet, &cookie),
-            Action::Collision => self.collide(now, meta, packet, &cookie),
+            Action::Restart => self.restart(now, meta, packet, &cookie, begin),
+            Action::Collision => self.collide(now, meta, packet, &cookie, begin),
             Action::Duplicate => {
                 let Phase::Open(tcb) = &mut self.phase else {
                     return Ok(());
@@ -234,10 +240,57 @@ impl Association {
                     tcb.establish(&mut self.cx, now, false);
                 }
                 tcb.due.cookie_ack = true;
-                tcb.on_packet(&mut self.cx, now, meta, packet, 1)
+                tcb.on_packet(&mut self.cx, now, meta, packet, begin)
             }
             Action::Discard => Ok(()),
         }
+    }
+
+    /// Where to go on behind a COOKIE ECHO; `None` if it is not authenticated as it has to be.
+    ///
+    /// A restart is authenticated by what the association agreed on before, since its new keys are
+    /// anybody's who can receive at the peer's address. Otherwise the cookie tells, which is about
+    /// this association: in COOKIE-WAIT there is nothing else yet, and in a collision the peer's
+    /// random number changes with its tag.
+    //= RFC 4895 §6.3
+    //# If the receiver has an STCB, it MUST process the
+    //# AUTH chunk as described above using the STCB from the existing
+    //# association to authenticate the COOKIE-ECHO chunk and all the chunks
+    //# after it.
+    fn authenticate_echo(
+        &mut self,
+        packet: &Bytes,
+        cookie: &StateCookie,
+        local_matches: bool,
+    ) -> Option<Begin> {
+        let (place, _) = wire::echoed_cookie(packet)?;
+        let cx = &mut self.cx;
+        let of_cookie = |cx: &Cx| cx.cookies.auth(&cx.config, cookie);
+        let mut fresh;
+        let auth = match &mut self.phase {
+            Phase::Open(tcb) if !local_matches => tcb.auth.as_deref_mut(),
+            _ => {
+                fresh = of_cookie(cx);
+                fresh.as_mut()
+            }
+        };
+        let accepted = match auth {
+            Some(auth) if place > 0 => {
+                let verdict = auth.verify(&cx.auth_keys, packet, COMMON_HEADER);
+                let genuine = matches!(verdict, Verdict::Genuine { .. });
+                cx.stats.auth_verified += u64::from(genuine);
+                cx.stats.auth_rejected += u64::from(!genuine);
+                genuine
+            }
+            Some(auth) => {
+                let missing = auth.requires(kind::COOKIE_ECHO);
+                cx.stats.auth_missing += u64::from(missing);
+                !missing
+            }
+            // An AUTH that was not agreed on is an unknown chunk: nothing after it counts.
+            None => place == 0,
+        };
+        accepted.then_some(Begin::after_echo(place))
     }
 
     /// Action A: the peer lost its state and comes again.
@@ -247,6 +300,7 @@ impl Association {
         meta: &DatagramMeta,
         packet: &Bytes,
         cookie: &StateCookie,
+        begin: Begin,
     ) -> Handled {
         let Phase::Open(old) = &mut self.phase else {
             return Ok(());
@@ -290,7 +344,7 @@ impl Association {
         let Phase::Open(tcb) = &mut self.phase else {
             return Ok(());
         };
-        tcb.on_packet(&mut self.cx, now, meta, packet, 1)
+        tcb.on_packet(&mut self.cx, now, meta, packet, begin)
     }
 
     /// Action B: both sides called at once; the peer's later tag holds.
@@ -300,6 +354,7 @@ impl Association {
         meta: &DatagramMeta,
         packet: &Bytes,
         cookie: &StateCookie,
+        begin: Begin,
     ) -> Handled {
         match &mut self.phase {
             Phase::CookieWait(wait) => {
@@ -319,6 +374,14 @@ impl Association {
                     //# update its peer's Verification Tag from the State Cookie, stop any T1-init
                     //# or T1-cookie timers that might be running, and send a COOKIE ACK chunk.
                     tcb.agreed.peer_tag = cookie.peer_tag;
+                    //= RFC 4895 §6.1
+                    //# In case
+                    //# of INIT collision, the rules governing the handling of this Random
+                    //# Number follow the same pattern as those for the Verification Tag, as
+                    //# explained in Section 5.2.4 of RFC 2960 [5].
+                    let agreed = Agreement::of_cookie(cookie);
+                    tcb.auth = new_auth(&self.cx, &agreed);
+                    tcb.agreed.peer_auth = agreed.peer_auth;
                 }
             }
             Phase::Closed(..) => {}
@@ -327,7 +390,7 @@ impl Association {
             return Ok(());
         };
         tcb.due.cookie_ack = true;
-        tcb.on_packet(&mut self.cx, now, meta, packet, 1)
+        tcb.on_packet(&mut self.cx, now, meta, packet, begin)
     }
 }
 

@@ -43,7 +43,7 @@ fn with_params<T>(
     let mut params = ParamWriter::new();
     write(&mut params);
     let packet = packet(&FIXED, &params);
-    check(PeerParams::parse(&init(&packet), which))
+    check(PeerParams::parse(&init(&packet), which, offered()))
 }
 
 #[test]
@@ -123,11 +123,11 @@ fn fixed_fields_are_checked() {
     ];
     for (fixed, reject) in cases {
         let packet = packet(&fixed, &ParamWriter::new());
-        let parsed = PeerParams::parse(&init(&packet), InitKind::Init);
+        let parsed = PeerParams::parse(&init(&packet), InitKind::Init, offered());
         assert_eq!(parsed.unwrap_err(), reject);
     }
     let packet = packet(&FIXED, &ParamWriter::new());
-    assert!(PeerParams::parse(&init(&packet), InitKind::Init).is_ok());
+    assert!(PeerParams::parse(&init(&packet), InitKind::Init, offered()).is_ok());
 }
 
 #[test]
@@ -312,4 +312,9 @@ fn malformed_parameters_are_a_protocol_violation() {
             assert_eq!(causes.as_bytes()[..2], [0, 13]);
         });
     }
+}
+
+/// What the defaults offer.
+fn offered() -> Capabilities {
+    Capabilities::offered(&AssociationConfig::default())
 }

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{error::ConfigError, event_log::EventLog};
+use crate::{
+    auth::{HmacAlgorithm, SharedKey},
+    error::ConfigError,
+    event_log::EventLog,
+    wire::ChunkSet,
+};
 
 /// Which stream's message is sent next (RFC 8260 §3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,6 +84,10 @@ pub struct AssociationConfig {
     pub(crate) nodelay: bool,
     pub(crate) interleaving: bool,
     pub(crate) stream_reset: bool,
+    pub(crate) auth: bool,
+    pub(crate) auth_chunks: ChunkSet,
+    pub(crate) hmac_algorithms: Vec<HmacAlgorithm>,
+    pub(crate) auth_keys: Vec<(u16, SharedKey)>,
     pub(crate) scheduler: SchedulerKind,
     pub(crate) congestion_control: CongestionControl,
     pub(crate) initial_window: Option<u32>,
@@ -119,6 +128,10 @@ impl Default for AssociationConfig {
             nodelay: true,
             interleaving: true,
             stream_reset: true,
+            auth: true,
+            auth_chunks: ChunkSet::default(),
+            hmac_algorithms: vec![HmacAlgorithm::Sha256, HmacAlgorithm::Sha1],
+            auth_keys: Vec::new(),
             scheduler: SchedulerKind::default(),
             congestion_control: CongestionControl::default(),
             initial_window: None,
@@ -392,6 +405,9 @@ impl AssociationConfig {
         self.max_inbound_streams = told.max_inbound_streams;
         self.interleaving = told.interleaving;
         self.stream_reset = told.stream_reset;
+        self.auth = told.auth;
+        self.auth_chunks = told.auth_chunks;
+        self.hmac_algorithms.clone_from(&told.hmac_algorithms);
     }
 
     /// Checks the settings against each other. The drivers call it; so must whoever drives an
@@ -486,7 +502,7 @@ impl AssociationConfig {
                 "must be at least 576 bytes",
             ));
         }
-        Ok(())
+        self.validate_auth()
     }
 }
 

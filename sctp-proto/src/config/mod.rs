@@ -1,6 +1,7 @@
 //! Settings: one setter each, whose documentation gives unit, default, source and consequence.
 
 mod association;
+mod auth;
 mod endpoint;
 mod observe;
 mod progress;

@@ -35,6 +35,7 @@ fn cookie(jar: &CookieJar, now: Instant) -> StateCookie {
         remote: "192.0.2.7:9899".parse().unwrap(),
         tie_tags: (0, 0),
         capabilities: Capabilities::from_bits(3).unwrap(),
+        auth: None,
         peer_addresses: smallvec![],
     }
 }
@@ -52,6 +53,49 @@ fn comes_back_as_it_was() {
             Ipv4Addr::new(198, 51, 100, 1).into(),
             Ipv6Addr::LOCALHOST.into()
         ];
+    }
+}
+
+/// The bit of AUTH among the capabilities.
+const AUTH: u16 = 1 << 3;
+
+fn authenticated(mut cookie: StateCookie, chunks: &[u8]) -> StateCookie {
+    let auth = AuthParams::of_peer(Some(&[9; RANDOM]), Some(chunks), Some(&[0, 3, 0, 1]));
+    cookie.auth = auth.unwrap();
+    cookie.capabilities = Capabilities::from_bits(3 | AUTH).unwrap();
+    cookie
+}
+
+#[test]
+fn what_authenticates_comes_back_as_it_was() {
+    let jar = jar();
+    for chunks in [&[][..], &[193, 128], &[0; 256]] {
+        let mut cookie = authenticated(cookie(&jar, at(HOUR)), chunks);
+        cookie.peer_addresses.push([192, 0, 2, 1].into());
+        let sealed = jar.seal(&cookie);
+        assert!(sealed.len() <= 56 + RANDOM + 3 + chunks.len() + 4 + 8);
+        let opened = jar.open(at(HOUR), &cookie.context(), &sealed);
+        assert_eq!(opened, Ok((cookie, Freshness::Fresh)));
+    }
+}
+
+#[test]
+fn random_numbers_belong_to_a_tag_and_a_key() {
+    let (jar, ports) = (jar(), cookie(&jar(), at(HOUR)).ports);
+    let random = jar.auth_random(ports, 1, Tsn::new(2));
+    assert_eq!(random, self::jar().auth_random(ports, 1, Tsn::new(2)));
+    let back = Ports {
+        local: ports.remote,
+        remote: ports.local,
+    };
+    let other = CookieJar::new(&EndpointConfig::default(), [8; 32]);
+    for another in [
+        jar.auth_random(ports, 2, Tsn::new(2)),
+        jar.auth_random(ports, 1, Tsn::new(3)),
+        jar.auth_random(back, 1, Tsn::new(2)),
+        other.auth_random(ports, 1, Tsn::new(2)),
+    ] {
+        assert_ne!(random, another);
     }
 }
 
@@ -302,6 +346,18 @@ fn threat_11_the_parser_is_strict_behind_the_mac() {
     for tail in tails {
         let body = [&body[..FIXED], tail].concat();
         assert_eq!(open_authentic(&body), Err(BadCookie), "{tail:?}");
+    }
+    // AUTH needs its parameters, and they need AUTH.
+    let auth = authenticated(sound.clone(), &[193]);
+    assert!(open_authentic(&auth.encode()).is_ok());
+    for capabilities in [3, AUTH] {
+        let mut torn = if capabilities == 3 {
+            auth.clone()
+        } else {
+            sound.clone()
+        };
+        torn.capabilities = Capabilities::from_bits(capabilities).unwrap();
+        assert_eq!(open_authentic(&torn.encode()), Err(BadCookie));
     }
     let crowd = [4, 192, 0, 2, 1].repeat(MAX_PEER_ADDRESSES + 1);
     let mut body = [&body[..FIXED], &crowd].concat();

@@ -13,14 +13,15 @@ use smallvec::smallvec;
 use super::{DatagramEvent, Endpoint, Inbound, ootb::has_abort, route::Route};
 use crate::{
     association::{AssociationEvent, AssociationEventKind},
-    capabilities::{InitKind, InitReject, PeerParams},
+    auth::{AuthKeys, Verdict},
+    capabilities::{Capabilities, InitKind, InitReject, PeerParams},
     config::AssociationConfig,
     cookie::{CookieContext, Freshness, StateCookie},
     ids::{AssociationHandle, Ports, Tsn},
     init_ack::InitAck,
     time::Instant,
     transmit::DatagramMeta,
-    wire::{CauseWriter, Chunk, Init, chunks},
+    wire::{COMMON_HEADER, CauseWriter, Chunk, Init, chunks, echoed_cookie, kind},
 };
 
 /// Bytes of packets kept for one waiting peer, what each costs to keep included.
@@ -66,6 +67,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Whether an ABORT has to be authenticated.
+    fn guards_abort(&self) -> bool {
+        self.cookie.auth.is_some() && self.config.auth_chunks.contains(kind::ABORT)
+    }
+
     fn restart(&mut self, cookie: StateCookie, inbound: &Inbound) {
         self.cookie = cookie;
         self.meta = inbound.meta;
@@ -120,7 +126,9 @@ impl Endpoint {
             self.stats.out_of_the_blue += 1;
             return None;
         }
-        let peer = PeerParams::parse(&init, InitKind::Init);
+        let listening = self.listening(inbound);
+        let offered = (listening.as_deref()).map_or(Capabilities::default(), Capabilities::offered);
+        let peer = PeerParams::parse(&init, InitKind::Init, offered);
         //= RFC 9260 §3.3.2
         //# If the value of the Initiate Tag in a received INIT chunk is found
         //# to be 0, the receiver MUST silently discard the packet.
@@ -142,7 +150,7 @@ impl Endpoint {
         {
             return Some(init_event(handle, inbound));
         }
-        let Some(config) = self.listening(inbound) else {
+        let Some(config) = listening else {
             self.stats.out_of_the_blue += 1;
             let causes = CauseWriter::new();
             return self.send_abort(now, inbound, init.initiate_tag, &causes, buf);
@@ -202,7 +210,7 @@ impl Endpoint {
             ports: inbound.ports,
             local_tag: inbound.tag,
         };
-        let echoed = chunks(&inbound.packet).next()?.ok()?.value;
+        let (place, echoed) = echoed_cookie(&inbound.packet)?;
         if !self.may_set_up(now, &inbound) {
             return None;
         }
@@ -241,6 +249,10 @@ impl Endpoint {
         if tag_owner.is_some() {
             return None; // a retransmission by a waiting peer, and valid even when stale (§5.2.4)
         }
+        if !self.authentic(&inbound, &cookie, place) {
+            self.stats.cookies_unauthenticated += 1;
+            return None;
+        }
         if let Freshness::Stale(late) = freshness {
             self.stats.cookies_stale += 1;
             //= RFC 9260 §5.1.5
@@ -277,6 +289,24 @@ impl Endpoint {
             return self.send_abort(now, &inbound, cookie.peer_tag, &causes, buf);
         }
         self.admit(now, inbound, cookie, buf)
+    }
+
+    /// Whether a packet whose `place`-th chunk is the COOKIE ECHO is authenticated as it has to be.
+    fn authentic(&self, inbound: &Inbound, cookie: &StateCookie, place: usize) -> bool {
+        // Whoever comes to a closed port is told so.
+        let Some(config) = self.listening(inbound) else {
+            return true;
+        };
+        match self.cookies.auth(&config, cookie) {
+            Some(mut auth) if place > 0 => {
+                let keys = AuthKeys::new(&config.auth_keys);
+                let verdict = auth.verify(&keys, &inbound.packet, COMMON_HEADER);
+                matches!(verdict, Verdict::Genuine { .. })
+            }
+            Some(auth) => !auth.requires(kind::COOKIE_ECHO),
+            // An AUTH that was not agreed on is an unknown chunk: nothing after it counts.
+            None => place == 0,
+        }
     }
 
     /// Makes a peer with a fresh cookie wait for `accept`, if there is room.
@@ -344,7 +374,10 @@ impl Endpoint {
 
     /// A packet with the tag of a waiting peer.
     pub(super) fn handle_early(&mut self, handle: AssociationHandle, inbound: &Inbound) {
-        if has_abort(&inbound.packet, false) {
+        // What has to be authenticated is looked into once there is an association to do it.
+        if has_abort(&inbound.packet, false)
+            && !self.pending.get(&handle).is_some_and(Pending::guards_abort)
+        {
             self.forget(handle);
         } else if let Some(pending) = self.pending.get_mut(&handle) {
             pending.keep(inbound);
@@ -354,7 +387,9 @@ impl Endpoint {
     /// A packet from a waiting peer with another tag than its own: it may be the ABORT of a peer
     /// that does not know us any more (§8.5.1 B).
     pub(super) fn handle_early_exception(&mut self, handle: AssociationHandle, inbound: &Inbound) {
-        let peers_tag = self.pending.get(&handle).map(|p| p.cookie.peer_tag);
+        let peers_tag = (self.pending.get(&handle))
+            .filter(|p| !p.guards_abort())
+            .map(|p| p.cookie.peer_tag);
         if peers_tag == Some(inbound.tag) && has_abort(&inbound.packet, true) {
             self.forget(handle);
         }

@@ -35,7 +35,10 @@ use crate::{
     ids::{AssociationHandle, Ports},
     time::Instant,
     transmit::{DatagramMeta, Transmit, is_unicast},
-    wire::{CauseWriter, CommonHeader, PacketWriter, Quoted, RawChunk, checksum_ok, chunks, kind},
+    wire::{
+        CauseWriter, CommonHeader, PacketWriter, Quoted, RawChunk, checksum_ok, chunks,
+        echoed_cookie, kind,
+    },
 };
 
 /// Largest stateless reply: all but INIT ACK are short, and none may need a larger packet than the
@@ -65,6 +68,9 @@ pub struct EndpointStats {
     pub inits_answered: u64,
     /// Cookies with a wrong MAC, or for other addresses, ports or tags than they came from.
     pub cookies_rejected: u64,
+    /// Cookies that came without authentication although they need it, or with a wrong one
+    /// (RFC 4895 §6.3).
+    pub cookies_unauthenticated: u64,
     /// Cookies past their lifetime.
     pub cookies_stale: u64,
     /// Packets with a wrong checksum.
@@ -244,6 +250,9 @@ impl Endpoint {
             //# If the packet contains a COOKIE ECHO chunk as the first chunk, it MUST be processed
             //# as described in Section 5.1.
             (kind::COOKIE_ECHO, _) => self.handle_cookie_echo(now, inbound, buf),
+            (kind::AUTH, _) if echoed_cookie(&inbound.packet).is_some() => {
+                self.handle_cookie_echo(now, inbound, buf)
+            }
             // An INIT has tag 0. One with the tag of an association must not get the ABORT that
             // would end it.
             (kind::INIT, tag) if self.routes.by_tag(tag).is_some() => {

@@ -59,7 +59,7 @@ fn answer(jar: &CookieJar, from: &str, params: &ParamWriter) -> (Vec<u8>, Transm
     let Chunk::Init(init) = only_chunk(&packet) else {
         panic!("no INIT");
     };
-    let peer = PeerParams::parse(&init, InitKind::Init).unwrap();
+    let peer = PeerParams::parse(&init, InitKind::Init, offered()).unwrap();
     let mut config = AssociationConfig::default();
     config.outbound_streams(10).max_inbound_streams(4);
     let this_side = InitAck {
@@ -114,7 +114,7 @@ fn says_what_the_cookie_remembers() {
     // 10 asked for, 6 allowed; 4 allowed, whatever is asked for.
     assert_eq!((ack.outbound_streams, ack.inbound_streams), (6, 4));
     assert_eq!(ack.initial_tsn, Tsn::new(1234));
-    let ours = PeerParams::parse(&ack, InitKind::InitAck).unwrap();
+    let ours = PeerParams::parse(&ack, InitKind::InitAck, offered()).unwrap();
     assert!(ours.capabilities.interleaving() && ours.capabilities.reconfig());
 
     let context = CookieContext {
@@ -186,4 +186,9 @@ fn is_at_most_three_times_the_init() {
             );
         }
     }
+}
+
+/// What the defaults offer.
+fn offered() -> Capabilities {
+    Capabilities::offered(&AssociationConfig::default())
 }

@@ -54,6 +54,8 @@ pub mod cause {
     /// Restart of an Association with New Encapsulation Port
     /// (draft-tuexen-tsvwg-sctp-udp-encaps-cons §4).
     pub const RESTART_WITH_NEW_ENCAPSULATION_PORT: u16 = 14;
+    /// Unsupported HMAC Identifier (RFC 4895 §4.1).
+    pub const UNSUPPORTED_HMAC: u16 = 0x0105;
 }
 
 /// The causes of an ABORT or ERROR.
@@ -296,6 +298,13 @@ impl CauseWriter {
         let [a, b] = current.to_be_bytes();
         let [c, d] = new.to_be_bytes();
         self.cause(cause::RESTART_WITH_NEW_ENCAPSULATION_PORT, &[a, b, c, d])
+    }
+}
+
+impl CauseWriter {
+    /// Unsupported HMAC Identifier.
+    pub fn unsupported_hmac(&mut self, algorithm: u16) -> &mut Self {
+        self.cause(cause::UNSUPPORTED_HMAC, &algorithm.to_be_bytes())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Chunk types, and the parsed form of each.
 
 use super::{
+    auth::Auth,
     causes::Causes,
     control,
     data::Data,
@@ -113,6 +114,8 @@ pub enum Chunk<'a> {
     IForwardTsn(IForwardTsn<'a>),
     /// RE-CONFIG.
     ReConfig(ReConfig<'a>),
+    /// AUTH.
+    Auth(Auth<'a>),
     /// Every other type, those of extensions that nobody here speaks included: the caller applies
     /// [`on_unknown_chunk`](super::on_unknown_chunk).
     Unknown(RawChunk<'a>),
@@ -157,6 +160,7 @@ impl<'a> Chunk<'a> {
             kind::FORWARD_TSN => Self::ForwardTsn(ForwardTsn::parse(raw.value)?),
             kind::I_FORWARD_TSN => Self::IForwardTsn(IForwardTsn::parse(raw.value)?),
             kind::RE_CONFIG => Self::ReConfig(ReConfig::parse(raw.value)),
+            kind::AUTH => Self::Auth(Auth::parse(raw.value)?),
             _ => Self::Unknown(raw),
         })
     }

@@ -16,6 +16,7 @@
     allow(dead_code, unreachable_pub, unused_imports)
 )]
 
+mod auth;
 mod causes;
 mod chunk;
 mod control;
@@ -36,6 +37,7 @@ mod tests;
 mod tlv;
 mod writer;
 
+pub use auth::{AUTH_HEADER, Auth, AuthPlan, ChunkSet, MAX_MAC, echoed_cookie};
 pub use causes::{Cause, CauseWriter, Causes, RawCause, cause};
 pub use chunk::{Chunk, kind};
 pub use crc32c::checksum_ok;

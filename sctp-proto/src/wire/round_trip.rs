@@ -91,6 +91,7 @@ fn write(writer: &mut PacketWriter<'_>, chunk: &Chunk<'_>, packet: &[u8]) {
             writer.i_forward_tsn(forward.new_cumulative, &skipped);
         }
         Chunk::ReConfig(reconfig) => writer.reconfig(rewrite_reconfig(reconfig).as_bytes()),
+        Chunk::Auth(auth) => writer.auth(auth),
         Chunk::Unknown(raw) => writer.chunk(raw.kind, raw.flags, raw.value),
     }
 }

@@ -3,6 +3,8 @@
 use bytes::BufMut;
 
 use super::{
+    auth::{AUTH_HEADER, AuthPlan, MAX_MAC},
+    chunk::kind,
     crc32c::write_checksum,
     packet::{CHUNK_HEADER, COMMON_HEADER, CommonHeader},
 };
@@ -20,6 +22,9 @@ pub struct PacketWriter<'b> {
     start: usize,
     max_size: usize,
     chunks: u32,
+    auth: Option<AuthPlan>,
+    /// Where in the packet the AUTH is that the plan asked for; 0 if there is none yet.
+    auth_at: usize,
 }
 
 impl<'b> PacketWriter<'b> {
@@ -37,7 +42,15 @@ impl<'b> PacketWriter<'b> {
             // No UDP datagram holds more, and so no chunk outgrows its 16-bit length.
             max_size: max_size.min(usize::from(u16::MAX)),
             chunks: 0,
+            auth: None,
+            auth_at: 0,
         }
+    }
+
+    /// Puts an AUTH in front of the first chunk that the plan lists, its HMAC to be filled in by
+    /// [`finish_signed`](Self::finish_signed).
+    pub fn authenticate(&mut self, plan: Option<AuthPlan>) {
+        self.auth = plan;
     }
 
     /// Bytes that a chunk with `value_len` bytes after its header takes, padding included.
@@ -47,6 +60,23 @@ impl<'b> PacketWriter<'b> {
 
     /// Bytes left for chunks, their headers and padding included: a multiple of four.
     pub fn remaining(&self) -> usize {
+        let kept = match &self.auth {
+            Some(plan) if plan.reserve && self.auth_at == 0 => plan.size(),
+            _ => 0,
+        };
+        self.room().saturating_sub(kept)
+    }
+
+    /// Bytes left for chunks of this type, an AUTH that the first of them needs taken off.
+    pub fn remaining_for(&self, kind: u8) -> usize {
+        let needed = match &self.auth {
+            Some(plan) if self.auth_at == 0 && plan.chunks.contains(kind) => plan.size(),
+            _ => 0,
+        };
+        self.remaining().min(self.room().saturating_sub(needed))
+    }
+
+    fn room(&self) -> usize {
         // The length is a multiple of four already.
         self.max_size.saturating_sub(self.len()) & !3
     }
@@ -75,6 +105,12 @@ impl<'b> PacketWriter<'b> {
     /// Writes the header of a chunk and hands out the buffer for exactly `value_len` bytes, to be
     /// followed by [`close`](Self::close).
     pub(super) fn open(&mut self, kind: u8, flags: u8, value_len: usize) -> &mut Vec<u8> {
+        if let Some(plan) = self.auth
+            && self.auth_at == 0
+            && plan.chunks.contains(kind)
+        {
+            self.place_auth(&plan);
+        }
         debug_assert!(
             Self::chunk_size(value_len) <= self.remaining(),
             "a chunk of type {kind} with {value_len} bytes does not fit into {}",
@@ -109,6 +145,35 @@ impl<'b> PacketWriter<'b> {
         self.buf.resize(self.start + length, 0);
     }
 
+    //= RFC 4895 §6.2
+    //# To send chunks in an authenticated way, the sender MUST include these
+    //# chunks after an AUTH chunk.
+    fn place_auth(&mut self, plan: &AuthPlan) {
+        self.auth_at = self.len();
+        debug_assert!(plan.size() <= self.room(), "no room for AUTH");
+        self.chunks += 1;
+        self.buf.put_slice(&[kind::AUTH, 0]);
+        self.buf.put_u16(plan.size() as u16);
+        self.buf.put_u16(plan.key);
+        self.buf.put_u16(plan.algorithm);
+        let end = self.buf.len() + plan.mac_len;
+        self.buf.resize(end, 0);
+    }
+
+    /// Fills the HMAC of the AUTH in, if there is one, then the checksum. `sign` is given the AUTH
+    /// with its HMAC zero, and all that follows it; as much as fits of its answer is taken.
+    pub fn finish_signed(mut self, sign: impl FnOnce(&[u8]) -> [u8; MAX_MAC]) -> usize {
+        if let Some(plan) = self.auth
+            && self.auth_at != 0
+        {
+            let at = self.start + std::mem::take(&mut self.auth_at);
+            let mac = sign(&self.buf[at..]);
+            let field = at + AUTH_HEADER;
+            self.buf[field..field + plan.mac_len].copy_from_slice(&mac[..plan.mac_len]);
+        }
+        self.finish()
+    }
+
     /// Writes the checksum. Returns the length of the packet.
     //= RFC 9260 §6.8
     //# When sending an SCTP packet, the endpoint MUST strengthen the data integrity of the
@@ -118,6 +183,7 @@ impl<'b> PacketWriter<'b> {
     //# After the packet is constructed (containing the SCTP common header and one or more control
     //# or DATA chunks), the transmitter MUST:
     pub fn finish(self) -> usize {
+        debug_assert_eq!(self.auth_at, 0, "the HMAC is not filled in");
         write_checksum(&mut self.buf[self.start..]);
         self.len()
     }
