@@ -44,6 +44,9 @@ pub mod param {
     pub const OUTGOING_RESET: u16 = 13;
     pub const INCOMING_RESET: u16 = 14;
     pub const RECONFIG_RESPONSE: u16 = 16;
+    pub const RANDOM: u16 = 0x8002;
+    pub const CHUNKS: u16 = 0x8003;
+    pub const HMAC_ALGO: u16 = 0x8004;
     pub const SUPPORTED_EXTENSIONS: u16 = 0x8008;
     pub const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
 }
@@ -65,6 +68,7 @@ pub mod cause {
     pub const USER_ABORT: u16 = 12;
     pub const PROTOCOL_VIOLATION: u16 = 13;
     pub const NEW_ENCAPSULATION_PORT: u16 = 14;
+    pub const UNSUPPORTED_HMAC: u16 = 0x0105;
 }
 
 /// Flags of DATA and I-DATA.
@@ -245,7 +249,8 @@ impl Chunk {
         self
     }
 
-    fn encode(&self, bytes: &mut Vec<u8>) {
+    /// Appends the bytes, padded.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
         let length = self.forged_length.unwrap_or(4 + self.value.len() as u16);
         bytes.extend_from_slice(&[self.kind, self.flags]);
         bytes.extend_from_slice(&length.to_be_bytes());

@@ -46,10 +46,17 @@ fn check_header(packet: &Packet) -> Result<(), String> {
 fn check_bundle(chunks: &[Chunk]) -> Result<(), String> {
     let is_data = |chunk: &Chunk| matches!(chunk.kind, kind::DATA | kind::I_DATA);
     let has_data = chunks.iter().any(is_data);
+    let auths = chunks.iter().filter(|chunk| chunk.kind == kind::AUTH);
+    if auths.count() > 1 {
+        return Err(format!("two AUTH chunks: {chunks:?}"));
+    }
     for (at, chunk) in chunks.iter().enumerate() {
-        let (first, last) = (at == 0, at == chunks.len() - 1);
+        // What has to be first comes first behind an AUTH as well (RFC 4895 §6.3).
+        let first = at == 0 || (at == 1 && chunks[0].kind == kind::AUTH);
+        let (first, last) = (first, at == chunks.len() - 1);
         let allowed = match chunk.kind {
-            kind::INIT | kind::INIT_ACK | kind::SHUTDOWN_COMPLETE => first && last,
+            kind::INIT | kind::INIT_ACK | kind::SHUTDOWN_COMPLETE => at == 0 && last,
+            kind::AUTH => !last,
             kind::COOKIE_ECHO | kind::COOKIE_ACK => first,
             kind::ABORT => last && !has_data,
             _ => true,
@@ -171,6 +178,10 @@ mod tests {
         let right = [
             (0, vec![init(1).into()]),
             (1, vec![init_ack(1, b"cookie").into()]),
+            (
+                1,
+                vec![Chunk::new(kind::AUTH, 0, &[0; 36]), cookie_echo(b"cookie")],
+            ),
             (1, vec![cookie_echo(b"cookie"), error(8, b""), data(1).be()]),
             (1, vec![cookie_ack(), sack(7).gap(2, 3).gap(5, 5).into()]),
             (1, vec![error(6, b"what"), bare_abort(true)]),
@@ -186,6 +197,8 @@ mod tests {
         let flagged = Chunk::new(kind::COOKIE_ACK, 1, &[]);
         let wrong = [
             (1, vec![init(1).into()]),
+            (1, vec![Chunk::new(kind::AUTH, 0, &[0; 36])]),
+            (1, vec![Chunk::new(kind::AUTH, 0, &[0; 36]); 3]),
             (0, vec![cookie_ack()]),
             (0, vec![init(1).into(), data(1).be()]),
             (1, vec![data(1).be(), init_ack(1, b"cookie").into()]),

@@ -6,6 +6,7 @@
 //! go through a codec of their own ([`codec`]), so that a mistake in the protocol's codec shows
 //! instead of being made twice.
 
+pub mod auth;
 pub mod build;
 pub mod codec;
 pub mod form;

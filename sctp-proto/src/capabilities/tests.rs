@@ -58,7 +58,10 @@ fn extensions_survive_the_wire() {
         );
         with_params(
             InitKind::Init,
-            |params| offered.write_params(params),
+            |params| {
+                offered.write_params(params);
+                AuthParams::local(&config, [1; 32]).write(params);
+            },
             |peer| assert_eq!(peer.unwrap().capabilities, offered),
         );
     }

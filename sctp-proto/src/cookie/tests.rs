@@ -110,6 +110,8 @@ fn every_capability_comes_back_and_nothing_else_does() {
             continue;
         };
         known += 1;
+        let auth = authenticated(cookie.clone(), &[193]).auth;
+        cookie.auth = auth.filter(|_| one.auth());
         cookie.capabilities = one;
         let opened = jar.open(at(HOUR), &cookie.context(), &jar.seal(&cookie));
         assert_eq!(opened, Ok((cookie.clone(), Freshness::Fresh)), "bit {bit}");
