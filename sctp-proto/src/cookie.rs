@@ -4,7 +4,8 @@
 //! ```text
 //! version 1 | flags 1 | capabilities 2 | created 8 | lifetime (ms) 4 | peer tag 4
 //! | local initial TSN 4 | peer initial TSN 4 | outbound 2 | inbound 2 | local a_rwnd 4
-//! | peer a_rwnd 4 | [tie tags 8] | addresses (family 1, bytes 4 or 16)* | 0 to 3 zeros | MAC 16
+//! | peer a_rwnd 4 | [tie tags 8] | [AUTH: random number 32, chunk types, algorithms]
+//! | addresses (family 1, bytes 4 or 16)* | 0 to 3 zeros | MAC 16
 //! ```
 //!
 //! Its length is a multiple of four, so that nothing is added to it when a peer counts the padding

@@ -1,6 +1,6 @@
 //! Cookies of the host, with any tags in them: the tests know the host's key.
 //!
-//! The layout is that of version 1, as the head of `sctp-proto/src/cookie.rs` gives it.
+//! The layout is that of version 2, as the head of `sctp-proto/src/cookie.rs` gives it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,11 +11,11 @@ use sctp_tests::{
 use sha2::{Digest, Sha256};
 
 const FLAGS: usize = 1;
-const CREATED: usize = 3;
-const LIFETIME: usize = 11;
-const PEER_TAG: usize = 15;
+const CREATED: usize = 4;
+const LIFETIME: usize = 12;
+const PEER_TAG: usize = 16;
 /// Where the tie-tags or the addresses begin.
-const HEAD: usize = 39;
+const HEAD: usize = 40;
 const MAC: usize = 16;
 
 /// A cookie taken apart.
@@ -123,6 +123,6 @@ fn a_cookie_taken_apart_and_sealed_again_is_the_same() {
         local_tag: answer.tag,
     };
     let cookie = answer.cookie();
-    assert_eq!(be16(&cookie, 0) >> 8, 1, "version 1");
+    assert_eq!(be16(&cookie, 0) >> 8, 2, "version 2");
     assert_eq!(Cookie::open(&cookie).seal(&context), cookie);
 }

@@ -423,6 +423,9 @@ fn first_rule(chunks: [(u8, &str); 2]) -> Outcome {
     match () {
         () if contains(kind::ABORT) => nothing,
         () if *first == kind::COOKIE_ECHO => nothing,
+        // RFC 4895 §6.3: it is for the cookie to say by what the AUTH is right, and this one says
+        // nothing.
+        () if *first == kind::AUTH && contains(kind::COOKIE_ECHO) => nothing,
         () if contains(kind::SHUTDOWN_ACK) => {
             nothing.answer(Answer::reflecting(STRANGE, kind::SHUTDOWN_COMPLETE))
         }
