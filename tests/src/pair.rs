@@ -74,7 +74,7 @@ impl Builder {
     }
 
     /// Changes the client's settings. The default is the protocol's, without HEARTBEAT, so that
-    /// [`Pair::drive`] comes to an end.
+    /// [`Pair::drive`] comes to an end, and without a search for the path MTU.
     pub fn client(mut self, change: impl FnOnce(&mut AssociationConfig)) -> Self {
         change(&mut self.client);
         self
@@ -196,7 +196,7 @@ impl Pair {
     /// Settings to change before the pair is built.
     pub fn builder() -> Builder {
         let mut config = AssociationConfig::default();
-        config.heartbeat_interval(None);
+        config.heartbeat_interval(None).plpmtud(false);
         Builder {
             seed: 1,
             link: Link::default(),

@@ -63,6 +63,8 @@ pub struct Received {
     pub to: SocketAddr,
     /// Its length.
     pub len: usize,
+    /// Whether routers may not fragment it.
+    pub dont_fragment: bool,
     /// The packet.
     pub packet: Packet,
 }
@@ -103,7 +105,8 @@ impl Peer {
         Self::new(endpoint, Some(server))
     }
 
-    /// A peer of a host that listens, with the default settings but for HEARTBEAT, which is off.
+    /// A peer of a host that listens, with the default settings but for HEARTBEAT and the search for the
+    /// path MTU, which are off.
     pub fn client() -> Self {
         Self::client_with(|_| {})
     }
@@ -111,7 +114,7 @@ impl Peer {
     /// As [`client`](Self::client), with changed settings of the host's associations.
     pub fn client_with(change: impl FnOnce(&mut AssociationConfig)) -> Self {
         let mut config = AssociationConfig::default();
-        config.heartbeat_interval(None);
+        config.heartbeat_interval(None).plpmtud(false);
         change(&mut config);
         Self::of_server(&config, Self::endpoint())
     }
@@ -148,7 +151,10 @@ impl Peer {
         let mut peer = Self::new(Self::endpoint(), Some(own));
         (peer.port, peer.host_port) = (80, 5000);
         let mut config = AssociationConfig::default();
-        config.heartbeat_interval(None).local_port(Some(5000));
+        config
+            .heartbeat_interval(None)
+            .plpmtud(false)
+            .local_port(Some(5000));
         change(&mut config);
         let connected = peer.host.connect(peer.now, config, &[peer.addr]);
         connected.expect("the host can connect");
@@ -320,7 +326,10 @@ impl Peer {
     //# Accordingly, we stress the requirements, as stated in Section...
     fn take(&mut self, datagram: &Datagram) {
         let Datagram {
-            from, to, payload, ..
+            from,
+            to,
+            payload,
+            dont_fragment,
         } = datagram;
         self.trace.record(self.now, *from, *to, payload, "");
         let packet = Packet::decode(payload).unwrap_or_else(|error| {
@@ -346,6 +355,7 @@ impl Peer {
         self.inbox.push_back(Received {
             to: *to,
             len: payload.len(),
+            dont_fragment: *dont_fragment,
             packet,
         });
     }

@@ -41,6 +41,32 @@ fn a_heartbeat_comes_back_unchanged() {
     }
 }
 
+/// The peer looks for what the path carries, and this side's way back carries less.
+#[test]
+fn the_answer_to_a_large_heartbeat_may_be_fragmented() {
+    let mut peer = Peer::connected();
+    peer.host_send(1, vec![0; 5000]);
+    for (size, whole) in [(1200, true), (1252, false), (9000, false), (60_000, false)] {
+        peer.receive_all();
+        let beat = heartbeat(&vec![7; size]);
+        peer.send(beat.clone());
+        let answer = peer.receive().expect("an answer");
+        assert_eq!(answer.packet.chunks[0].value, beat.value);
+        assert_eq!(answer.dont_fragment, whole, "{size}");
+        assert_eq!(answer.packet.chunks.len(), 1, "nothing else may be");
+        // Data goes on in packets that fit.
+        let rest = peer.receive_all();
+        assert!(
+            rest.iter()
+                .all(|sent| sent.len <= 1252 && sent.dont_fragment)
+        );
+    }
+    // What waits for an answer is bounded, however many ask in one packet.
+    let beats = (0..8).map(|n| heartbeat(&[n; 7000]));
+    peer.send_bundle(beats.collect());
+    assert_eq!(peer.find_all(kind::HEARTBEAT_ACK).len(), 2);
+}
+
 //= RFC 9260 §8.3, test
 //# A receiver of a HEARTBEAT chunk MUST respond to...
 #[test]

@@ -80,7 +80,8 @@ impl Default for Serve {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sending over SCTP")]
 pub(super) struct Tuning {
-    /// Path MTU, bytes of IP packet
+    /// Path MTU, bytes of IP packet, which is then not found out [default: 1280, and what the path is
+    /// found to carry]
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u16>,
 
@@ -115,7 +116,7 @@ impl Tuning {
     pub(super) fn association(&self) -> AssociationConfig {
         let mut config = default_association();
         if let Some(mtu) = self.mtu {
-            config.path_mtu(mtu);
+            config.path_mtu(mtu).plpmtud(false);
         }
         if let Some(congestion) = self.congestion {
             config.congestion_control(congestion.into());

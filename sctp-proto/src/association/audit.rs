@@ -10,7 +10,7 @@ use super::{
     tcb::Tcb,
     timers::{Expired, PathTimer, Timer},
 };
-use crate::time::Instant;
+use crate::{path::Search, time::Instant};
 
 /// What an association holds, summed anew from its parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,6 +100,7 @@ impl Association {
                 }
                 // Half a burst and a packet of debt, at a packet per round trip.
                 Expired::Path(PathTimer::Pacing, _) => 3 * config.rto_max,
+                Expired::Path(PathTimer::PathMtu, _) => Search::timeout(config.rto_max),
                 Expired::Path(..) => config.rto_max,
             };
             assert!(
@@ -137,9 +138,11 @@ impl Tcb {
         }
         for path in self.paths.iter() {
             let id = path.id;
-            // Of the timers of a path, these two bring nothing back that is lost.
+            // Of the timers of a path, these bring nothing back that is lost.
             let retransmits = timers.all().any(|(timer, _)| match timer {
-                Expired::Path(PathTimer::Heartbeat | PathTimer::Pacing, _) => false,
+                Expired::Path(PathTimer::Heartbeat | PathTimer::Pacing | PathTimer::PathMtu, _) => {
+                    false
+                }
                 Expired::Path(_, path) => path == id,
                 Expired::Association(_) => false,
             });
@@ -151,6 +154,11 @@ impl Tcb {
                 let paced = timers.is_path_set(PathTimer::Pacing, id);
                 assert!(retransmits || paced || !waits, "data waits without a timer");
             }
+            let probes = path.mtu_probe_under_way().is_some();
+            assert!(
+                !probes || timers.is_path_set(PathTimer::PathMtu, id),
+                "a probe of the path MTU is waited for without end"
+            );
             if self.state.sends_heartbeats() && path.heartbeat.interval.is_some() {
                 assert!(
                     timers.is_path_set(PathTimer::Heartbeat, id),

@@ -44,7 +44,7 @@ impl Association {
                 kind,
                 destination,
                 quoted,
-            } => self.on_icmp(kind, destination, &quoted),
+            } => self.on_icmp(now, kind, destination, &quoted),
         };
         self.conclude(now, handled);
     }
@@ -315,6 +315,7 @@ impl Tcb {
             Chunk::ReConfig(reconfig) if self.agreed.capabilities.reconfig() => {
                 self.on_reconfig(cx, &reconfig);
             }
+            Chunk::Pad(_) => {}
             // A COOKIE ECHO that is not the first chunk, or a setup chunk that must be alone: §6.10
             // forbids such packets. An unexpected INIT ACK is discarded (§5.2.3).
             //= RFC 9260 §5.2.3

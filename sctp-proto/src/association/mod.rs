@@ -17,6 +17,7 @@ mod on_sack;
 mod on_timeout;
 mod outbound;
 mod outbound_data;
+mod path_mtu;
 mod progress;
 mod random;
 mod recovery;

@@ -13,7 +13,7 @@ use crate::{
     ids::{PathId, Tsn},
     path::heartbeat,
     time::Instant,
-    wire::{COMMON_HEADER, Causes, PacketWriter, cause},
+    wire::{Causes, cause},
 };
 
 impl Tcb {
@@ -26,11 +26,9 @@ impl Tcb {
         //# ESTABLISHED state (receiver of the INIT chunk), up until reaching the SHUTDOWN-SENT
         //# state (sender of the SHUTDOWN chunk) or the SHUTDOWN-ACK-SENT state (receiver of the
         //# SHUTDOWN chunk).
-        let size = COMMON_HEADER + self.auth_reserve() + PacketWriter::chunk_size(value.len());
-        // An answer that fits no packet is none: the peer's path MTU is larger than this side's.
-        if !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent)
-            && size <= self.paths.get(path).max_packet
-        {
+        // An answer that is larger than the path carries may be fragmented: the peer's path MTU is
+        // larger than this side's.
+        if !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
             //= RFC 9260 §8.3
             //# The receiver of the HEARTBEAT chunk SHOULD immediately respond with a HEARTBEAT ACK
             //# chunk that contains the Heartbeat Information TLV, together with any other received
@@ -40,6 +38,16 @@ impl Tcb {
     }
 
     pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx, now: Instant, info: &[u8]) {
+        if let Some(path) = self.on_mtu_probe_answered(cx, now, info) {
+            self.errors = 0;
+            let path = self.paths.get_mut(path);
+            let id = path.id;
+            if path.on_answer() {
+                let state = path.state;
+                cx.path_changed(id, state);
+            }
+            return;
+        }
         let answered = self
             .paths
             .iter_mut()
@@ -156,7 +164,7 @@ impl Tcb {
                 //# its peer and move into the SHUTDOWN-ACK-SENT state, restarting its T2-shutdown
                 //# timer.
                 cx.event(Event::PeerShutdown);
-                self.enter_shutdown_ack_sent(cx);
+                self.enter_shutdown_ack_sent(cx, now);
             }
             //= RFC 9260 §3.3.9
             //# This chunk MUST be used to acknowledge the receipt of the SHUTDOWN chunk at the
@@ -226,7 +234,7 @@ impl Tcb {
                 //# It SHOULD then start the T2-shutdown timer and enter the SHUTDOWN-SENT state.
                 self.state = State::ShutdownSent;
                 self.due.shutdown = true;
-                self.discontinue(cx);
+                self.discontinue(cx, now);
                 self.guard_shutdown(cx, now);
             }
             State::ShutdownReceived => {
@@ -234,23 +242,24 @@ impl Tcb {
                 //# If the receiver of the SHUTDOWN chunk has no more outstanding DATA chunks, the
                 //# SHUTDOWN chunk receiver MUST send a SHUTDOWN ACK chunk and start a T2-shutdown
                 //# timer of its own, entering the SHUTDOWN-ACK-SENT state.
-                self.enter_shutdown_ack_sent(cx);
+                self.enter_shutdown_ack_sent(cx, now);
                 self.guard_shutdown(cx, now);
             }
             _ => {}
         }
     }
 
-    fn enter_shutdown_ack_sent(&mut self, cx: &mut Cx) {
+    fn enter_shutdown_ack_sent(&mut self, cx: &mut Cx, now: Instant) {
         self.state = State::ShutdownAckSent;
         self.due.shutdown = false;
         self.due.shutdown_ack = true;
-        self.discontinue(cx);
+        self.discontinue(cx, now);
     }
 
     /// Stops what ends with SHUTDOWN: HEARTBEATs (§8.3) and stream resets.
-    fn discontinue(&mut self, cx: &mut Cx) {
+    fn discontinue(&mut self, cx: &mut Cx, now: Instant) {
         self.errors = 0;
+        self.stop_path_mtu(cx, now);
         cx.timers.stop(Timer::Reconfig);
         self.due.reconfig_request = false;
         for path in self.paths.iter_mut() {

@@ -16,7 +16,7 @@ use crate::{
     path::Path,
     time::Instant,
     transmit::Transmit,
-    wire::{COMMON_HEADER, PacketWriter, Quoted, kind},
+    wire::{COMMON_HEADER, Quoted, kind},
 };
 
 impl Association {
@@ -28,12 +28,15 @@ impl Association {
         match &mut self.phase {
             Phase::CookieWait(wait) => {
                 if let Some(path) = wait.paths.lookup(path) {
-                    path.lower_mtu_below(size);
+                    path.lower_mtu_below(now, size);
                 }
+            }
+            Phase::Open(tcb) if tcb.is_mtu_probe(path, size) => {
+                tcb.on_mtu_probe_refused(&mut self.cx, now, path);
             }
             Phase::Open(tcb) => {
                 let found = tcb.paths.lookup(path);
-                if let Some(lost) = found.and_then(|path| path.lower_mtu_below(size)) {
+                if let Some(lost) = found.and_then(|path| path.lower_mtu_below(now, size)) {
                     tcb.on_lower_mtu(path, &lost);
                 }
             }
@@ -51,6 +54,7 @@ impl Association {
     //# verification tag cannot be verified, it MUST be discarded silently.
     pub(super) fn on_icmp(
         &mut self,
+        now: Instant,
         kind: IcmpKind,
         destination: SocketAddr,
         quoted: &Quoted,
@@ -82,10 +86,13 @@ impl Association {
             //# implementation SHOULD process this information as defined for PMTU discovery.
             IcmpKind::PacketTooBig { mtu } => {
                 let id = path.id;
-                if let Some(lost) = lower(path, mtu)
-                    && let Phase::Open(tcb) = &mut self.phase
-                {
-                    tcb.on_lower_mtu(id, &lost);
+                let lost = lower(path, now, mtu);
+                if let Phase::Open(tcb) = &mut self.phase {
+                    // A search may have another size to try.
+                    tcb.due.mtu_probe = true;
+                    if let Some(lost) = lost {
+                        tcb.on_lower_mtu(id, &lost);
+                    }
                 }
                 Ok(())
             }
@@ -119,11 +126,16 @@ impl Association {
     }
 }
 
-/// Lowers the MTU of a path to what a message tells, or by a step if it tells nothing.
-fn lower(path: &mut Path, mtu: u16) -> Option<RangeInclusive<usize>> {
+/// Lowers the MTU of a path to what a message tells, or by a step if it tells nothing. In that case it
+/// is about the larger packet that is under way, which may be a probe.
+fn lower(path: &mut Path, now: Instant, mtu: u16) -> Option<RangeInclusive<usize>> {
     match mtu {
-        0 => path.lower_mtu_below(path.max_packet),
-        mtu => path.lower_mtu(usize::from(mtu)),
+        0 if path.mtu_probe_under_way().is_some() => {
+            path.on_mtu_probe_refused(now);
+            None
+        }
+        0 => path.lower_mtu_below(now, path.max_packet),
+        mtu => path.lower_mtu(now, usize::from(mtu)),
     }
 }
 
@@ -134,18 +146,14 @@ impl Tcb {
     ///
     /// Chunks of these sizes are known to have been in such packets. Whether smaller ones were is
     /// found out as any loss is.
-    fn on_lower_mtu(&mut self, id: PathId, lost: &RangeInclusive<usize>) {
+    pub(super) fn on_lower_mtu(&mut self, id: PathId, lost: &RangeInclusive<usize>) {
         let max_packet = self.paths.get(id).max_packet;
         let least = COMMON_HEADER + self.auth_room(self.data_kind());
         let resent = self
             .outstanding
             .dropped(id, |chunk| lost.contains(&(least + chunk)));
         self.peer_rwnd = self.peer_rwnd.saturating_add(resent);
-        // Both were cut to fit packets as they were; the peer asks again.
-        let kept = COMMON_HEADER + self.auth_reserve();
-        let fits = |len| kept + PacketWriter::chunk_size(len) <= max_packet;
-        let answers = &mut self.due.heartbeat_acks;
-        answers.retain(|(path, value)| *path != id || fits(value.len()));
+        // They were cut to fit packets as they were.
         self.owed_sacks.clear();
         tracing::debug!(path = id.index(), max_packet, resent, "path MTU lowered");
     }

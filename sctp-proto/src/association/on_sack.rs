@@ -123,6 +123,11 @@ impl Tcb {
             let path = self.paths.get_mut(ack.path);
             path.on_probation = false;
             path.probe.restart = true;
+            if ack.large
+                && let Some(search) = &mut path.search
+            {
+                search.arrived();
+            }
             //= RFC 9260 §7.2.4
             //# Note: Before the above adjustments, if the received SACK chunk also acknowledges new
             //# DATA chunks and advances the Cumulative TSN Ack Point, the cwnd adjustment rules

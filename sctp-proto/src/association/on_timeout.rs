@@ -11,7 +11,7 @@ use crate::{
     error::CloseReason,
     event_log::{LogEvent, LossTrigger},
     ids::PathId,
-    path::heartbeat,
+    path::{Suspicion, heartbeat},
     time::Instant,
     tx::Cause,
     wire::CauseWriter,
@@ -103,6 +103,10 @@ impl Tcb {
             Expired::Path(PathTimer::Heartbeat, path) => self.on_heartbeat_timer(cx, now, path),
             // What was held leaves when the driver polls.
             Expired::Path(PathTimer::Pacing, _) => Ok(()),
+            Expired::Path(PathTimer::PathMtu, path) => {
+                self.on_mtu_probe_timeout(now, path);
+                Ok(())
+            }
         }
     }
 
@@ -132,6 +136,7 @@ impl Tcb {
     /// T3-rtx: everything in flight on the path counts as lost (§6.3.3).
     fn on_t3(&mut self, cx: &mut Cx, now: Instant, id: PathId) -> Handled {
         self.check_progress(cx, now)?;
+        let large_at = self.outstanding.last_large(id);
         let lost = self.outstanding.t3_expired(id);
         if lost == 0 && !self.outstanding.has_lost() {
             // Nothing is on its way: the timer ran because the peer's window is closed.
@@ -171,6 +176,12 @@ impl Tcb {
             path.congestion.save();
         }
         path.congestion.on_timeout(now);
+        if let Some(sent) = large_at {
+            self.on_large_lost(now, id, sent, Suspicion::TimeOut);
+        } else {
+            self.paths.get_mut(id).on_base_lost(now);
+            self.due.mtu_probe = true;
+        }
         self.count_error(cx, id)
     }
 

@@ -63,6 +63,10 @@ impl Reply {
     }
 }
 
+/// Bytes of a batch at most: what one GSO call carries, an IPv4 packet without IP and UDP headers.
+/// More would leave in two calls, and keep a buffer of twice the size for it.
+const MAX_BATCH: usize = 65_535 - 20 - 8;
+
 /// Largest packet of a reply: it fits every path.
 pub(super) const MAX_REPLY: usize = 1200;
 
@@ -143,11 +147,13 @@ impl Tcb {
             return None;
         }
         let max_segments = if echoing { 1 } else { max_segments };
-        // A COOKIE ECHO cannot be cut: one that is too large for the path needs IP fragmentation.
-        let cookie = match &self.state {
-            State::CookieEchoed { cookie, .. } => {
+        // Neither a COOKIE ECHO nor the answer to a HEARTBEAT can be cut: what is too large for the
+        // path needs IP fragmentation.
+        let uncut = match (&self.state, self.due.heartbeat_acks.front()) {
+            (State::CookieEchoed { cookie, .. }, _) => {
                 self.auth_reserve() + PacketWriter::chunk_size(cookie.len())
             }
+            (_, Some((_, value))) => self.auth_reserve() + PacketWriter::chunk_size(value.len()),
             _ => 0,
         };
         // Whoever asks for packets has handed in all that it has received.
@@ -175,7 +181,7 @@ impl Tcb {
         let mut segment_size = 0;
         for segment in 0..max_segments {
             let limit = if segment == 0 {
-                self.paths.get(id).max_packet.max(COMMON_HEADER + cookie)
+                self.paths.get(id).max_packet.max(COMMON_HEADER + uncut)
             } else {
                 segment_size
             };
@@ -207,17 +213,21 @@ impl Tcb {
             if segment == 0 {
                 segment_size = size;
             }
-            if size < segment_size {
+            let last = size < segment_size || size > self.paths.get(id).max_packet;
+            if last || buf.len() + size > MAX_BATCH {
                 break;
             }
         }
         if buf.is_empty() {
-            let too_large = self.poll_too_large(cx, now, buf);
-            if too_large.is_none() {
+            let last = self
+                .poll_too_large(cx, now, buf)
+                .or_else(|| self.poll_mtu_probe(cx, now, buf));
+            if last.is_none() {
                 self.on_nothing_to_send(cx, now);
             }
-            return too_large;
+            return last;
         }
+        self.seek_path_mtu(now, id, buf.len());
         let path = self.paths.get(id);
         Some(transmit(path, buf.len(), segment_size))
     }

@@ -179,6 +179,7 @@ impl Tcb {
             }
             self.outstanding.resent(lost.tsn, now, id);
             self.write_chunk(cx, packet, lost.tsn, &lost.fragment, false);
+            self.note_large(id, lost.tsn, packet.len());
             self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(len));
             sent += self.outstanding.chunk_size(len);
             cx.stats.data_chunks_retransmitted += 1;
@@ -238,6 +239,7 @@ impl Tcb {
                 self.paths.get_mut(id).probe.prompt = Some(tsn);
             }
             self.write_chunk(cx, packet, tsn, &fragment, immediate);
+            self.note_large(id, tsn, packet.len());
             cx.stats.data_chunks_sent += 1;
             match cx.queue.message(fragment.key).unordered {
                 true => cx.stats.unordered_chunks_sent += 1,
@@ -277,6 +279,7 @@ impl Tcb {
             while let Some(chunk) = next {
                 self.outstanding.probed(chunk.tsn, now, id);
                 self.write_chunk(cx, packet, chunk.tsn, &chunk.fragment, true);
+                self.note_large(id, chunk.tsn, packet.len());
                 sent += self.outstanding.chunk_size(chunk.fragment.len);
                 cx.stats.data_chunks_retransmitted += 1;
                 self.paths.get_mut(id).counters.chunks_retransmitted += 1;

@@ -6,7 +6,7 @@ use crate::{
     config::LossDetection,
     event_log::{LogEvent, LossTrigger},
     ids::{PathId, Tsn},
-    path::TailProbe,
+    path::{Suspicion, TailProbe},
     time::Instant,
     tx::{AckOutcome, Cause, PathLoss, Settling},
     wire::{COMMON_HEADER, Sack},
@@ -24,6 +24,9 @@ impl Tcb {
             bytes: loss.bytes,
             trigger: LossTrigger::Acknowledgement,
         });
+        if let Some(sent) = loss.large_at {
+            self.on_large_lost(now, loss.path, sent, Suspicion::Overtaken);
+        }
         let path = self.paths.get_mut(loss.path);
         path.probe.forget();
         //= RFC 9260 §7.2.4

@@ -128,6 +128,14 @@ pub struct PathStats {
     pub flight: usize,
     /// Largest SCTP packet sent, bytes (IP and UDP headers not counted).
     pub max_packet: usize,
+    /// HEARTBEAT chunks sent that were padded to find out whether larger packets get through
+    /// (RFC 8899); not among `heartbeats_sent`.
+    pub mtu_probes_sent: u64,
+    /// Those of them that were answered.
+    pub mtu_probes_acked: u64,
+    /// Times that the path was taken to have become narrow, since large packets got lost and no large
+    /// one arrived.
+    pub black_holes: u64,
     /// Consecutive failures counted against Path.Max.Retrans.
     pub errors: u32,
     /// HEARTBEAT chunks sent.

@@ -30,6 +30,8 @@ use crate::{
 
 /// HEARTBEATs of the peer waiting to be answered; it decides how many it sends.
 const MAX_HEARTBEAT_ACKS: usize = 8;
+/// Bytes of them; one is kept whatever its size.
+const MAX_HEARTBEAT_BYTES: usize = 16 * 1024;
 /// SACKs owed for one batch of packets; a larger one is acknowledged more thinly.
 pub(super) const MAX_OWED_SACKS: usize = 32;
 /// Bytes of error causes waiting to be sent, likewise.
@@ -135,13 +137,18 @@ pub(crate) struct Due {
     /// Responses to the peer's RE-CONFIG requests: (sequence number, result).
     pub(crate) reconfig_responses: SmallVec<[(u32, u32); 2]>,
     pub(crate) reconfig_request: bool,
+    /// A probe of some path's MTU.
+    pub(crate) mtu_probe: bool,
 }
 
 impl Due {
     /// Queues the answer to a HEARTBEAT. Beyond a few the peer gets none: it sends them faster
     /// than they can be answered.
     pub(crate) fn heartbeat_ack(&mut self, path: PathId, value: &[u8]) {
-        if self.heartbeat_acks.len() < MAX_HEARTBEAT_ACKS {
+        let waiting = self.heartbeat_acks.iter();
+        let bytes = waiting.map(|(_, value)| value.len()).sum::<usize>();
+        let fits = bytes == 0 || bytes + value.len() <= MAX_HEARTBEAT_BYTES;
+        if fits && self.heartbeat_acks.len() < MAX_HEARTBEAT_ACKS {
             self.heartbeat_acks
                 .push_back((path, Bytes::copy_from_slice(value)));
         }
@@ -301,14 +308,16 @@ impl Tcb {
         }
     }
 
-    /// Largest payload of a chunk on a path: the most that fits a packet of its own (§6.9).
+    /// Largest payload of a chunk that leaves on a path for the first time: the most that fits a
+    /// packet of its own (§6.9), on every other path in use as well, which it may have to take when
+    /// it gets lost.
     //= RFC 9260 §6
     //# The size of each DATA chunk SHOULD be smaller than or equal to the Association Maximum DATA
     //# Chunk Size (AMDCS).
     //= RFC 9260 §6.9
     //# The sender SHOULD choose a size of DATA chunks that is smaller than or equal to the AMDCS.
     pub(crate) fn full_payload(&self, path: PathId) -> usize {
-        let room = self.paths.get(path).max_packet - COMMON_HEADER - self.data_header();
+        let room = self.paths.smallest_packet(path) - COMMON_HEADER - self.data_header();
         room - self.auth_room(self.data_kind())
     }
 }

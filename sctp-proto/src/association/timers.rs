@@ -34,6 +34,8 @@ pub(crate) enum PathTimer {
     Heartbeat,
     /// Data that the pacer holds may leave.
     Pacing,
+    /// PROBE_TIMER: no answer came to a probe of the path MTU (RFC 8899 §5.1.1).
+    PathMtu,
 }
 
 impl Timer {
@@ -47,12 +49,13 @@ impl Timer {
 }
 
 impl PathTimer {
-    const ALL: [Self; Self::Pacing as usize + 1] = [
+    const ALL: [Self; Self::PathMtu as usize + 1] = [
         Self::Reordering,
         Self::Probe,
         Self::T3,
         Self::Heartbeat,
         Self::Pacing,
+        Self::PathMtu,
     ];
 }
 

@@ -81,6 +81,8 @@ pub struct AssociationConfig {
     pub(crate) stream_send_buffer: usize,
     pub(crate) path_mtu: u16,
     pub(crate) min_path_mtu: u16,
+    pub(crate) max_path_mtu: u16,
+    pub(crate) plpmtud: bool,
     pub(crate) nodelay: bool,
     pub(crate) interleaving: bool,
     pub(crate) stream_reset: bool,
@@ -125,6 +127,8 @@ impl Default for AssociationConfig {
             stream_send_buffer: 256 * 1024,
             path_mtu: 1280,
             min_path_mtu: 1280,
+            max_path_mtu: u16::MAX,
+            plpmtud: true,
             nodelay: true,
             interleaving: true,
             stream_reset: true,
@@ -263,24 +267,6 @@ impl AssociationConfig {
     /// than this is taken when the stream has nothing queued. Default 256 KiB.
     pub fn stream_send_buffer(&mut self, bytes: usize) -> &mut Self {
         self.stream_send_buffer = bytes;
-        self
-    }
-
-    /// MTU of the paths, bytes of IP packet. Default 1280, which every IPv6 link carries
-    /// (RFC 8200 §5) and nearly every IPv4 one. SCTP packets are smaller by the IP and UDP headers.
-    /// A path that turns out to carry less is taken for what it carries.
-    pub fn path_mtu(&mut self, bytes: u16) -> &mut Self {
-        self.path_mtu = bytes;
-        self
-    }
-
-    /// The smallest MTU that packets are made for, whatever the network says, bytes of IP packet.
-    /// Default 1280 (RFC 8899 §5.1.2 has 1,200 bytes of UDP as a base that works nearly everywhere):
-    /// nobody can make packets smaller, and so more, than that with a forged message. What an IPv4
-    /// path with a smaller MTU cannot carry is left to be fragmented on the way; where fragments
-    /// do not get through, set this lower, to 576 at least. Over IPv6 it is 1280 at least.
-    pub fn min_path_mtu(&mut self, bytes: u16) -> &mut Self {
-        self.min_path_mtu = bytes;
         self
     }
 
@@ -493,15 +479,7 @@ impl AssociationConfig {
             ));
         }
         self.validate_progress()?;
-        if self.path_mtu < 576 {
-            return Err(ConfigError::new("path_mtu", "must be at least 576 bytes"));
-        }
-        if self.min_path_mtu < 576 {
-            return Err(ConfigError::new(
-                "min_path_mtu",
-                "must be at least 576 bytes",
-            ));
-        }
+        self.validate_path_mtu()?;
         self.validate_auth()
     }
 }

@@ -4,6 +4,7 @@ mod association;
 mod auth;
 mod endpoint;
 mod observe;
+mod path_mtu;
 mod progress;
 
 pub use association::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind};

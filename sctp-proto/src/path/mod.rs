@@ -7,6 +7,7 @@ mod pacer;
 mod paths;
 mod probe;
 pub(crate) mod rto;
+mod search;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,7 +15,11 @@ use std::{
 };
 
 use self::{counters::PathCounters, heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator};
-pub(crate) use self::{paths::Paths, probe::TailProbe};
+pub(crate) use self::{
+    paths::Paths,
+    probe::TailProbe,
+    search::{Search, Suspicion},
+};
 use crate::{
     association::{PathInfo, PathState, PathStats},
     config::AssociationConfig,
@@ -48,8 +53,10 @@ pub(crate) struct Path {
     //= RFC 9260 §7.3
     //# An endpoint MUST maintain separate PMTU estimates for each destination address of its peer.
     pub(crate) max_packet: usize,
-    /// The MTU that packets are made for at least.
-    min_mtu: usize,
+    mtu: mtu::Bounds,
+    /// The search for larger packets that get through; `None` on a path that has not had more to
+    /// carry than a packet.
+    pub(crate) search: Option<Box<Search>>,
     /// The path carries less than that: routers may fragment what is sent there.
     pub(crate) fragmented: bool,
     pub(crate) heartbeat: Heartbeat,
@@ -93,7 +100,8 @@ impl Path {
             pacer: new_pacer(config, congestion.as_ref()),
             congestion,
             max_packet,
-            min_mtu: mtu::min_mtu(remote.ip(), config.min_path_mtu, config.path_mtu),
+            mtu: mtu::Bounds::new(remote.ip(), config),
+            search: None,
             fragmented: false,
             heartbeat: Heartbeat::new(config.heartbeat_interval),
             recovery_exit: None,
@@ -202,6 +210,12 @@ impl Path {
         }
     }
 
+    fn search_count(&self, which: impl Fn(&Search) -> u32) -> u64 {
+        self.search
+            .as_ref()
+            .map_or(0, |search| which(search).into())
+    }
+
     /// The path as users see it.
     pub(crate) fn info(&self, is_primary: bool, flight: usize) -> PathInfo {
         let (rtt, counters) = (self.rto.range(), &self.counters);
@@ -223,6 +237,9 @@ impl Path {
                 pacing_rate: self.pacing_rate(),
                 flight,
                 max_packet: self.max_packet,
+                mtu_probes_sent: self.search_count(|search| search.probes_sent),
+                mtu_probes_acked: self.search_count(|search| search.probes_acked),
+                black_holes: self.search_count(|search| search.black_holes),
                 errors: self.errors,
                 heartbeats_sent: self.heartbeat.sent,
                 heartbeats_acked: self.heartbeat.acked,

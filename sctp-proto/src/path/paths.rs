@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use super::Path;
-use crate::ids::PathId;
+use crate::{association::PathState, ids::PathId};
 
 /// All paths, and which of them new data takes. Never empty.
 #[derive(Debug)]
@@ -58,6 +58,13 @@ impl Paths {
     /// Makes `path` the one for new data; true if it was another before.
     pub(crate) fn set_primary(&mut self, path: PathId) -> bool {
         std::mem::replace(&mut self.primary, path) != path
+    }
+
+    /// The largest packet that this path and every active one carries.
+    pub(crate) fn smallest_packet(&self, id: PathId) -> usize {
+        let active = (self.list.iter()).filter(|path| path.state == PathState::Active);
+        let sizes = active.map(|path| path.max_packet);
+        sizes.fold(self.get(id).max_packet, usize::min)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Path> {

@@ -19,6 +19,7 @@
 
 #[cfg(any(test, feature = "internals"))]
 mod audit;
+mod large;
 mod message;
 mod outstanding;
 mod queue;

@@ -46,6 +46,8 @@ pub(super) struct Record {
     pub(super) end: bool,
     /// Ineligible for another fast retransmit (§7.2.4 rule 5).
     pub(super) fast_retransmitted: bool,
+    /// Its last transmission was in a packet larger than every path carries.
+    pub(super) large: bool,
     /// The peer had it and gave it up since it was last sent (§6.2.1): its send time says nothing.
     pub(super) reneged: bool,
 }
@@ -197,6 +199,7 @@ impl Outstanding {
             begin: fragment.begin,
             end: fragment.end,
             fast_retransmitted: false,
+            large: false,
             reneged: false,
         });
         self.enter_flight(index, path, fragment.len);

@@ -121,6 +121,7 @@ impl Outstanding {
         record.path = path;
         record.transmits = record.transmits.saturating_add(1);
         record.misses = 0;
+        record.large = false;
         record.reneged = false;
         let len = record.len;
         if record.countable() {
@@ -256,8 +257,7 @@ impl Outstanding {
         record.fast_retransmitted = true;
         let record = *record;
         self.mark_lost(index);
-        let resent_at = (record.transmits > 1).then_some(record.sent_at);
-        outcome.add_lost(record.path, self.chunk_size(record.len), resent_at);
+        outcome.add_lost(&record, self.chunk_size(record.len));
     }
 
     fn mark_lost(&mut self, index: u32) {

@@ -50,6 +50,8 @@ pub struct PathAck {
     /// Whether the earliest TSN outstanding on the path is among them, so that T3-rtx restarts
     /// (§6.3.2 R3).
     pub includes_earliest: bool,
+    /// Whether some of it arrived in a large packet.
+    pub large: bool,
 }
 
 /// What was newly marked lost on one path.
@@ -60,6 +62,8 @@ pub struct PathLoss {
     pub bytes: usize,
     /// If there are retransmissions among them, when the last of these left.
     pub resent_at: Option<Instant>,
+    /// If some were in large packets, when the last of these left.
+    pub large_at: Option<Instant>,
 }
 
 /// The acknowledgement breaks the protocol; the association has to be aborted.
@@ -98,16 +102,20 @@ impl AckOutcome {
         };
     }
 
-    pub(super) fn add_lost(&mut self, path: PathId, bytes: usize, resent_at: Option<Instant>) {
-        match self.lost.iter_mut().find(|lost| lost.path == path) {
+    pub(super) fn add_lost(&mut self, record: &Record, bytes: usize) {
+        let resent_at = (record.transmits > 1).then_some(record.sent_at);
+        let large_at = record.large.then_some(record.sent_at);
+        match self.lost.iter_mut().find(|lost| lost.path == record.path) {
             Some(lost) => {
                 lost.bytes += bytes;
                 lost.resent_at = lost.resent_at.max(resent_at);
+                lost.large_at = lost.large_at.max(large_at);
             }
             None => self.lost.push(PathLoss {
-                path,
+                path: record.path,
                 bytes,
                 resent_at,
+                large_at,
             }),
         }
     }
@@ -309,12 +317,16 @@ impl Outstanding {
     ) {
         let bytes = self.chunk_size(record.len);
         match (outcome.acked.iter_mut()).find(|ack| ack.path == record.path) {
-            Some(ack) => ack.bytes += bytes,
+            Some(ack) => {
+                ack.bytes += bytes;
+                ack.large |= record.large;
+            }
             None => outcome.acked.push(PathAck {
                 path: record.path,
                 bytes,
                 flight_before: self.flight(record.path),
                 includes_earliest: index.is_none_or(|index| self.is_earliest(index, record.path)),
+                large: record.large,
             }),
         }
         if record.state == State::Lost {

@@ -116,6 +116,8 @@ pub enum Chunk<'a> {
     ReConfig(ReConfig<'a>),
     /// AUTH.
     Auth(Auth<'a>),
+    /// PAD: its bytes, which mean nothing.
+    Pad(&'a [u8]),
     /// Every other type, those of extensions that nobody here speaks included: the caller applies
     /// [`on_unknown_chunk`](super::on_unknown_chunk).
     Unknown(RawChunk<'a>),
@@ -159,6 +161,7 @@ impl<'a> Chunk<'a> {
             }
             kind::FORWARD_TSN => Self::ForwardTsn(ForwardTsn::parse(raw.value)?),
             kind::I_FORWARD_TSN => Self::IForwardTsn(IForwardTsn::parse(raw.value)?),
+            kind::PAD => Self::Pad(raw.value),
             kind::RE_CONFIG => Self::ReConfig(ReConfig::parse(raw.value)),
             kind::AUTH => Self::Auth(Auth::parse(raw.value)?),
             _ => Self::Unknown(raw),

@@ -25,6 +25,7 @@ mod data;
 mod forward_tsn;
 mod init;
 mod packet;
+mod pad;
 mod params;
 mod quoted;
 mod reader;

@@ -92,6 +92,7 @@ fn write(writer: &mut PacketWriter<'_>, chunk: &Chunk<'_>, packet: &[u8]) {
         }
         Chunk::ReConfig(reconfig) => writer.reconfig(rewrite_reconfig(reconfig).as_bytes()),
         Chunk::Auth(auth) => writer.auth(auth),
+        Chunk::Pad(padding) => writer.chunk(kind::PAD, 0, padding),
         Chunk::Unknown(raw) => writer.chunk(raw.kind, raw.flags, raw.value),
     }
 }

@@ -76,6 +76,12 @@ impl<'b> PacketWriter<'b> {
         self.remaining().min(self.room().saturating_sub(needed))
     }
 
+    /// The last chunk will be of this type: nothing is kept free for an AUTH that none needs any more.
+    pub(super) fn last_is(&mut self, kind: u8) {
+        let needed = |plan: &AuthPlan| self.auth_at != 0 || plan.chunks.contains(kind);
+        self.auth = self.auth.filter(needed);
+    }
+
     fn room(&self) -> usize {
         // The length is a multiple of four already.
         self.max_size.saturating_sub(self.len()) & !3

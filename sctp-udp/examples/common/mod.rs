@@ -39,7 +39,8 @@ pub(crate) struct AssociationArgs {
     /// Offer I-DATA, so that messages interleave [default: true]
     #[arg(long, value_name = "BOOL")]
     interleaving: Option<bool>,
-    /// MTU of the path, bytes of IP packet [default: 1280]
+    /// MTU of the path, bytes of IP packet, which is then not found out [default: 1280, and what the
+    /// path is found to carry]
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u16>,
     /// Receive window, bytes [default: 1048576]
@@ -94,7 +95,7 @@ impl AssociationArgs {
             config.interleaving(on);
         }
         if let Some(bytes) = self.mtu {
-            config.path_mtu(bytes);
+            config.path_mtu(bytes).plpmtud(false);
         }
         if let Some(bytes) = self.receive_window {
             config.receive_window(bytes);

@@ -121,6 +121,7 @@ fn mem(message: usize, bytes: u64, packet: u16, window: u32) {
     let mut config = AssociationConfig::default();
     config
         .path_mtu(packet + HEADERS)
+        .plpmtud(false)
         .receive_window(window)
         .send_buffer(window as usize)
         .stream_send_buffer(window as usize);

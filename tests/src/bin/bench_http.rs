@@ -44,7 +44,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// Packets of 1,500 bytes.
 fn config() -> AssociationConfig {
     let mut config = AssociationConfig::default();
-    config.path_mtu(1500);
+    config.path_mtu(1500).plpmtud(false);
     config
 }
 

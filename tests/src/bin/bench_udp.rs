@@ -34,7 +34,7 @@ type Outcome = Result<(), Failure>;
 /// Settings of both ends: packets of 1,500 bytes.
 fn config() -> AssociationConfig {
     let mut config = AssociationConfig::default();
-    config.path_mtu(1500);
+    config.path_mtu(1500).plpmtud(false);
     config
 }
 

@@ -127,6 +127,7 @@ fn cumulative_acknowledgements_let_messages_go() {
         bytes: 6 * CHUNK,
         flight_before: 8 * CHUNK,
         includes_earliest: true,
+        large: false,
     };
     assert_eq!(outcome.acked[..], [ack]);
     assert_eq!(sender.queue.buffered(), 2 * LEN);
@@ -203,6 +204,7 @@ fn the_third_missing_report_makes_a_loss() {
         path: MAIN,
         bytes: CHUNK,
         resent_at: None,
+        large_at: None,
     };
     assert_eq!(outcome.lost[..], [loss]);
     assert_eq!(outcome.highest_outstanding, tsn(6));
