@@ -215,6 +215,23 @@ fn it_does_so_behind_a_nat_that_forgets() {
 }
 
 #[test]
+fn it_does_so_on_paths_that_become_narrow_and_wide() {
+    every_seed(|seed| {
+        let search = |c: &mut AssociationConfig| {
+            watchful(c);
+            c.plpmtud(true);
+        };
+        // Without a word: large packets get lost. Now and then even those of 1,280 bytes do.
+        exchange(seed, search, |pair, rng| {
+            if rng.chance(0.01) {
+                let mtu = [1000, 1280, 1300, 1400, 1492, 1500, 2000, 9000, 65_535][rng.below(9)];
+                pair.net.links(|link| link.max_payload = mtu - 28);
+            }
+        });
+    });
+}
+
+#[test]
 fn it_does_so_on_machines_that_sleep() {
     every_seed(|seed| {
         // From a second to some hours, between any two steps.

@@ -60,7 +60,7 @@ fn usual_paths_are_found_in_few_probes() {
     // MTU of the path, largest that is tried, what is found, probes.
     let cases = [
         (1280, 1500, 1280, 2 * 3),
-        (1400, 1500, 1400, 1 * 3 + 2 + 3),
+        (1400, 1500, 1400, 3 + 2 + 3),
         (1500, 1500, 1500, 1),
         (1492, 1500, 1492, 3 + 8),
         (9000, 9000, 9000, 2),
