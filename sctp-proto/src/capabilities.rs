@@ -232,6 +232,8 @@ pub(crate) struct PeerParams<'a> {
     pub(crate) cookie_preservative: Duration,
     /// By what the peer authenticates chunks; there if it speaks AUTH, and it was offered.
     pub(crate) auth: Option<AuthParams>,
+    /// What the peer says it adapts to (RFC 5061 §4.2.6).
+    pub(crate) adaptation: Option<u32>,
     /// Parameters to report (§3.2.2), each a whole TLV without its padding.
     pub(crate) unrecognized: SmallVec<[&'a [u8]; 4]>,
 }
@@ -251,6 +253,7 @@ impl<'a> PeerParams<'a> {
             cookie: None,
             cookie_preservative: Duration::ZERO,
             auth: None,
+            adaptation: None,
             unrecognized: SmallVec::new(),
         };
         let mut reported = 0;
@@ -295,6 +298,7 @@ impl<'a> PeerParams<'a> {
                 Param::Random(value) => _ = auth.random.get_or_insert(value),
                 Param::ChunkList(value) => _ = auth.chunks.get_or_insert(value),
                 Param::HmacAlgorithms(value) => _ = auth.algorithms.get_or_insert(value),
+                Param::AdaptationLayer(indication) => found.adaptation = Some(indication),
                 // Known and without consequence here: both families can be sent to, and what the
                 // peer does not recognize it does not offer either.
                 //= RFC 9260 §3.3.2.1.5

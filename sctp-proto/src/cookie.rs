@@ -44,6 +44,8 @@ const HEAD: usize = 1 + 1 + 2;
 const FIXED: usize = HEAD + 8 + 4 + 4 + 2 * 4 + 2 * 2 + 2 * 4;
 /// Flag: tie tags follow the fixed part.
 const TIE_TAGS: u8 = 1;
+/// Flag: an adaptation layer indication follows these.
+const ADAPTATION: u8 = 2;
 /// Separates the keys of cookies from other uses of the master key.
 const LABEL: &[u8] = b"sctp state cookie key, epoch ";
 
@@ -93,6 +95,8 @@ pub(crate) struct StateCookie {
     /// By what the peer authenticates chunks, where both sides can. This side's own parameters are
     /// made anew: see [`CookieJar::auth_random`].
     pub(crate) auth: Option<AuthParams>,
+    /// What the INIT said that the peer adapts to (RFC 5061 §4.2.6).
+    pub(crate) adaptation: Option<u32>,
     /// Addresses that the INIT listed.
     pub(crate) peer_addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
 }
@@ -325,8 +329,9 @@ impl StateCookie {
         let lifetime = u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX);
         let auth = self.auth.as_ref().map_or(0, AuthParams::encoded_len);
         let addresses = 17 * self.peer_addresses.len();
-        let mut out = Vec::with_capacity(FIXED + 8 + 3 + MAC + auth + addresses);
-        out.extend_from_slice(&[VERSION, u8::from(tied) * TIE_TAGS]);
+        let mut out = Vec::with_capacity(FIXED + 8 + 4 + 3 + MAC + auth + addresses);
+        let adapts = u8::from(self.adaptation.is_some()) * ADAPTATION;
+        out.extend_from_slice(&[VERSION, (u8::from(tied) * TIE_TAGS) | adapts]);
         out.extend_from_slice(&self.capabilities.bits().to_be_bytes());
         out.extend_from_slice(&self.created.to_be_bytes());
         out.extend_from_slice(&lifetime.to_be_bytes());
@@ -343,6 +348,9 @@ impl StateCookie {
         }
         if let Some(auth) = &self.auth {
             auth.encode(&mut out);
+        }
+        if let Some(indication) = self.adaptation {
+            out.extend_from_slice(&indication.to_be_bytes());
         }
         for ip in &self.peer_addresses {
             match ip {
@@ -367,7 +375,7 @@ impl StateCookie {
         }
         let mut body = Reader(body);
         let [version, flags] = body.array()?;
-        if version != VERSION || flags & !TIE_TAGS != 0 {
+        if version != VERSION || flags & !(TIE_TAGS | ADAPTATION) != 0 {
             return None;
         }
         let mut cookie = Self {
@@ -386,6 +394,7 @@ impl StateCookie {
             remote: context.remote,
             tie_tags: (0, 0),
             auth: None,
+            adaptation: None,
             peer_addresses: SmallVec::new(),
         };
         if flags & TIE_TAGS != 0 {
@@ -393,6 +402,9 @@ impl StateCookie {
         }
         if cookie.capabilities.auth() {
             cookie.auth = Some(AuthParams::decode(&mut body.0)?);
+        }
+        if flags & ADAPTATION != 0 {
+            cookie.adaptation = Some(body.u32()?);
         }
         while !body.at_padding() {
             if cookie.peer_addresses.len() == MAX_PEER_ADDRESSES {

@@ -67,6 +67,7 @@ impl InitAck<'_> {
             tie_tags: self.tie_tags,
             capabilities,
             auth: peer.auth.clone().filter(|_| capabilities.auth()),
+            adaptation: peer.adaptation,
             peer_addresses: peer.addresses.clone(),
         };
 
@@ -88,6 +89,9 @@ impl InitAck<'_> {
             let (tag, tsn) = (self.local_tag, self.local_initial_tsn);
             let random = self.cookies.auth_random(ports, tag, tsn);
             AuthParams::local(self.config, random).write(&mut params);
+        }
+        if let Some(indication) = self.config.adaptation_indication {
+            params.adaptation_layer(indication);
         }
         //= RFC 9260 §3.2.2
         //# If the receiver of an INIT chunk detects unrecognized parameters and

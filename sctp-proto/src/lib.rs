@@ -14,6 +14,7 @@
 //!
 //! Section numbers without a name are of RFC 9260.
 
+mod accounts;
 mod association;
 mod auth;
 mod capabilities;
@@ -36,8 +37,8 @@ mod tx;
 mod wire;
 
 pub use association::{
-    Association, AssociationEvent, AssociationState, AssociationStats, AuthEvent, EndpointEvent,
-    Event, PathConfig, PathInfo, PathState, PathStats,
+    Association, AssociationEvent, AssociationState, AssociationStats, AssociationStatus,
+    AuthEvent, EndpointEvent, Event, Memory, PathConfig, PathInfo, PathState, PathStats,
 };
 pub use auth::{HmacAlgorithm, SharedKey};
 pub use config::{
@@ -51,7 +52,7 @@ pub use error::{
 };
 pub use icmp::{IcmpKind, IcmpMessage};
 pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};
-pub use message::{Message, MessageData, Reliability, SendInfo};
+pub use message::{Message, MessageData, NextMessage, Reliability, SendInfo};
 pub use time::Instant;
 pub use transmit::{DatagramMeta, EcnCodepoint, Transmit};
 

@@ -21,6 +21,10 @@ pub struct SendInfo {
     pub reliability: Reliability,
     /// Returned in [`Event::SendFailed`](crate::Event::SendFailed); opaque. Default 0.
     pub context: u32,
+    /// Tell of each step that the message takes, with its `context`:
+    /// [`Event::MessageSent`](crate::Event::MessageSent), then
+    /// [`Event::MessageAcked`](crate::Event::MessageAcked). Default false.
+    pub tracked: bool,
     /// The path to use for the first transmission instead of the primary one. Default none.
     pub path: Option<PathId>,
 }
@@ -49,6 +53,12 @@ impl SendInfo {
     /// Sets [`reliability`](Self::reliability).
     pub fn reliability(mut self, reliability: Reliability) -> Self {
         self.reliability = reliability;
+        self
+    }
+
+    /// Sets [`tracked`](Self::tracked).
+    pub fn tracked(mut self, on: bool) -> Self {
+        self.tracked = on;
         self
     }
 
@@ -86,12 +96,31 @@ pub struct Message {
     pub ppid: Ppid,
     /// Whether it was sent outside the order of the stream.
     pub unordered: bool,
+    /// Stream sequence number or, with I-DATA, message identifier; without meaning if unordered and
+    /// not I-DATA.
+    pub seq: u32,
     /// TSN of the last fragment in `data`.
     pub tsn: Tsn,
     /// Whether the message ends with `data`.
     pub complete: bool,
     /// The bytes.
     pub data: MessageData,
+}
+
+/// The message that would be received next: `sctp_nxtinfo` of RFC 6458 §5.3.6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NextMessage {
+    /// The sender's payload protocol identifier.
+    pub ppid: Ppid,
+    /// Whether it was sent outside the order of the stream.
+    pub unordered: bool,
+    /// TSN of the first fragment that would be received.
+    pub tsn: Tsn,
+    /// Its bytes, or those of the part that would be received.
+    pub len: usize,
+    /// Whether the message ends with them.
+    pub complete: bool,
 }
 
 /// The bytes of a message, kept in the fragments they came in until asked for as one.

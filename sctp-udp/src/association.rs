@@ -8,8 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use sctp_proto::{
-    AssociationState, AssociationStats, CloseReason, Message, PathConfig, PathError, PathId,
-    PathInfo, SendInfo, StreamId,
+    AssociationConfig, AssociationState, AssociationStats, AssociationStatus, CloseReason,
+    ConfigError, Memory, Message, NextMessage, PathConfig, PathError, PathId, PathInfo, SendInfo,
+    StreamId,
 };
 use tokio::{sync::Notify, task::coop};
 
@@ -146,6 +147,11 @@ impl Association {
             None => None,
         })
         .await
+    }
+
+    /// What is next to be received on a stream (SCTP_NXTINFO).
+    pub fn next_message(&self, stream: StreamId) -> Option<NextMessage> {
+        self.shared().lock().proto.next_message(stream)
     }
 
     /// Bytes queued or unacknowledged on an outbound stream.
@@ -305,6 +311,29 @@ impl Association {
     /// Counters.
     pub fn stats(&self) -> AssociationStats {
         self.shared().lock().proto.stats()
+    }
+
+    /// How the association stands (SCTP_STATUS).
+    pub fn status(&self) -> AssociationStatus {
+        self.shared().lock().proto.status()
+    }
+
+    /// Bytes held for the association.
+    pub fn memory(&self) -> Memory {
+        self.shared().lock().proto.memory()
+    }
+
+    /// Changes those settings that can change while the association is up; see
+    /// [`sctp_proto::Association::update_config`].
+    pub fn update_config(
+        &self,
+        change: impl FnOnce(&mut AssociationConfig),
+    ) -> Result<(), ConfigError> {
+        let now = self.shared().clock.now();
+        self.shared().with(|state, wakes| {
+            state.wake_driver(wakes);
+            state.proto.update_config(now, change)
+        })
     }
 
     /// What happens to the association from now on: paths, failed messages, errors of the peer.

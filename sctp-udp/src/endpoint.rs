@@ -12,13 +12,13 @@ use bytes::Bytes;
 use rand::{TryRng, rngs::SysRng};
 use rustc_hash::FxHashMap;
 use sctp_proto::{
-    AssociationConfig, AssociationHandle, ConfigError, EndpointConfig, EndpointEvent,
-    EndpointStats, IcmpMessage, ServerConfig, SocketId,
+    AssociationConfig, AssociationHandle, AssociationState, ConfigError, EndpointConfig,
+    EndpointEvent, EndpointStats, IcmpMessage, SendInfo, ServerConfig, SocketId, StreamId,
 };
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
 
 use crate::{
-    Association, Capture, ConnectError, DatagramSocket, Incoming,
+    Association, Capture, ConnectError, DatagramSocket, Incoming, SendError,
     addresses::{Addresses, Served},
     association_driver::AssociationDriver,
     bind,
@@ -438,7 +438,45 @@ impl Endpoint {
         self.0.shared.lock().proto.associations()
     }
 
-    /// Counters of packets that reached no association.
+    /// The [`id`](Association::id)s of the associations, without the peers that wait.
+    pub fn association_ids(&self) -> Vec<u64> {
+        let state = self.0.shared.lock();
+        let mut ids: Vec<_> = state.associations.values().map(|a| a.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Queues one message on every established association (SCTP_SENDALL, RFC 6458 §5.3.4): the
+    /// bytes are shared. Returns what became of it, by the association's
+    /// [`id`](Association::id): one without room at the moment goes without, and waits for nothing.
+    pub fn send_all(
+        &self,
+        stream: StreamId,
+        data: &Bytes,
+        info: &SendInfo,
+    ) -> Vec<(u64, Result<(), SendError>)> {
+        let now = self.0.shared.clock.now();
+        let associations: Vec<_> = {
+            let state = self.0.shared.lock();
+            state.associations.values().cloned().collect()
+        };
+        let send = |association: Arc<Shared>| {
+            association.with(|state, wakes| {
+                let up = state.proto.state() == AssociationState::Established;
+                let sent = up.then(|| state.send(now, stream, data.clone(), info.clone(), wakes));
+                Some((association.id, sent?))
+            })
+        };
+        associations.into_iter().filter_map(send).collect()
+    }
+
+    /// Associations with this peer address, peers waiting for `accept` included, and the bytes that
+    /// they hold ([`EndpointConfig::max_memory_per_peer`]).
+    pub fn held_for(&self, peer: IpAddr) -> (usize, usize) {
+        self.0.shared.lock().proto.held_for(peer)
+    }
+
+    /// Counters: of the endpoint itself and of its associations together.
     pub fn stats(&self) -> EndpointStats {
         self.0.shared.lock().proto.stats()
     }

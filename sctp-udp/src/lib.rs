@@ -39,6 +39,7 @@ mod interfaces;
 mod io;
 mod net;
 mod notifications;
+mod qlog;
 mod recv_stream;
 mod send_stream;
 mod socket;
@@ -53,15 +54,18 @@ pub use error::{AcceptError, ConnectError, RecvError, ResetError, SendError, Str
 pub use incoming::Incoming;
 pub use io::{StreamReader, StreamWriter};
 pub use notifications::{Notification, Notifications};
+pub use qlog::{QlogDirectory, QlogWriter};
 pub use recv_stream::RecvStream;
 pub use send_stream::SendStream;
 pub use socket::{Batch, DatagramSocket, Received};
 pub use sockets::SocketStats;
 pub use udp_socket::UdpSocket;
 
+pub use sctp_proto::event_log;
 pub use sctp_proto::{
-    AssociationConfig, AssociationState, AssociationStats, CloseReason, ConfigError,
-    CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause, IcmpKind,
-    IcmpMessage, LossDetection, Message, MessageData, PathConfig, PathError, PathId, PathInfo,
-    PathState, PathStats, Ppid, Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
+    AssociationConfig, AssociationState, AssociationStats, AssociationStatus, CloseReason,
+    ConfigError, CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause,
+    IcmpKind, IcmpMessage, LossDetection, Memory, Message, MessageData, NextMessage, PathConfig,
+    PathError, PathId, PathInfo, PathState, PathStats, Ppid, Reliability, SchedulerKind, SendInfo,
+    ServerConfig, StreamId, Tsn,
 };

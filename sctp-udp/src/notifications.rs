@@ -49,6 +49,24 @@ pub enum Notification {
         /// For how long.
         waited: Duration,
     },
+    /// What the peer said, when the association was set up, that it adapts to (RFC 5061 §4.2.6).
+    AdaptationIndication(u32),
+    /// The last of a message left for the first time; for messages with
+    /// [`SendInfo::tracked`](crate::SendInfo::tracked) set.
+    MessageSent {
+        /// Its outbound stream.
+        stream: StreamId,
+        /// [`SendInfo::context`](crate::SendInfo::context) of the message.
+        context: u32,
+    },
+    /// The peer has acknowledged all of a message; for messages with
+    /// [`SendInfo::tracked`](crate::SendInfo::tracked) set.
+    MessageAcked {
+        /// Its outbound stream.
+        stream: StreamId,
+        /// [`SendInfo::context`](crate::SendInfo::context) of the message.
+        context: u32,
+    },
     /// The peer reported an error that does not end the association.
     PeerError(ErrorCause),
     /// So many notifications were lost because they were not read in time.

@@ -209,3 +209,60 @@ fn threat_14_a_soak_holds_no_more_heap_than_the_limits_allow() {
     let left = held(ALLOCATOR.stats()) - before;
     assert!(left <= 0, "{left} bytes are left");
 }
+
+/// One address opens association after association and fills the windows of all: the heap holds
+/// what that address may have, and not associations times windows.
+#[test]
+fn threat_14_one_address_with_many_associations_holds_no_more_heap_than_its_part() {
+    const LIMIT: usize = 512 * 1024;
+    const ASSOCIATIONS: u16 = 24;
+    let _alone = ALONE.lock();
+    let mut config = AssociationConfig::default();
+    config.heartbeat_interval(None);
+    let mut limits = EndpointConfig::default();
+    limits.max_memory_per_peer(LIMIT);
+    let mut peer = Peer::of_server(&config, limits);
+    let before = held(ALLOCATOR.stats());
+    let (now, from, to) = (peer.now, peer.addr, peer.host.addrs[0]);
+    let mut rng = Rng::new(15);
+    let (mut tags, mut peak) = (Vec::new(), 0);
+    for port in 1..=ASSOCIATIONS {
+        peer.port = port;
+        peer.send_tagged(0, init(TAG));
+        let answer = peer.expect(kind::INIT_ACK).as_init();
+        peer.send_tagged(answer.tag, cookie_echo(&answer.cookie()));
+        peer.receive_all();
+        tags.push((port, answer.tag));
+    }
+    for round in 0..40_000 {
+        (peer.port, peer.host_tag) = tags[rng.below(tags.len())];
+        let chunk = data(rng.below(1024) as u16)
+            .tsn(rng.between(1, 4000) as u32)
+            .unordered()
+            .payload(vec![7; rng.between(1, 1200)])
+            .be();
+        let datagram = Datagram {
+            from,
+            to,
+            payload: peer.packet(peer.host_tag, vec![chunk]).encode(),
+            dont_fragment: true,
+        };
+        peer.host.receive(now, datagram);
+        if round % 16 == 0 {
+            peer.host.poll(now);
+            while peer.host.take_packet().is_some() {}
+            peak = peak.max(held(ALLOCATOR.stats()) - before);
+        }
+    }
+    assert_eq!(peer.host.live(), tags.len(), "nobody was aborted");
+    // What is counted is up to 1.8 times on the heap; 16 KiB each in any case; buffers of the
+    // harness, and records of streams.
+    let most = (2 * LIMIT + tags.len() * 48 * 1024 + 256 * 1024) as isize;
+    assert!(peak <= most, "{peak} of {most} bytes");
+    assert!(peak >= LIMIT as isize / 2, "{peak} bytes: no flood");
+    let windows = tags.len() as isize * (1 << 20);
+    assert!(
+        most < windows / 2,
+        "the windows alone would allow {windows}"
+    );
+}

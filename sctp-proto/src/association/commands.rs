@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{CloseReason, PathError, ResetError, SendError},
     ids::{PathId, StreamId, Tsn},
-    message::{Message, SendInfo},
+    message::{Message, NextMessage, SendInfo},
     path::Paths,
     rx::Reassembly,
     time::Instant,
@@ -74,6 +74,7 @@ impl Association {
         {
             tcb.progress.advanced(now);
         }
+        self.limit_holdings();
         self.cx.queue.push(now, stream, data, info)?;
         self.cx.stats.messages_sent += 1;
         Ok(())
@@ -93,6 +94,16 @@ impl Association {
             Phase::CookieWait(_) => None,
             Phase::Open(tcb) => tcb.rx.next_tsn(stream),
             Phase::Closed(rx, _) => rx.as_ref()?.next_tsn(stream),
+        }
+    }
+
+    /// What [`recv`](Self::recv) would take next: SCTP_NXTINFO (RFC 6458 §5.3.6). Takes time as the
+    /// message has fragments.
+    pub fn next_message(&self, stream: StreamId) -> Option<NextMessage> {
+        match &self.phase {
+            Phase::CookieWait(_) => None,
+            Phase::Open(tcb) => tcb.rx.next_message(stream),
+            Phase::Closed(rx, _) => rx.as_ref()?.next_message(stream),
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     timers::{Timer, TimerTable},
 };
 use crate::{
+    accounts::Account,
     association::PathState,
     auth::AuthKeys,
     config::AssociationConfig,
@@ -26,6 +27,15 @@ use crate::{
 const MAX_PEER_ERRORS: usize = 16;
 /// One-shot replies waiting to be sent; the peer decides how many it provokes, too.
 const MAX_REPLIES: usize = 8;
+
+/// What an endpoint gives to each of its associations.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) config: Arc<AssociationConfig>,
+    pub(crate) cookies: Arc<CookieJar>,
+    pub(crate) account: Account,
+    pub(crate) seed: [u8; 32],
+}
 
 /// Everything that outlives the phases of an association.
 #[derive(Debug)]
@@ -52,18 +62,20 @@ pub(crate) struct Cx {
     pub(crate) shutdown_requested: bool,
     pub(crate) stats: AssociationStats,
     pub(crate) log: Log,
+    pub(crate) account: Account,
 }
 
 impl Cx {
-    pub(crate) fn new(
-        config: Arc<AssociationConfig>,
-        cookies: Arc<CookieJar>,
-        ports: Ports,
-        local_tag: u32,
-        seed: [u8; 32],
-    ) -> Self {
+    pub(crate) fn new(given: Given, ports: Ports, local_tag: u32) -> Self {
+        let Given {
+            config,
+            cookies,
+            account,
+            seed,
+        } = given;
         Self {
             auth_keys: AuthKeys::new(&config.auth_keys),
+            account,
             queue: SendQueue::new(&config),
             config,
             cookies,

@@ -51,6 +51,9 @@ pub enum Event {
         /// Whether this replaces an earlier incarnation.
         restarted: bool,
     },
+    /// What the peer said, when the association was set up, that it adapts to (RFC 5061 §4.2.6):
+    /// comes right after `Established`, if it said anything.
+    AdaptationIndication(u32),
     /// The peer will send no more messages; sending is over as well (SCTP has no half-closed
     /// state, §9). Unread messages can still be received.
     PeerShutdown,
@@ -114,6 +117,23 @@ pub enum Event {
         sent: bool,
         /// The message.
         data: Bytes,
+    },
+    /// The last of a message left for the first time; for messages with
+    /// [`SendInfo::tracked`](crate::SendInfo::tracked) set.
+    MessageSent {
+        /// Its outbound stream.
+        stream: StreamId,
+        /// [`SendInfo::context`](crate::SendInfo::context) of the message.
+        context: u32,
+    },
+    /// The peer has acknowledged all of a message; for messages with
+    /// [`SendInfo::tracked`](crate::SendInfo::tracked) set. One that will not arrive comes as
+    /// `SendFailed` instead.
+    MessageAcked {
+        /// Its outbound stream.
+        stream: StreamId,
+        /// [`SendInfo::context`](crate::SendInfo::context) of the message.
+        context: u32,
     },
     /// Everything sent was acknowledged (SCTP_SENDER_DRY_EVENT).
     SenderDry,

@@ -109,6 +109,9 @@ impl CookieWait {
             let random = (cx.cookies).auth_random(cx.ports, cx.local_tag, self.initial_tsn);
             AuthParams::local(&cx.config, random).write(&mut params);
         }
+        if let Some(indication) = cx.config.adaptation_indication {
+            params.adaptation_layer(indication);
+        }
         if let Some(increment) = self.preservative {
             params.cookie_preservative(increment);
         }
@@ -290,6 +293,7 @@ impl Association {
             capabilities: offered.and(params.capabilities),
             peer_auth: params.auth.clone().map(Box::new),
             peer_addresses: params.addresses.as_slice().into(),
+            adaptation: params.adaptation,
         };
         //= RFC 9260 §3.3.3
         //# Implementation Note: An implementation MUST be prepared to receive an INIT ACK chunk

@@ -28,6 +28,7 @@ impl Association {
     /// Takes what the endpoint has for this association.
     pub fn handle_event(&mut self, now: Instant, event: AssociationEvent) {
         self.log_received(now, &event.0);
+        self.limit_holdings();
         let handled = match event.0 {
             AssociationEventKind::Datagram { meta, packet } => self.on_packet(now, &meta, &packet),
             AssociationEventKind::Init { meta, packet } => {

@@ -6,6 +6,7 @@ mod commands;
 mod cx;
 mod event;
 mod handshake;
+mod holdings;
 mod inbound;
 mod logged;
 mod on_auth;
@@ -15,6 +16,7 @@ mod on_network;
 mod on_reconfig;
 mod on_sack;
 mod on_timeout;
+mod options;
 mod outbound;
 mod outbound_data;
 mod path_mtu;
@@ -23,6 +25,7 @@ mod random;
 mod recovery;
 mod state;
 mod stats;
+mod status;
 mod tcb;
 mod timers;
 mod unexpected;
@@ -37,6 +40,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "internals")]
 pub use self::audit::Audit;
+pub(crate) use self::cx::Given;
 use self::{
     cx::{Cx, Fatal, Handled},
     handshake::CookieWait,
@@ -47,17 +51,18 @@ use self::{
 };
 pub use self::{
     event::{AuthEvent, Event, PathState},
-    stats::{AssociationStats, PathStats},
+    stats::{AssociationStats, Memory, PathStats},
+    status::AssociationStatus,
 };
 pub(crate) use crate::ids::Ports;
 use crate::{
-    config::AssociationConfig,
-    cookie::{CookieJar, Freshness, StateCookie},
+    cookie::{Freshness, StateCookie},
     event_log::LogEvent,
     icmp::IcmpKind,
     ids::{PathId, Tsn},
     time::Instant,
     transmit::{DatagramMeta, Transmit},
+    tx::Stage,
     wire::{Quoted, echoed_cookie},
 };
 
@@ -164,14 +169,12 @@ impl Association {
     /// An association about to send INIT to `peers`, of which there is at least one.
     pub(crate) fn connect(
         now: Instant,
-        config: Arc<AssociationConfig>,
-        cookies: Arc<CookieJar>,
+        given: Given,
         ports: Ports,
         local_tag: u32,
         peers: &[SocketAddr],
-        seed: [u8; 32],
     ) -> Self {
-        let mut cx = Cx::new(config, cookies, ports, local_tag, seed);
+        let mut cx = Cx::new(given, ports, local_tag);
         //= RFC 9260 §3.3.2
         //# The valid range is from 0 to 4294967295 and the Initial TSN SHOULD be set to a random
         //# value in that range.
@@ -188,12 +191,10 @@ impl Association {
     /// The association that a valid cookie stands for; `packet` is the one that brought it.
     pub(crate) fn accept(
         now: Instant,
-        mut config: Arc<AssociationConfig>,
-        cookies: Arc<CookieJar>,
+        mut given: Given,
         cookie: &StateCookie,
         meta: &DatagramMeta,
         packet: &Bytes,
-        seed: [u8; 32],
     ) -> Self {
         //= RFC 9260 §3.3.2
         //# During the life of the association, this buffer space SHOULD NOT be reduced (i.e.,
@@ -203,10 +204,10 @@ impl Association {
         //# During the life of the association, this buffer space SHOULD NOT be reduced (i.e.,
         //# dedicated buffers ought not to be taken away from this association); however, an
         //# endpoint MAY change the value of a_rwnd it sends in SACK chunks.
-        if config.receive_window != cookie.local_a_rwnd {
-            Arc::make_mut(&mut config).receive_window = cookie.local_a_rwnd;
+        if given.config.receive_window != cookie.local_a_rwnd {
+            Arc::make_mut(&mut given.config).receive_window = cookie.local_a_rwnd;
         }
-        let mut cx = Cx::new(config, cookies, cookie.ports, cookie.local_tag, seed);
+        let mut cx = Cx::new(given, cookie.ports, cookie.local_tag);
         cx.open_log(now, false, meta.remote);
         cx.log.write(&LogEvent::PacketReceived {
             path: Some(PathId(0)),
@@ -250,6 +251,7 @@ impl Association {
         }
         let Fatal { reason, abort } = fatal;
         tracing::debug!(%reason, "association closed");
+        self.cx.account.end(&reason);
         //= RFC 9260 §9.1
         //# When an endpoint decides to abort an existing association, it MUST send an ABORT chunk
         //# to its peer endpoint.
@@ -312,6 +314,13 @@ impl Association {
     pub fn poll_event(&mut self) -> Option<Event> {
         if let Some(event) = self.cx.next_event() {
             return Some(event);
+        }
+        if let Some(stage) = self.cx.queue.poll_stage() {
+            self.cx.event(match stage {
+                Stage::Sent { stream, context } => Event::MessageSent { stream, context },
+                Stage::Acked { stream, context } => Event::MessageAcked { stream, context },
+            });
+            return self.cx.next_event();
         }
         if let Some(failed) = self.cx.queue.poll_failed() {
             self.cx.stats.messages_abandoned += 1;

@@ -115,6 +115,9 @@ impl Tcb {
         self.progress.advanced(now);
         cx.event(Event::Established { restarted });
         self.tell_if_not_authenticated(cx);
+        if let Some(indication) = self.agreed.adaptation {
+            cx.event(Event::AdaptationIndication(indication));
+        }
         // The DATA that left with the COOKIE ECHO is guarded by T1-cookie until now.
         for path in self.paths.iter_mut() {
             if self.outstanding.flight(path.id) > 0 {

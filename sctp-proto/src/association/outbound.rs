@@ -119,6 +119,7 @@ impl Association {
                 path.counters.sent(packets, transmit.size);
             }
         } else {
+            self.settle();
             self.log_standing();
         }
         transmit

@@ -201,7 +201,7 @@ impl Tcb {
         bundled: bool,
     ) -> usize {
         let header = self.data_header();
-        let full = self.full_payload(id);
+        let full = cx.config.segment(self.full_payload(id));
         let mut sent = 0;
         if self.outstanding.flight(id) == 0 {
             self.burst = self.burst.max(self.opening_burst(cx));

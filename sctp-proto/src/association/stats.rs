@@ -100,6 +100,26 @@ pub struct AssociationStats {
     pub restarts: u64,
 }
 
+/// Bytes that one association holds, what it costs to hold them included. On the heap it is 0.7 to 1
+/// times as much, and up to 1.8 times if nothing but single bytes out of order is held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Memory {
+    /// Messages queued or not yet acknowledged, and the records of their chunks.
+    pub send: usize,
+    /// What was received and is not read, fragments included: what counts against the window.
+    pub receive: usize,
+    /// The association itself, and control chunks that wait to be sent.
+    pub control: usize,
+}
+
+impl Memory {
+    /// All of it.
+    pub const fn total(&self) -> usize {
+        self.send + self.receive + self.control
+    }
+}
+
 /// What one path has done so far, and how it stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]

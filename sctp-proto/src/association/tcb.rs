@@ -51,6 +51,8 @@ pub(crate) struct Agreement {
     pub(crate) peer_auth: Option<Box<AuthParams>>,
     /// Addresses that the peer listed: those it may list again when it restarts.
     pub(crate) peer_addresses: Box<[IpAddr]>,
+    /// What the peer says it adapts to (RFC 5061 §4.2.6).
+    pub(crate) adaptation: Option<u32>,
 }
 
 impl Agreement {
@@ -66,6 +68,7 @@ impl Agreement {
             capabilities: cookie.capabilities,
             peer_auth: cookie.auth.clone().map(Box::new),
             peer_addresses: cookie.peer_addresses.as_slice().into(),
+            adaptation: cookie.adaptation,
         }
     }
 }

@@ -103,6 +103,8 @@ pub struct AssociationConfig {
     pub(crate) progress_timeout: Option<Duration>,
     pub(crate) abort_stalled_peer: Option<Duration>,
     pub(crate) event_log: Option<Arc<dyn EventLog>>,
+    pub(crate) max_segment: Option<u16>,
+    pub(crate) adaptation_indication: Option<u32>,
 }
 
 impl Default for AssociationConfig {
@@ -149,6 +151,8 @@ impl Default for AssociationConfig {
             progress_timeout: Some(Duration::from_secs(60)),
             abort_stalled_peer: None,
             event_log: None,
+            max_segment: None,
+            adaptation_indication: None,
         }
     }
 }
@@ -394,6 +398,7 @@ impl AssociationConfig {
         self.auth = told.auth;
         self.auth_chunks = told.auth_chunks;
         self.hmac_algorithms.clone_from(&told.hmac_algorithms);
+        self.adaptation_indication = told.adaptation_indication;
     }
 
     /// Checks the settings against each other. The drivers call it; so must whoever drives an
@@ -479,6 +484,7 @@ impl AssociationConfig {
             ));
         }
         self.validate_progress()?;
+        self.validate_messages()?;
         self.validate_path_mtu()?;
         self.validate_auth()
     }

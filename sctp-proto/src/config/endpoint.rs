@@ -13,6 +13,9 @@ pub struct EndpointConfig {
     pub(crate) cookie_key_rotation: Duration,
     pub(crate) unix_time_at_epoch: Duration,
     pub(crate) max_associations: usize,
+    pub(crate) max_associations_per_peer: usize,
+    pub(crate) max_memory: usize,
+    pub(crate) max_memory_per_peer: usize,
     pub(crate) stateless_replies_per_second: u32,
     pub(crate) stateless_replies_per_source: u32,
     pub(crate) setups_per_source: u32,
@@ -26,6 +29,9 @@ impl Default for EndpointConfig {
             cookie_key_rotation: Duration::from_secs(3600),
             unix_time_at_epoch: Duration::ZERO,
             max_associations: 100_000,
+            max_associations_per_peer: 25_000,
+            max_memory: 1 << 30,
+            max_memory_per_peer: 256 << 20,
             stateless_replies_per_second: 1000,
             stateless_replies_per_source: 200,
             setups_per_source: 20_000,
@@ -112,6 +118,7 @@ impl EndpointConfig {
                 "must be at least the cookie lifetime, or valid cookies would be refused",
             ));
         }
+        self.validate_limits()?;
         if self.max_associations == 0 {
             return Err(ConfigError::new("max_associations", "must be at least 1"));
         }

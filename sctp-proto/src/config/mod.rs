@@ -3,6 +3,8 @@
 mod association;
 mod auth;
 mod endpoint;
+mod limits;
+mod message;
 mod observe;
 mod path_mtu;
 mod progress;

@@ -36,6 +36,7 @@ fn cookie(jar: &CookieJar, now: Instant) -> StateCookie {
         tie_tags: (0, 0),
         capabilities: Capabilities::from_bits(3).unwrap(),
         auth: None,
+        adaptation: None,
         peer_addresses: smallvec![],
     }
 }

@@ -12,6 +12,7 @@ use smallvec::smallvec;
 
 use super::{DatagramEvent, Endpoint, Inbound, ootb::has_abort, route::Route};
 use crate::{
+    accounts::Account,
     association::{AssociationEvent, AssociationEventKind},
     auth::{AuthKeys, Verdict},
     capabilities::{Capabilities, InitKind, InitReject, PeerParams},
@@ -28,6 +29,8 @@ use crate::{
 const MAX_EARLY: usize = 64 * 1024;
 /// What keeping a packet costs besides its bytes: its entry in the list, its allocation.
 const EARLY_OVERHEAD: usize = 128;
+/// What a waiting peer costs besides its packets: its place, and its routes.
+const PENDING: usize = size_of::<Pending>() + 256;
 
 /// A peer that proved, by a valid state cookie, that it can receive at its address.
 ///
@@ -64,6 +67,7 @@ pub(super) struct Pending {
     /// Packets that came after it.
     pub(super) early: Vec<(DatagramMeta, Bytes)>,
     early_size: usize,
+    pub(super) account: Account,
 }
 
 impl Pending {
@@ -78,12 +82,14 @@ impl Pending {
         self.packet = Bytes::copy_from_slice(&inbound.packet);
         self.early.clear();
         self.early_size = self.packet.len();
+        self.account.hold(PENDING + self.early_size);
     }
 
     fn keep(&mut self, inbound: &Inbound) {
         let size = self.early_size + inbound.packet.len() + EARLY_OVERHEAD;
         if size <= MAX_EARLY {
             self.early_size = size;
+            self.account.hold(PENDING + size);
             let packet = Bytes::copy_from_slice(&inbound.packet);
             self.early.push((inbound.meta, packet));
         }
@@ -157,7 +163,8 @@ impl Endpoint {
         };
         let mut causes = CauseWriter::new();
         let peer = match peer {
-            Ok(_) if self.is_full() => {
+            Ok(_) if self.is_full() || !self.ledger.admits(remote) => {
+                self.stats.refused_for_resources += 1;
                 //= RFC 9260 §5.1
                 //# It SHOULD also specify the cause of abort, such as the type of the missing
                 //# mandatory parameters, etc., by including an error cause in the ABORT chunk.
@@ -331,7 +338,9 @@ impl Endpoint {
             self.stats.out_of_the_blue += 1;
             return self.send_abort(now, &inbound, cookie.peer_tag, &causes, buf);
         };
-        if self.is_full() {
+        let remote = inbound.meta.remote.ip();
+        if self.is_full() || !self.ledger.admits(remote) {
+            self.stats.refused_for_resources += 1;
             causes.out_of_resource();
             return self.send_abort(now, &inbound, cookie.peer_tag, &causes, buf);
         }
@@ -342,13 +351,15 @@ impl Endpoint {
         let handle = self.routes.insert(Route {
             tag: cookie.local_tag,
             ports: inbound.ports,
-            peers: smallvec![inbound.meta.remote.ip()],
+            peers: smallvec![remote],
         });
+        let mut account = self.ledger.open(handle, remote, false);
         let id = self.next_incoming;
         self.next_incoming += 1;
         let peer_tag = cookie.peer_tag;
         // A copy, since the peer may wait long and the datagram be part of a larger buffer.
         let packet = Bytes::copy_from_slice(&inbound.packet);
+        account.hold(PENDING + packet.len());
         self.pending.insert(
             handle,
             Pending {
@@ -359,6 +370,7 @@ impl Endpoint {
                 early_size: packet.len(),
                 packet,
                 early: Vec::new(),
+                account,
             },
         );
         Some(DatagramEvent::New(Incoming {
@@ -398,7 +410,7 @@ impl Endpoint {
     /// Drops a waiting peer.
     pub(super) fn forget(&mut self, handle: AssociationHandle) {
         self.pending.remove(&handle);
-        self.routes.remove(handle);
+        self.remove(handle);
     }
 
     /// The association, not a waiting peer, that this address has with these ports.

@@ -1,10 +1,12 @@
 //! Ports, cookies and routing: what exists whether or not there is an association.
 
 mod departed;
+mod ledger;
 mod limit;
 mod listen;
 mod ootb;
 mod route;
+mod stats;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -16,17 +18,19 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-pub use self::listen::Incoming;
 use self::{
     departed::Departed,
+    ledger::Ledger,
     limit::{RateLimit, SourceLimit},
     listen::Pending,
     ootb::{Answer, is_tag_exception},
     route::{Route, Routes},
 };
+pub use self::{listen::Incoming, stats::EndpointStats};
 use crate::{
     association::{
         Association, AssociationEvent, AssociationEventKind, EndpointEvent, EndpointEventKind,
+        Given,
     },
     config::{AssociationConfig, EndpointConfig, ServerConfig},
     cookie::CookieJar,
@@ -60,35 +64,6 @@ pub enum DatagramEvent {
     Response(Transmit),
 }
 
-/// Counters of packets that reached no association.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EndpointStats {
-    /// INIT chunks answered with INIT ACK.
-    pub inits_answered: u64,
-    /// Cookies with a wrong MAC, or for other addresses, ports or tags than they came from.
-    pub cookies_rejected: u64,
-    /// Cookies that came without authentication although they need it, or with a wrong one
-    /// (RFC 4895 §6.3).
-    pub cookies_unauthenticated: u64,
-    /// Cookies past their lifetime.
-    pub cookies_stale: u64,
-    /// Packets with a wrong checksum.
-    pub bad_checksum: u64,
-    /// Packets too short, or with chunks that do not parse.
-    pub malformed: u64,
-    /// Packets that belong to no association (§8.4).
-    pub out_of_the_blue: u64,
-    /// Replies not sent because of their rate limits.
-    pub replies_suppressed: u64,
-    /// ICMP messages that are about no association, or came too fast.
-    pub icmp_ignored: u64,
-    /// INIT and COOKIE ECHO chunks ignored because their source sent too many.
-    pub setups_limited: u64,
-    /// Peers ignored because too many were waiting.
-    pub backlog_overflow: u64,
-}
-
 /// One packet on its way in, its checksum and header verified.
 #[derive(Debug)]
 struct Inbound {
@@ -109,6 +84,7 @@ pub struct Endpoint {
     /// Of associations and of waiting peers.
     routes: Routes,
     departed: Departed,
+    ledger: Ledger,
     /// When the latest datagram came.
     latest: Instant,
     /// Those routes that lead to no association yet.
@@ -130,6 +106,7 @@ impl Endpoint {
         seed: [u8; 32],
     ) -> Self {
         let mut rng = StdRng::from_seed(seed);
+        let ledger = Ledger::new(&config);
         Self {
             cookies: Arc::new(CookieJar::new(&config, rng.random())),
             replies: RateLimit::new(config.stateless_replies_per_second),
@@ -141,6 +118,7 @@ impl Endpoint {
             rng,
             routes: Routes::default(),
             departed: Departed::default(),
+            ledger,
             latest: Instant::EPOCH,
             pending: FxHashMap::default(),
             next_incoming: 0,
@@ -171,7 +149,8 @@ impl Endpoint {
         if let Some(address) = peer.iter().find(unreachable) {
             return Err(ConnectError::InvalidAddress(*address));
         }
-        if self.is_full() {
+        if self.is_full() || !self.ledger.admits(peer[0].ip()) {
+            self.stats.refused_for_resources += 1;
             return Err(ConnectError::TooManyAssociations);
         }
         let peers: SmallVec<[IpAddr; 2]> = peer.iter().map(SocketAddr::ip).collect();
@@ -189,9 +168,13 @@ impl Endpoint {
         }
         let tag = self.routes.fresh_tag(&mut self.rng);
         let handle = self.routes.insert(Route { tag, ports, peers });
-        let cookies = Arc::clone(&self.cookies);
-        let seed = self.rng.random();
-        let association = Association::connect(now, config, cookies, ports, tag, peer, seed);
+        let given = Given {
+            config,
+            cookies: Arc::clone(&self.cookies),
+            account: self.ledger.open(handle, peer[0].ip(), true),
+            seed: self.rng.random(),
+        };
+        let association = Association::connect(now, given, ports, tag, peer);
         Ok((handle, association))
     }
 
@@ -382,7 +365,7 @@ impl Endpoint {
         event: EndpointEvent,
     ) -> Option<AssociationEvent> {
         let departed = match event.0 {
-            EndpointEventKind::Drained => self.routes.remove(handle),
+            EndpointEventKind::Drained => self.remove(handle),
             EndpointEventKind::TagChanged { new } => self.routes.retag(handle, new),
         };
         if let Some(tag) = departed {
@@ -410,15 +393,14 @@ impl Endpoint {
             }
             None => pending.config,
         };
-        let mut association = Association::accept(
-            now,
+        let given = Given {
             config,
-            Arc::clone(&self.cookies),
-            &pending.cookie,
-            &pending.meta,
-            &pending.packet,
-            self.rng.random(),
-        );
+            cookies: Arc::clone(&self.cookies),
+            account: pending.account,
+            seed: self.rng.random(),
+        };
+        let (meta, packet) = (&pending.meta, &pending.packet);
+        let mut association = Association::accept(now, given, &pending.cookie, meta, packet);
         for (meta, packet) in pending.early {
             let kind = AssociationEventKind::Datagram { meta, packet };
             association.handle_event(now, AssociationEvent(kind));
@@ -431,7 +413,7 @@ impl Endpoint {
         let Incoming { handle, echo, .. } = &incoming;
         let (meta, tag) = match self.take(&incoming) {
             Some(pending) => {
-                self.routes.remove(*handle);
+                self.remove(*handle);
                 (pending.meta, pending.cookie.peer_tag)
             }
             None => (echo.meta, incoming.peer_tag),
@@ -446,7 +428,7 @@ impl Endpoint {
     /// Forgets a waiting peer without an answer.
     pub fn ignore(&mut self, incoming: Incoming) {
         if self.take(&incoming).is_some() {
-            self.routes.remove(incoming.handle);
+            self.remove(incoming.handle);
         }
     }
 
@@ -455,9 +437,22 @@ impl Endpoint {
         self.routes.len()
     }
 
-    /// Counters.
+    /// Counters: of the endpoint itself, and of its associations as of the last time that each had
+    /// nothing more to send.
     pub fn stats(&self) -> EndpointStats {
-        self.stats
+        self.stats.with(self.ledger.accounts())
+    }
+
+    /// Associations with this peer address (an IPv4 address, or the /64 of an IPv6 one), waiting
+    /// peers included, and the bytes that they hold.
+    pub fn held_for(&self, peer: IpAddr) -> (usize, usize) {
+        self.ledger.of(peer)
+    }
+
+    /// Forgets an association or a waiting peer; returns the tag it had.
+    fn remove(&mut self, handle: AssociationHandle) -> Option<u32> {
+        self.ledger.close(handle);
+        self.routes.remove(handle)
     }
 
     /// Ends the wait of a peer; its route stays. `None` if it gave up before.

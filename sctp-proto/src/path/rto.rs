@@ -108,6 +108,12 @@ impl RtoEstimator {
         self.rto
     }
 
+    /// The time-out is to lie between these from now on.
+    pub(crate) fn set_limits(&mut self, min: Duration, max: Duration) {
+        (self.min, self.max) = (min, max);
+        self.rto = self.rto.clamp(min, max);
+    }
+
     /// RTTVAR; zero before the first measurement.
     pub(crate) fn rttvar(&self) -> Duration {
         self.rttvar

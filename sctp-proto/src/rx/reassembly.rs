@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::AssociationConfig,
     ids::{Ppid, StreamId, Tsn},
-    message::{Message, MessageData},
+    message::{Message, MessageData, NextMessage},
     serial::before32,
 };
 
@@ -65,6 +65,8 @@ const UNIT: u64 = 1024;
 #[derive(Debug)]
 pub struct Reassembly {
     window: usize,
+    /// What may be held before the endpoint's limits are reached.
+    ceiling: usize,
     /// Room that a full packet needs, or an eighth of a window of only a few.
     packet: usize,
     inbound_streams: u16,
@@ -95,6 +97,7 @@ impl Reassembly {
         let window = config.receive_window as usize;
         Self {
             window,
+            ceiling: usize::MAX,
             packet: usize::from(config.path_mtu).min(window / 8),
             inbound_streams,
             interleaving,
@@ -310,6 +313,40 @@ impl Reassembly {
         self.first_tsn(self.streams.get(&id)?)
     }
 
+    /// What `recv` would return next. O(fragments of the message).
+    pub fn next_message(&self, id: StreamId) -> Option<NextMessage> {
+        let stream = self.streams.get(&id)?;
+        let part = |key| {
+            let run = self.runs.get(key)?;
+            let (len, _) = self
+                .store
+                .extent(run.list.first()?, |chunk| chunk.is_above());
+            (len > 0).then_some((run.list.first()?, run.ppid, len, false))
+        };
+        let (first, ppid, len, complete) = match (stream.partial, stream.ready.first()) {
+            (Partial::Begun(key), _) => part(key)?,
+            (_, Some(first)) => {
+                let (len, end) = self.store.extent(first, |_| false);
+                (first, self.store.get(first).ppid, len, end)
+            }
+            (Partial::Offered(key), _) if self.pressure => part(key)?,
+            (Partial::Offered(_) | Partial::None, None) => return None,
+        };
+        let first = self.store.get(first);
+        Some(NextMessage {
+            ppid,
+            unordered: first.unordered,
+            tsn: first.tsn,
+            len,
+            complete,
+        })
+    }
+
+    /// Chunks held.
+    pub fn chunks(&self) -> usize {
+        self.store.count()
+    }
+
     /// The next message, or part of one, of any stream: one from each that has something, in turn,
     /// so that a busy stream does not starve the others.
     pub fn recv_any(&mut self) -> Option<Message> {
@@ -345,6 +382,7 @@ fn take_message(id: StreamId, stream: &mut Stream, store: &mut Store) -> Option<
         stream: id,
         ppid: first.ppid,
         unordered: first.unordered,
+        seq: first.seq,
         tsn: first.tsn,
         complete: true,
         data: first.payload.into(),
@@ -374,6 +412,7 @@ fn take_part(
             stream: id,
             ppid,
             unordered: chunk.unordered,
+            seq: chunk.seq,
             tsn: chunk.tsn,
             complete: false,
             data: MessageData::default(),

@@ -38,6 +38,12 @@ impl SackPolicy {
         }
     }
 
+    /// Other settings from now on. A SACK that waits keeps its deadline.
+    pub(crate) fn configure(&mut self, config: &AssociationConfig) {
+        self.frequency = config.sack_frequency.max(1);
+        self.delay = config.sack_delay;
+    }
+
     /// To be called once per packet that had DATA. `immediately`: it left or filled a gap, had
     /// only duplicates, had the I bit, or was dropped for lack of room. True if this packet makes a
     /// SACK due, even if one is due already: packets come in batches, and the peer counts SACKs.

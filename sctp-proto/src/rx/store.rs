@@ -137,6 +137,28 @@ impl Store {
         id
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Bytes of user data from this chunk on to the end of its message, or to where its list ends or
+    /// `stop` says; and whether the message ends there.
+    pub(super) fn extent(&self, first: Id, stop: impl Fn(&Chunk) -> bool) -> (usize, bool) {
+        let (mut id, mut len) = (first, 0);
+        while id != NIL {
+            let chunk = self.get(id);
+            if stop(chunk) {
+                break;
+            }
+            len += chunk.payload.len();
+            if chunk.end {
+                return (len, true);
+            }
+            id = chunk.next;
+        }
+        (len, false)
+    }
+
     pub(super) fn get(&self, id: Id) -> &Chunk {
         &self.chunks[id as usize]
     }
@@ -307,7 +329,6 @@ impl Store {
     }
 }
 
-#[cfg(any(test, feature = "internals"))]
 impl Chunk {
     pub(super) fn is_above(&self) -> bool {
         self.above
@@ -319,10 +340,6 @@ impl Chunk {
 impl Store {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Chunk> {
         self.chunks.iter().map(|(_, chunk)| chunk)
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.chunks.len()
     }
 
     pub(super) fn above_count(&self) -> usize {

@@ -24,6 +24,8 @@ pub struct Message {
     pub sack_immediately: bool,
     pub reliability: Reliability,
     pub context: u32,
+    /// The user wants to know of each step.
+    pub tracked: bool,
     /// The path the user asked for.
     pub path: Option<PathId>,
     /// When a message of limited lifetime is not worth sending any more.
@@ -68,6 +70,15 @@ pub struct FailedMessage {
     pub data: Bytes,
 }
 
+/// A step that a message has taken whose user wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// All of it has left once.
+    Sent { stream: StreamId, context: u32 },
+    /// All of it was acknowledged.
+    Acked { stream: StreamId, context: u32 },
+}
+
 /// A piece of a message that becomes one DATA or I-DATA chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
@@ -96,6 +107,10 @@ impl MessageSlab {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Takes all messages, in the order of the calls to `send`.

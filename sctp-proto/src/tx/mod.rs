@@ -34,7 +34,7 @@ mod stream;
 mod tests;
 
 pub use self::{
-    message::{FailedMessage, Fragment, Message, MessageKey},
+    message::{FailedMessage, Fragment, Message, MessageKey, Stage},
     outstanding::{LostChunk, Outstanding},
     queue::SendQueue,
     rack::Settling,

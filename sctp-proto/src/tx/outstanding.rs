@@ -149,6 +149,11 @@ impl Outstanding {
         self.records.is_empty()
     }
 
+    /// What the records take, bytes.
+    pub fn held(&self) -> usize {
+        self.len() * size_of::<Record>()
+    }
+
     /// TSNs in the send window.
     pub fn len(&self) -> usize {
         self.records.len()

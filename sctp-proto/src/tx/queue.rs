@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{
-    message::{FailedMessage, Fragment, Message, MessageKey, MessageSlab},
+    message::{FailedMessage, Fragment, Message, MessageKey, MessageSlab, Stage},
     scheduler::{Left, Scheduler},
     stream::{Room, Stream, StreamTable},
 };
@@ -42,6 +42,9 @@ pub struct SendQueue {
     /// Of these, bytes not handed out.
     unsent: usize,
     pub(super) buffer_limit: usize,
+    /// Bytes that may be buffered before the endpoint's limits are reached; a message is taken all
+    /// the same if it is the only one.
+    ceiling: usize,
     stream_limit: usize,
     /// A message found the buffer full: nobody is admitted until no more than this many bytes are
     /// left, so that late-comers do not take the room from those who wait for it.
@@ -50,6 +53,8 @@ pub struct SendQueue {
     ready: VecDeque<StreamId>,
 
     failed: VecDeque<FailedMessage>,
+    /// Steps that messages have taken whose user wants to know.
+    stages: VecDeque<Stage>,
     /// Room that was left in the packet after the last fragment: more than that, and it is
     /// another packet.
     packet_room: usize,
@@ -71,10 +76,12 @@ impl SendQueue {
             //# of the current send window.
             // Every TSN in the window carries at least one byte of the buffer.
             buffer_limit: config.send_buffer.min(i32::MAX as usize),
+            ceiling: usize::MAX,
             stream_limit: config.stream_send_buffer,
             full_until: None,
             ready: VecDeque::new(),
             failed: VecDeque::new(),
+            stages: VecDeque::new(),
             packet_room: 0,
             pushed: 0,
         }
@@ -130,7 +137,9 @@ impl SendQueue {
         }
         let len = data.len();
         let stream_has_room = stream.buffered == 0 || stream.buffered + len <= self.stream_limit;
-        let has_room = self.full_until.is_none() && self.buffered + len <= self.buffer_limit;
+        let limit = self.buffer_limit.min(self.ceiling);
+        let has_room = self.full_until.is_none()
+            && (self.buffered + len <= limit || (self.buffered == 0 && len <= self.buffer_limit));
         if !stream_has_room || !has_room {
             self.block(id, len, !has_room);
             return Err(SendError::Blocked(data));
@@ -154,6 +163,7 @@ impl SendQueue {
             },
             reliability: info.reliability,
             context: info.context,
+            tracked: info.tracked,
             path: info.path,
             seq: 0,
             sent: 0,
@@ -179,6 +189,16 @@ impl SendQueue {
         let id = self.ready.pop_front()?;
         self.streams.entry(id).room = Room::Open;
         Some(id)
+    }
+
+    /// Limits what is buffered to so many bytes: the endpoint holds much for others.
+    pub fn set_ceiling(&mut self, bytes: usize) {
+        self.ceiling = bytes;
+    }
+
+    /// What holding all messages costs, their bytes included.
+    pub fn held(&self) -> usize {
+        self.buffered + self.messages.len() * size_of::<Message>()
     }
 
     /// Remembers that a message of `len` bytes was refused.
@@ -278,6 +298,12 @@ impl SendQueue {
             message.fragments += 1;
             let next = message.next;
             if fragment.end {
+                if message.tracked {
+                    self.stages.push_back(Stage::Sent {
+                        stream: id,
+                        context: message.context,
+                    });
+                }
                 message.next = None;
                 stream.head = next;
                 if next.is_none() {
@@ -314,6 +340,11 @@ impl SendQueue {
         self.failed.push_back(message.failed());
     }
 
+    /// A step that a message has taken, for the user.
+    pub fn poll_stage(&mut self) -> Option<Stage> {
+        self.stages.pop_front()
+    }
+
     /// A message that was given up before anything of it was sent.
     pub fn poll_failed(&mut self) -> Option<FailedMessage> {
         self.failed.pop_front()
@@ -328,6 +359,12 @@ impl SendQueue {
             return false;
         }
         let message = self.messages.remove(key);
+        if message.tracked {
+            self.stages.push_back(Stage::Acked {
+                stream: message.stream,
+                context: message.context,
+            });
+        }
         if !message.unordered {
             let stream = self.streams.entry(message.stream);
             stream.ordered -= 1;

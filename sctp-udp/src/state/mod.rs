@@ -292,6 +292,15 @@ impl State {
                 wakes.add(&mut stream.recv_waker);
                 self.notify(Notification::StreamDiscarded(id));
             }
+            Event::AdaptationIndication(indication) => {
+                self.notify(Notification::AdaptationIndication(indication));
+            }
+            Event::MessageSent { stream, context } => {
+                self.notify(Notification::MessageSent { stream, context });
+            }
+            Event::MessageAcked { stream, context } => {
+                self.notify(Notification::MessageAcked { stream, context });
+            }
             Event::PeerStalled { waited } => self.notify(Notification::PeerStalled { waited }),
             Event::PathChanged { path, state } => {
                 self.notify(Notification::PathChanged { path, state });

@@ -19,6 +19,12 @@ impl Reassembly {
         self.store.held()
     }
 
+    /// Limits what is held to so many bytes, whatever the window was: the endpoint holds much for
+    /// others. What was promised and does not fit is dropped, as what overruns the window is.
+    pub fn set_ceiling(&mut self, bytes: usize) {
+        self.ceiling = bytes;
+    }
+
     /// The window to advertise, in a SACK that leaves now. The peer counts payload only, so it is
     /// told how much payload fits given the usual size of its chunks: then the overhead need not
     /// make it overrun the window.
@@ -76,7 +82,9 @@ impl Reassembly {
     }
 
     pub(super) fn free(&self) -> usize {
-        self.window.saturating_sub(self.store.held())
+        self.window
+            .min(self.ceiling)
+            .saturating_sub(self.store.held())
     }
 
     /// Counts what left the store other than by being read.
