@@ -21,7 +21,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
-use sctp_udp::AssociationConfig;
+use sctp_udp::{AssociationConfig, Capture};
 
 use connection::{Connection, Finished, Route};
 use failure::{Failure, FailureKind, USAGE};
@@ -54,6 +54,8 @@ pub(crate) struct Options {
     pub(crate) sctp_port: u16,
     /// What connections are made with; the ports are filled in.
     pub(crate) association: AssociationConfig,
+    /// Where what passes the sockets is written.
+    pub(crate) capture: Option<Capture>,
     pub(crate) connect_timeout: Duration,
     pub(crate) timeout: Duration,
     pub(crate) retries: u32,
@@ -276,6 +278,7 @@ fn route(options: &Options, jobs: usize) -> Route {
     Route {
         connect: options.connect,
         association: Arc::new(association),
+        capture: options.capture.clone(),
         timeout: options.connect_timeout,
     }
 }

@@ -1,6 +1,7 @@
 //! The program `sctp-http`.
 
 mod args;
+mod observe;
 mod serve;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -32,7 +33,15 @@ pub fn main() -> ExitCode {
         }
     };
     let status = match args.command {
-        Some(Command::Get(get)) => runtime.block_on(client::run(get.into_options())),
+        Some(Command::Get(get)) => match get.into_options() {
+            Ok(options) => {
+                let capture = options.capture.clone();
+                let status = runtime.block_on(client::run(options));
+                observe::finish(capture.as_ref());
+                status
+            }
+            Err(error) => finish(Err(error)),
+        },
         Some(Command::Serve(serve)) => finish(runtime.block_on(serve::run(serve))),
         None => finish(runtime.block_on(serve::run(args::Serve::default()))),
     };

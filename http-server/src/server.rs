@@ -3,7 +3,8 @@
 use std::{fmt, io, sync::Arc};
 
 use sctp_udp::{
-    AssociationConfig, CongestionControl, Endpoint, EndpointConfig, SchedulerKind, ServerConfig,
+    AssociationConfig, Capture, CongestionControl, Endpoint, EndpointConfig, SchedulerKind,
+    ServerConfig,
 };
 use tokio::{
     net::TcpListener,
@@ -44,6 +45,7 @@ pub struct Server<S> {
     listeners: Vec<Listen>,
     sctp_port: u16,
     association: AssociationConfig,
+    capture: Option<Capture>,
 }
 
 impl<S> Server<S> {
@@ -55,6 +57,7 @@ impl<S> Server<S> {
             listeners: Vec::new(),
             sctp_port: SCTP_PORT,
             association: default_association(),
+            capture: None,
         }
     }
 
@@ -83,6 +86,12 @@ impl<S> Server<S> {
     /// own controller and three or four.
     pub fn association(mut self, config: AssociationConfig) -> Self {
         self.association = config;
+        self
+    }
+
+    /// Writes what passes the SCTP listeners to this capture.
+    pub fn capture(mut self, capture: Capture) -> Self {
+        self.capture = Some(capture);
         self
     }
 
@@ -128,7 +137,11 @@ impl<S> Server<S> {
             .association(Arc::new(association));
         let mut endpoint = EndpointConfig::default();
         endpoint.max_associations(self.limits.associations);
-        Endpoint::bind(endpoint, Some(server), &[listen.address])
+        let (server, local) = (Some(server), [listen.address]);
+        match &self.capture {
+            Some(capture) => Endpoint::bind_captured(endpoint, server, &local, capture),
+            None => Endpoint::bind(endpoint, server, &local),
+        }
     }
 }
 

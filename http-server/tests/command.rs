@@ -374,3 +374,62 @@ fn a_signal_ends_the_server_in_good_order() {
         assert_eq!(server.process.wait().unwrap().code(), Some(0));
     }
 }
+
+/// Both ends write down what happens, each into its own files; and what does not fit is left out.
+#[test]
+fn captures_and_logs_are_written_where_asked_for() {
+    let folder = Folder::new("observe");
+    let (pcap, logs) = (folder.path("client.pcapng"), folder.path("client-logs"));
+    let server_logs = folder.path("server-logs");
+    let server = Server::start(&["--qlog", &server_logs]);
+    let output = get(&["--pcap", &pcap, "--qlog", &logs, &server.url("/")]);
+    assert_eq!(output.status.code(), Some(0));
+    let capture = fs::read(&pcap).unwrap();
+    assert_eq!(capture[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    assert!(
+        capture.len() > output.stdout.len(),
+        "{} bytes",
+        capture.len()
+    );
+
+    let lines = |folder: &str| {
+        let files: Vec<_> = contents(Path::new(folder));
+        assert_eq!(files.len(), 1, "one association");
+        let text = String::from_utf8(files[0].1.clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<serde_json::Value>>()
+    };
+    let client = lines(&logs);
+    assert_eq!(client[0]["trace"]["vantage_point"]["type"], "client");
+    let last = client.last().unwrap();
+    assert_eq!(last["name"], "connectivity:association_state_updated");
+    assert_eq!(last["data"]["new"], "closed");
+    // The server may be about to write how it ended.
+    let server = lines(&server_logs);
+    assert_eq!(server[0]["trace"]["vantage_point"]["type"], "server");
+    assert!(server.len() >= 3);
+
+    let small = folder.path("small.pcapng");
+    let output = get(&[
+        "--pcap",
+        &small,
+        "--trace-limit",
+        "2000",
+        &server_url(&client),
+    ]);
+    assert!(fs::metadata(&small).unwrap().len() <= 2000);
+    assert!(
+        text(&output.stderr).contains("--trace-limit"),
+        "{}",
+        text(&output.stderr)
+    );
+    let nowhere = folder.path("no/such/folder/x.pcapng");
+    let output = get(&["--pcap", &nowhere, "http+sctp://127.0.0.1:1/"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// The server that a client's log says it was connected to.
+fn server_url(log: &[serde_json::Value]) -> String {
+    let remote = &log[0]["trace"]["common_fields"]["remote"];
+    format!("http+sctp://{}/", remote.as_str().unwrap())
+}

@@ -77,6 +77,7 @@ fn settings_change_while_the_association_is_up() {
     association
         .update_config(now, |c| {
             c.outbound_streams(1)
+                .rto_initial(Duration::from_secs(2))
                 .rto_min(Duration::from_secs(2))
                 .autoclose(Some(Duration::from_secs(5)));
         })

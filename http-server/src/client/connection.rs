@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sctp_udp::{Association, AssociationConfig, Endpoint, EndpointConfig, StreamId};
+use sctp_udp::{Association, AssociationConfig, Capture, Endpoint, EndpointConfig, StreamId};
 use tokio::{
     net::lookup_host,
     task::JoinSet,
@@ -42,6 +42,8 @@ pub(super) struct Route {
     /// Instead of the URL's host.
     pub(super) connect: Option<SocketAddr>,
     pub(super) association: Arc<AssociationConfig>,
+    /// Where what passes the sockets is written.
+    pub(super) capture: Option<Capture>,
     pub(super) timeout: Duration,
 }
 
@@ -256,7 +258,7 @@ async fn work(
 
 /// The one address: the first request leaves with the COOKIE ECHO.
 fn early(address: SocketAddr, route: &Route, report: &Arc<Report>) -> Result<Kind, Failure> {
-    let endpoint = endpoint(address)?;
+    let endpoint = endpoint(address, route)?;
     let association = endpoint
         .connect_early(&[address], route.association.clone())
         .map_err(|error| Failure::connect(format!("{address}: {error}")))?;
@@ -289,7 +291,7 @@ async fn race(addresses: &[SocketAddr], route: &Route, report: &Report) -> Resul
         let route = route.clone();
         attempts.spawn(async move {
             sleep(ADDRESS_DELAY * u32::try_from(index).unwrap_or(u32::MAX)).await;
-            let endpoint = endpoint(address)?;
+            let endpoint = endpoint(address, &route)?;
             let association = timeout(
                 route.timeout,
                 endpoint.connect(&[address], route.association),
@@ -320,13 +322,17 @@ async fn race(addresses: &[SocketAddr], route: &Route, report: &Report) -> Resul
     Err(failure)
 }
 
-fn endpoint(peer: SocketAddr) -> Result<Endpoint, Failure> {
+fn endpoint(peer: SocketAddr, route: &Route) -> Result<Endpoint, Failure> {
     let local = match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
-    Endpoint::bind(EndpointConfig::default(), None, &[local])
-        .map_err(|error| Failure::connect(format!("cannot open a UDP socket: {error}")))
+    let config = EndpointConfig::default();
+    let bound = match &route.capture {
+        Some(capture) => Endpoint::bind_captured(config, None, &[local], capture),
+        None => Endpoint::bind(config, None, &[local]),
+    };
+    bound.map_err(|error| Failure::connect(format!("cannot open a UDP socket: {error}")))
 }
 
 fn describe(association: &Association) -> String {

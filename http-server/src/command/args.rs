@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand, ValueEnum};
 use sctp_udp::{AssociationConfig, CongestionControl, LossDetection};
 
+use super::observe::Observe;
 use crate::{
     client,
     listen::Listen,
@@ -68,6 +69,9 @@ pub(super) struct Serve {
     // Last: a heading holds for all that follows it.
     #[command(flatten)]
     pub(super) tuning: Tuning,
+
+    #[command(flatten)]
+    pub(super) observe: Observe,
 }
 
 impl Default for Serve {
@@ -272,11 +276,16 @@ pub(super) struct Get {
 
     #[command(flatten)]
     tuning: Tuning,
+
+    #[command(flatten)]
+    observe: Observe,
 }
 
 impl Get {
-    pub(super) fn into_options(self) -> client::Options {
-        client::Options {
+    pub(super) fn into_options(self) -> Result<client::Options, String> {
+        let mut association = self.tuning.association();
+        let capture = self.observe.open(&mut association)?;
+        Ok(client::Options {
             urls: self.urls,
             outputs: self.output,
             remote_names: self.remote_name,
@@ -291,11 +300,12 @@ impl Get {
             requests: self.requests,
             connect: self.connect,
             sctp_port: self.sctp_port,
-            association: self.tuning.association(),
+            association,
+            capture,
             connect_timeout: Duration::from_secs(self.connect_timeout),
             timeout: Duration::from_secs(self.timeout),
             retries: self.retry,
-        }
+        })
     }
 }
 

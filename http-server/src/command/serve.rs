@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::args::{LogKind, LogTo, Serve};
+use super::{
+    args::{LogKind, LogTo, Serve},
+    observe,
+};
 use crate::{
     AccessLog, Demo, Files, Limits, Listen, LogFormat, Server, Transport,
     server::{BindError, SCTP_PORT},
@@ -54,10 +57,15 @@ where
     limits
         .contiguous(args.contiguous)
         .drain_timeout(Duration::from_secs(args.drain_timeout));
+    let mut association = args.tuning.association();
+    let capture = args.observe.open(&mut association)?;
     let mut server = Server::new(service)
         .limits(limits)
         .sctp_port(args.sctp_port)
-        .association(args.tuning.association());
+        .association(association);
+    if let Some(capture) = &capture {
+        server = server.capture(capture.clone());
+    }
     for listen in &args.listen {
         server = server.listen(*listen);
     }
@@ -68,6 +76,7 @@ where
     let _ = io::stdout().write_all(banner(args, server.listeners()).as_bytes());
     let _ = io::stdout().flush();
     server.run_until(told_to_stop(signals)).await;
+    observe::finish(capture.as_ref());
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use crate::{config::AssociationConfig, error::ConfigError, time::Instant};
 impl Association {
     /// Changes settings of this association: `change` is given a copy of all, and those that can
     /// change while it is up are taken over if they are valid together. These are
+    /// [`rto_initial`](AssociationConfig::rto_initial) for paths to come,
     /// [`rto_min`](AssociationConfig::rto_min) and [`rto_max`](AssociationConfig::rto_max),
     /// [`association_max_retrans`](AssociationConfig::association_max_retrans),
     /// [`sack_delay`](AssociationConfig::sack_delay) and
@@ -32,7 +33,7 @@ impl Association {
         let config = Arc::make_mut(&mut self.cx.config);
         config.rto_min = wanted.rto_min;
         config.rto_max = wanted.rto_max;
-        config.rto_initial = config.rto_initial.clamp(wanted.rto_min, wanted.rto_max);
+        config.rto_initial = wanted.rto_initial;
         config.association_max_retrans = wanted.association_max_retrans;
         config.sack_delay = wanted.sack_delay;
         config.sack_frequency = wanted.sack_frequency;
