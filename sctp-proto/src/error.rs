@@ -153,19 +153,53 @@ pub enum SendError {
     Closing,
 }
 
-/// Why streams were not reset (RFC 6525).
+/// Why streams, or the association, were not reset (RFC 6525).
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResetError {
     /// The peer did not negotiate RE-CONFIG.
     #[error("the peer does not support stream reconfiguration")]
     NotSupported,
-    /// The association has no such outbound stream.
-    #[error("there is no outbound stream {}", .0.0)]
+    /// The association has no such stream in that direction.
+    #[error("there is no stream {} to reset", .0.0)]
     UnknownStream(StreamId),
     /// The association is not, or no longer, established.
     #[error("the association is not established")]
     NotEstablished,
+    /// Such a request of this side is under way already.
+    #[error("such a request is under way already")]
+    InProgress,
+}
+
+/// Why no streams were asked for (RFC 6525).
+#[derive(Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddStreamsError {
+    /// The peer did not negotiate RE-CONFIG.
+    #[error("the peer does not support stream reconfiguration")]
+    NotSupported,
+    /// There would be more than 65,535 streams.
+    #[error("there can be {max} more streams at most")]
+    TooMany {
+        /// How many there can be.
+        max: u16,
+    },
+    /// The association is not, or no longer, established.
+    #[error("the association is not established")]
+    NotEstablished,
+    /// Streams have been asked for already, and the peer has not answered.
+    #[error("streams are being added already")]
+    InProgress,
+}
+
+impl From<ResetError> for AddStreamsError {
+    fn from(error: ResetError) -> Self {
+        match error {
+            ResetError::NotSupported => Self::NotSupported,
+            ResetError::InProgress => Self::InProgress,
+            ResetError::UnknownStream(_) | ResetError::NotEstablished => Self::NotEstablished,
+        }
+    }
 }
 
 /// Why a key for authentication could not be used (RFC 6458 §8.1.18, §8.3.4, §8.3.5).

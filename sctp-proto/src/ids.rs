@@ -34,6 +34,13 @@ impl Tsn {
         serial::before32(self.0, other.0)
     }
 
+    /// Whether this TSN is `last`, or one of the 2³⁰ before it. So it tells what came before the
+    /// reset of a stream, or of the association, from what came after, even if TSNs jumped there by
+    /// half a circle (RFC 6525 §5.2.4), where `before` has no answer.
+    pub const fn ends_by(self, last: Self) -> bool {
+        last.distance_from(self) < 1 << 30
+    }
+
     /// The TSN `n` after this one.
     pub const fn plus(self, n: u32) -> Self {
         Self(self.0.wrapping_add(n))

@@ -39,6 +39,7 @@ mod wire;
 pub use association::{
     Association, AssociationEvent, AssociationState, AssociationStats, AssociationStatus,
     AuthEvent, EndpointEvent, Event, Memory, PathConfig, PathInfo, PathState, PathStats,
+    ReconfigOutcome, ReconfigRequest,
 };
 pub use auth::{HmacAlgorithm, SharedKey};
 pub use config::{
@@ -47,8 +48,8 @@ pub use config::{
 };
 pub use endpoint::{DatagramEvent, Endpoint, EndpointStats, Incoming};
 pub use error::{
-    AcceptError, AuthKeyError, CloseReason, ConfigError, ConnectError, ErrorCause, PathError,
-    ResetError, SendError,
+    AcceptError, AddStreamsError, AuthKeyError, CloseReason, ConfigError, ConnectError, ErrorCause,
+    PathError, ResetError, SendError,
 };
 pub use icmp::{IcmpKind, IcmpMessage};
 pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};

@@ -15,8 +15,7 @@ use sctp_proto::{
 use tokio::{sync::Notify, task::coop};
 
 use crate::{
-    ConnectError, Notifications, RecvError, RecvStream, ResetError, SendError, SendStream,
-    StreamClaimed,
+    ConnectError, Notifications, RecvError, RecvStream, SendError, SendStream, StreamClaimed,
     state::{Shared, State},
 };
 
@@ -51,7 +50,7 @@ impl Association {
     }
 
     /// Waits until `ready` yields something; asks again whenever `notify` is notified.
-    async fn wait_for<T>(
+    pub(crate) async fn wait_for<T>(
         &self,
         notify: &Notify,
         mut ready: impl FnMut(&mut State) -> Option<T>,
@@ -210,24 +209,6 @@ impl Association {
         )
     }
 
-    /// Resets outbound streams (RFC 6525), once what was sent on them is acknowledged, and waits
-    /// for the peer's answer. Once polled, dropping the future does not stop the reset.
-    pub async fn reset_streams(&self, outgoing: &[StreamId]) -> Result<(), ResetError> {
-        let now = self.shared().clock.now();
-        let incarnation = self.shared().with(|state, wakes| {
-            state
-                .start_reset(now, outgoing, wakes)
-                .map(|()| state.incarnation)
-        })?;
-        self.wait_for(&self.shared().changed, |state| {
-            if state.incarnation != incarnation {
-                return Some(Err(ResetError::Restarted));
-            }
-            state.reset_outcome(outgoing)
-        })
-        .await
-    }
-
     /// Usable streams, (outbound, inbound): negotiated once established, before that what this
     /// side asks for.
     pub fn streams(&self) -> (u16, u16) {
@@ -237,11 +218,6 @@ impl Association {
     /// Whether messages of several streams can be interleaved (I-DATA, RFC 8260).
     pub fn interleaving(&self) -> bool {
         self.shared().lock().proto.interleaving()
-    }
-
-    /// Whether streams can be reset (RE-CONFIG, RFC 6525).
-    pub fn can_reset_streams(&self) -> bool {
-        self.shared().lock().proto.can_reset_streams()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use bytes::Bytes;
-use sctp_proto::{CloseReason, ConfigError, StreamId};
+use sctp_proto::{CloseReason, ConfigError, ReconfigOutcome, StreamId};
 use thiserror::Error;
 
 /// Why there is no association.
@@ -128,15 +128,51 @@ pub enum ResetError {
     /// The peer did not negotiate RE-CONFIG (RFC 6525).
     #[error("the peer does not support stream reconfiguration")]
     NotSupported,
-    /// The association has no such outbound stream.
-    #[error("there is no outbound stream {}", .0.0)]
+    /// The association has no such stream in that direction.
+    #[error("there is no stream {} to reset", .0.0)]
     UnknownStream(StreamId),
     /// The association is not, or no longer, established.
     #[error("the association is not established")]
     NotEstablished,
-    /// The peer refused to.
-    #[error("the peer denied the stream reset")]
+    /// Such a request of this side is under way already.
+    #[error("such a reset is under way already")]
+    InProgress,
+    /// The peer does not do that for others.
+    #[error("the peer denied the reset")]
     Denied,
+    /// The peer did not do it, for another reason.
+    #[error("no reset: {0}")]
+    Refused(ReconfigOutcome),
+    /// The peer restarted the association.
+    #[error("the peer restarted the association")]
+    Restarted,
+    /// The association ended before the peer answered.
+    #[error("the association is over: {0}")]
+    Closed(CloseReason),
+}
+
+/// Why there are no more streams than before.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AddStreamsError {
+    /// The peer did not negotiate RE-CONFIG (RFC 6525).
+    #[error("the peer does not support stream reconfiguration")]
+    NotSupported,
+    /// There would be more than 65,535 streams.
+    #[error("there can be {max} more streams at most")]
+    TooMany {
+        /// How many there can be.
+        max: u16,
+    },
+    /// The association is not, or no longer, established.
+    #[error("the association is not established")]
+    NotEstablished,
+    /// Streams are being added already.
+    #[error("streams are being added already")]
+    InProgress,
+    /// The peer does not take part, or wants no more streams.
+    #[error("no streams added: {0}")]
+    Refused(ReconfigOutcome),
     /// The peer restarted the association.
     #[error("the peer restarted the association")]
     Restarted,

@@ -40,6 +40,7 @@ mod io;
 mod net;
 mod notifications;
 mod qlog;
+mod reconfig;
 mod recv_stream;
 mod send_stream;
 mod socket;
@@ -50,7 +51,9 @@ mod udp_socket;
 pub use association::Association;
 pub use capture::Capture;
 pub use endpoint::Endpoint;
-pub use error::{AcceptError, ConnectError, RecvError, ResetError, SendError, StreamClaimed};
+pub use error::{
+    AcceptError, AddStreamsError, ConnectError, RecvError, ResetError, SendError, StreamClaimed,
+};
 pub use incoming::Incoming;
 pub use io::{StreamReader, StreamWriter};
 pub use notifications::{Notification, Notifications};
@@ -66,6 +69,6 @@ pub use sctp_proto::{
     AssociationConfig, AssociationState, AssociationStats, AssociationStatus, CloseReason,
     ConfigError, CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause,
     IcmpKind, IcmpMessage, LossDetection, Memory, Message, MessageData, NextMessage, PathConfig,
-    PathError, PathId, PathInfo, PathState, PathStats, Ppid, Reliability, SchedulerKind, SendInfo,
-    ServerConfig, StreamId, Tsn,
+    PathError, PathId, PathInfo, PathState, PathStats, Ppid, ReconfigOutcome, Reliability,
+    SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
 };

@@ -38,6 +38,15 @@ pub enum Notification {
     /// The peer reset these inbound streams, all if none is named (RFC 6525). A `RecvStream` shows
     /// it as its end.
     IncomingReset(Vec<StreamId>),
+    /// One side had all numbers of the association begin anew (RFC 6525): every `RecvStream` ends.
+    AssociationReset,
+    /// There are more streams than before (RFC 6525).
+    StreamsChanged {
+        /// Streams to send on.
+        outbound: u16,
+        /// Streams to receive on.
+        inbound: u16,
+    },
     /// The stream holds more than its share of the receive window unread; see
     /// [`stall_timeout`](crate::AssociationConfig::stall_timeout).
     StreamStalled(StreamId),

@@ -357,3 +357,45 @@ pub fn reconfig_response(request: u32, result: u32) -> Chunk {
     value.extend_from_slice(&result.to_be_bytes());
     Chunk::new(kind::RE_CONFIG, 0, &tlv(param::RECONFIG_RESPONSE, &value))
 }
+
+/// RE-CONFIG: SSN/TSN reset request (RFC 6525 §4.3).
+pub fn association_reset(request: u32) -> Chunk {
+    let value = request.to_be_bytes();
+    Chunk::new(kind::RE_CONFIG, 0, &tlv(param::TSN_RESET, &value))
+}
+
+/// RE-CONFIG: response to an SSN/TSN reset request: the responder's next TSN, and the requester's.
+pub fn association_reset_response(request: u32, result: u32, tsns: (u32, u32)) -> Chunk {
+    let value: Vec<u8> = [request, result, tsns.0, tsns.1]
+        .into_iter()
+        .flat_map(u32::to_be_bytes)
+        .collect();
+    Chunk::new(kind::RE_CONFIG, 0, &tlv(param::RECONFIG_RESPONSE, &value))
+}
+
+/// RE-CONFIG: add outgoing streams request (RFC 6525 §4.5).
+pub fn add_outgoing(request: u32, count: u16) -> Chunk {
+    add_streams(param::ADD_OUTGOING_STREAMS, request, count)
+}
+
+/// RE-CONFIG: add incoming streams request (RFC 6525 §4.6).
+pub fn add_incoming(request: u32, count: u16) -> Chunk {
+    add_streams(param::ADD_INCOMING_STREAMS, request, count)
+}
+
+fn add_streams(which: u16, request: u32, count: u16) -> Chunk {
+    let mut value = request.to_be_bytes().to_vec();
+    value.extend_from_slice(&count.to_be_bytes());
+    value.extend_from_slice(&[0, 0]);
+    Chunk::new(kind::RE_CONFIG, 0, &tlv(which, &value))
+}
+
+/// One RE-CONFIG with the parameters of several.
+pub fn reconfig_together(chunks: &[Chunk]) -> Chunk {
+    let mut values = Vec::new();
+    for chunk in chunks {
+        values.resize(values.len().next_multiple_of(4), 0);
+        values.extend_from_slice(&chunk.value);
+    }
+    Chunk::new(kind::RE_CONFIG, 0, &values)
+}

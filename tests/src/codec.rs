@@ -43,7 +43,10 @@ pub mod param {
     pub const SUPPORTED_ADDRESS_TYPES: u16 = 12;
     pub const OUTGOING_RESET: u16 = 13;
     pub const INCOMING_RESET: u16 = 14;
+    pub const TSN_RESET: u16 = 15;
     pub const RECONFIG_RESPONSE: u16 = 16;
+    pub const ADD_OUTGOING_STREAMS: u16 = 17;
+    pub const ADD_INCOMING_STREAMS: u16 = 18;
     pub const RANDOM: u16 = 0x8002;
     pub const CHUNKS: u16 = 0x8003;
     pub const HMAC_ALGO: u16 = 0x8004;

@@ -173,7 +173,8 @@ impl Tcb {
         if self.sack.pending() {
             assert!(self.sack.deadline().is_some(), "a SACK without a deadline");
         }
-        if self.reconfig.request.is_some() && self.state.reconfigures() {
+        let asked = self.reconfig.ours.paused || !self.reconfig.ours.under_way.is_empty();
+        if asked && self.state.reconfigures() {
             assert!(timers.is_set(Timer::Reconfig), "a request without a timer");
         }
     }

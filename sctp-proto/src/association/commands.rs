@@ -9,7 +9,7 @@ use super::{
     timers::PathTimer,
 };
 use crate::{
-    error::{CloseReason, PathError, ResetError, SendError},
+    error::{CloseReason, PathError, SendError},
     ids::{PathId, StreamId, Tsn},
     message::{Message, NextMessage, SendInfo},
     path::Paths,
@@ -137,33 +137,6 @@ impl Association {
             tcb.rx.stop(stream);
             tcb.update_window();
         }
-    }
-
-    /// Ends outbound streams (RFC 6525): once all that was sent on them has left, the peer is
-    /// told, and message numbering begins anew. [`Event::OutgoingReset`] tells the outcome; until
-    /// then the streams take no messages.
-    pub fn reset_streams(&mut self, now: Instant, outgoing: &[StreamId]) -> Result<(), ResetError> {
-        let Phase::Open(tcb) = &mut self.phase else {
-            return Err(ResetError::NotEstablished);
-        };
-        if tcb.state != State::Established {
-            return Err(ResetError::NotEstablished);
-        }
-        if !tcb.agreed.capabilities.reconfig() {
-            return Err(ResetError::NotSupported);
-        }
-        if let Some(&stream) = outgoing
-            .iter()
-            .find(|stream| stream.0 >= tcb.agreed.outbound_streams)
-        {
-            return Err(ResetError::UnknownStream(stream));
-        }
-        for &stream in outgoing {
-            self.cx.queue.hold(stream);
-        }
-        tcb.reconfig.want(outgoing);
-        self.conclude(now, Ok(()));
-        Ok(())
     }
 
     /// Drops the messages of a stream of which nothing was sent yet; each comes back as

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::ReconfigOutcome;
 use crate::{
     error::{CloseReason, ErrorCause},
     ids::{PathId, StreamId, Tsn},
@@ -39,6 +40,20 @@ pub enum AuthEvent {
     NotSupported,
 }
 
+/// What one side asks of the other by RE-CONFIG (RFC 6525).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReconfigRequest {
+    /// The peer is to reset streams that it sends on.
+    IncomingReset(Vec<StreamId>),
+    /// The numbers of all streams, and the TSNs, begin anew in both directions.
+    AssociationReset,
+    /// So many more streams to send on.
+    AddOutbound(u16),
+    /// So many more streams for the peer to send on.
+    AddInbound(u16),
+}
+
 /// Something the user of an association has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,15 +87,41 @@ pub enum Event {
         /// The inbound streams; empty means all.
         streams: Vec<StreamId>,
         /// The last TSN before the reset: what begins after it belongs to the streams' next life
-        /// (see [`next_tsn`](crate::Association::next_tsn)).
+        /// (see [`next_tsn`](crate::Association::next_tsn) and [`Tsn::ends_by`]).
         last_tsn: Tsn,
     },
-    /// A `reset_streams` is complete; `performed` false if the peer denied it.
+    /// Outbound streams were reset, or were not: as `reset_streams` asked or, where
+    /// [`obey_stream_reset`](crate::AssociationConfig::obey_stream_reset) allows it, the peer.
     OutgoingReset {
-        /// The outbound streams.
+        /// The outbound streams; empty means all.
         streams: Vec<StreamId>,
-        /// Whether the peer performed it.
-        performed: bool,
+        /// What the peer made of it.
+        outcome: ReconfigOutcome,
+    },
+    /// The peer answered a `reset_incoming`, `reset_association` or `add_streams`, or a request
+    /// that it had asked for itself. What changes by it has an event of its own.
+    ReconfigAnswered {
+        /// What was asked for.
+        request: ReconfigRequest,
+        /// What the peer made of it.
+        outcome: ReconfigOutcome,
+    },
+    /// One side had all numbers of the association begin anew (SCTP_ASSOC_RESET_EVENT): every
+    /// stream of both directions ends with what came before.
+    AssociationReset {
+        /// The next TSN of this side.
+        own_next: Tsn,
+        /// The next TSN of the peer.
+        peer_next: Tsn,
+        /// The last TSN of the peer before: see [`Tsn::ends_by`].
+        last_tsn: Tsn,
+    },
+    /// There are more streams than before (SCTP_STREAM_CHANGE_EVENT).
+    StreamsChanged {
+        /// Outbound streams now.
+        outbound: u16,
+        /// Inbound streams now.
+        inbound: u16,
     },
     /// The stream holds more than its share of the receive window unread, so that it may keep
     /// other streams waiting; unless it is read, its data is discarded after

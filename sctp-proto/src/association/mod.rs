@@ -13,7 +13,6 @@ mod on_auth;
 mod on_control;
 mod on_data;
 mod on_network;
-mod on_reconfig;
 mod on_sack;
 mod on_timeout;
 mod options;
@@ -22,6 +21,7 @@ mod outbound_data;
 mod path_mtu;
 mod progress;
 mod random;
+mod reconfig;
 mod recovery;
 mod state;
 mod stats;
@@ -50,7 +50,8 @@ use self::{
     tcb::Tcb,
 };
 pub use self::{
-    event::{AuthEvent, Event, PathState},
+    event::{AuthEvent, Event, PathState, ReconfigRequest},
+    reconfig::ReconfigOutcome,
     stats::{AssociationStats, Memory, PathStats},
     status::AssociationStatus,
 };

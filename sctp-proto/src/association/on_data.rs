@@ -118,7 +118,7 @@ impl Tcb {
         let cumulative = self.tsn_map.cumulative();
         if cumulative != before {
             self.rx.on_cumulative(cumulative);
-            self.reconfig_reached(cx, cumulative);
+            self.reconfig_reached(cx);
         }
         //= RFC 9260 §6.7
         //# Upon the reception of a new DATA chunk, an endpoint examines the continuity of the TSNs

@@ -43,6 +43,9 @@ impl Tcb {
         //= RFC 9260 §6.2.1
         //# An endpoint SHOULD use the following rules to calculate the rwnd, using the a_rwnd
         //# value, the Cumulative TSN Ack, and Gap Ack Blocks in a received SACK chunk.
+        if self.is_before_reset(sack.cumulative) {
+            return Ok(());
+        }
         self.acknowledge(cx, now, sack.cumulative, Some(sack))?;
         //= RFC 9260 §6.2.1
         //# Set rwnd equal to the newly received a_rwnd minus the number of bytes still outstanding

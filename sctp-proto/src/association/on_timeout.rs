@@ -84,8 +84,11 @@ impl Tcb {
                 })
             }
             Expired::Association(Timer::Reconfig) => {
-                self.on_reconfig_timeout();
-                self.count_error(cx, self.paths.primary())
+                if self.on_reconfig_timeout() {
+                    self.count_error(cx, self.paths.primary())
+                } else {
+                    Ok(())
+                }
             }
             Expired::Association(Timer::Autoclose) => {
                 self.on_idle(cx, now);

@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use super::{
     Association, EndpointEventKind, Ports,
     cx::Cx,
+    reconfig::{Ask, Request},
     state::{Phase, State},
     tcb::Tcb,
     timers::{PathTimer, Timer},
@@ -344,6 +345,9 @@ impl Tcb {
         {
             packet.error(&causes);
         }
+        if self.sack.due() || self.data_ready(cx, id) {
+            self.repeat_unproven();
+        }
         self.write_reconfig(cx, now, packet);
         if self.sack.due()
             || (self.sack.pending() && (!packet.is_empty() || self.data_ready(cx, id)))
@@ -406,22 +410,37 @@ impl Tcb {
     }
 
     fn write_reconfig(&mut self, cx: &mut Cx, now: Instant, packet: &mut PacketWriter<'_>) {
-        if !self.due.reconfig_responses.is_empty() {
+        let responses = &mut self.due.reconfig_responses;
+        while !responses.is_empty() {
             let mut params = ReConfigWriter::new();
-            for (seq, result) in self.due.reconfig_responses.drain(..) {
-                params.response(seq, result, None);
+            // RFC 6525 §3.1: at most two parameters in a chunk.
+            let count = responses.len().min(2);
+            for (seq, answer) in &responses[..count] {
+                params.response(*seq, answer.result, answer.tsns);
+            }
+            if packet.remaining() < PacketWriter::chunk_size(params.as_bytes().len()) {
+                return;
             }
             packet.reconfig(params.as_bytes());
+            responses.drain(..count);
         }
         if !self.due.reconfig_request {
             return;
         }
-        let Some(request) = &self.reconfig.request else {
-            return;
-        };
         let mut params = ReConfigWriter::new();
-        let answered = self.reconfig.expected.wrapping_sub(1);
-        params.outgoing_reset(request.seq, answered, request.last_tsn, &request.streams);
+        for Request { seq, ask } in &self.reconfig.ours.under_way {
+            match ask {
+                Ask::OutgoingReset {
+                    answers,
+                    last_tsn,
+                    streams,
+                } => params.outgoing_reset(*seq, *answers, *last_tsn, streams),
+                Ask::IncomingReset(streams) => params.incoming_reset(*seq, streams),
+                Ask::AssociationReset => params.tsn_reset(*seq),
+                Ask::AddOutbound(count) => params.add_outgoing(*seq, *count),
+                Ask::AddInbound(count) => params.add_incoming(*seq, *count),
+            };
+        }
         if packet.remaining() >= PacketWriter::chunk_size(params.as_bytes().len()) {
             packet.reconfig(params.as_bytes());
             self.due.reconfig_request = false;

@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 use super::{
     cx::{Cx, Handled},
     on_data::violation,
-    on_reconfig::Reconfig,
     progress::Progress,
+    reconfig::{Answer, Reconfig},
     state::State,
 };
 use crate::{
@@ -137,8 +137,8 @@ pub(crate) struct Due {
     /// Values of HEARTBEAT ACK chunks.
     pub(crate) heartbeat_acks: VecDeque<(PathId, Bytes)>,
     pub(crate) errors: Option<CauseWriter>,
-    /// Responses to the peer's RE-CONFIG requests: (sequence number, result).
-    pub(crate) reconfig_responses: SmallVec<[(u32, u32); 2]>,
+    /// Responses to the peer's RE-CONFIG requests: (sequence number, answer).
+    pub(crate) reconfig_responses: SmallVec<[(u32, Answer); 2]>,
     pub(crate) reconfig_request: bool,
     /// A probe of some path's MTU.
     pub(crate) mtu_probe: bool,

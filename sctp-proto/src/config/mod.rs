@@ -8,6 +8,7 @@ mod message;
 mod observe;
 mod path_mtu;
 mod progress;
+mod reconfig;
 
 pub use association::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind};
 pub use endpoint::{EndpointConfig, ServerConfig};

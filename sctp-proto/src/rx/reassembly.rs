@@ -115,6 +115,11 @@ impl Reassembly {
         }
     }
 
+    /// The peer may use more streams than before.
+    pub fn set_inbound_streams(&mut self, streams: u16) {
+        self.inbound_streams = streams;
+    }
+
     /// Whether the peer may use this stream. What comes on another is acknowledged, answered with
     /// ERROR, Invalid Stream Identifier, and discarded (§6.5); `insert` does the last.
     pub fn is_valid(&self, stream: StreamId) -> bool {

@@ -36,6 +36,8 @@ pub struct SendQueue {
     scheduler: Scheduler,
     outbound_streams: u16,
     interleaving: bool,
+    /// No stream takes messages.
+    held: bool,
 
     /// Bytes of all messages.
     buffered: usize,
@@ -69,6 +71,7 @@ impl SendQueue {
             scheduler: Scheduler::new(config.scheduler),
             outbound_streams: config.outbound_streams,
             interleaving: false,
+            held: false,
             buffered: 0,
             unsent: 0,
             //= RFC 9260 §6.1
@@ -132,7 +135,7 @@ impl SendQueue {
             return Err(SendError::UnknownStream(id));
         }
         let stream = self.streams.entry(id);
-        if stream.held {
+        if stream.held || self.held {
             return Err(SendError::StreamResetting(id));
         }
         let len = data.len();
@@ -396,6 +399,7 @@ impl SendQueue {
         self.buffered = 0;
         self.unsent = 0;
         self.full_until = None;
+        self.held = false;
         for (id, stream) in self.streams.iter_mut() {
             stream.buffered = 0;
             unblock(stream, id, &mut self.ready);
@@ -475,6 +479,32 @@ impl SendQueue {
     /// is still sent: the reset is due once the stream is idle and all is acknowledged.
     pub fn hold(&mut self, id: StreamId) {
         self.streams.entry(id).held = true;
+    }
+
+    /// No stream takes a message until [`release`](Self::release).
+    pub fn hold_all(&mut self) {
+        self.held = true;
+    }
+
+    /// Streams take messages again, those that are held by themselves excepted; if all were reset,
+    /// numbering begins anew.
+    pub fn release(&mut self, performed: bool) {
+        self.held = false;
+        if performed {
+            self.restart_numbering();
+        }
+    }
+
+    /// Numbering of every stream begins anew. O(streams used).
+    pub fn restart_numbering(&mut self) {
+        for (_, stream) in self.streams.iter_mut() {
+            stream.restart_numbering();
+        }
+    }
+
+    /// There are more streams than before.
+    pub fn set_outbound_streams(&mut self, streams: u16) {
+        self.outbound_streams = streams;
     }
 
     /// Whether nothing is queued unsent on the stream.

@@ -1,6 +1,7 @@
 //! What the tasks around one association share: the protocol's state machine, and who waits for
 //! what on which stream.
 
+mod reconfig;
 mod streams;
 
 use std::{
@@ -17,8 +18,9 @@ use sctp_proto::{
 };
 use tokio::sync::{Notify, broadcast};
 
-pub(crate) use self::streams::{Next, Reset, Stream};
-use crate::{Notification, ResetError, SendError, clock::Clock};
+use self::reconfig::Requests;
+pub(crate) use self::streams::{Next, Stream};
+use crate::{Notification, SendError, clock::Clock};
 
 /// Notifications kept for a reader that is behind.
 const NOTIFICATIONS: usize = 256;
@@ -165,6 +167,7 @@ pub(crate) struct State {
     /// Bytes read since the association's task was last woken for it.
     unreported: usize,
     notifications: Option<broadcast::Sender<Notification>>,
+    requests: Requests,
 }
 
 impl State {
@@ -186,6 +189,7 @@ impl State {
             recv_waker: None,
             unreported: 0,
             notifications: None,
+            requests: Requests::default(),
         }
     }
 
@@ -258,32 +262,17 @@ impl State {
                 wakes.writable = true;
             }
             Event::IncomingReset { streams, last_tsn } => {
-                if streams.is_empty() {
-                    let known: Vec<_> = self.streams.keys().copied().collect();
-                    known
-                        .into_iter()
-                        .for_each(|id| self.peer_reset(id, last_tsn, wakes));
-                } else {
-                    streams
-                        .iter()
-                        .for_each(|id| self.peer_reset(*id, last_tsn, wakes));
-                }
-                self.notify(Notification::IncomingReset(streams));
+                self.on_incoming_reset(streams, last_tsn, wakes);
             }
-            Event::OutgoingReset { streams, performed } => {
-                for id in streams {
-                    if let Some(stream) = self.streams.get_mut(&id) {
-                        stream.reset = if performed {
-                            Reset::None
-                        } else {
-                            Reset::Denied
-                        };
-                        wakes.add(&mut stream.send_waker);
-                        self.prune(id);
-                    }
-                }
-                wakes.changed = true;
-                wakes.writable = true;
+            Event::OutgoingReset { streams, outcome } => {
+                self.on_outgoing_reset(&streams, outcome, wakes);
+            }
+            Event::ReconfigAnswered { request, outcome } => {
+                self.on_answered(&request, outcome, wakes);
+            }
+            Event::AssociationReset { last_tsn, .. } => self.on_association_reset(last_tsn, wakes),
+            Event::StreamsChanged { outbound, inbound } => {
+                self.on_streams_changed(outbound, inbound, wakes);
             }
             Event::StreamStalled(id) => self.notify(Notification::StreamStalled(id)),
             Event::StreamDiscarded(id) => {
@@ -338,6 +327,7 @@ impl State {
         self.wake_all(wakes);
         self.streams.clear();
         self.ready.clear();
+        self.requests = Requests::default();
         self.notify(Notification::Restarted);
     }
 
@@ -398,46 +388,6 @@ impl State {
             Err(E::UnknownPath) => Err(SendError::UnknownPath),
             Err(_) => Err(SendError::Closing),
         }
-    }
-
-    pub(crate) fn start_reset(
-        &mut self,
-        now: sctp_proto::Instant,
-        streams: &[StreamId],
-        wakes: &mut Wakes,
-    ) -> Result<(), ResetError> {
-        use sctp_proto::ResetError as E;
-        if let Some(reason) = &self.closed {
-            return Err(ResetError::Closed(reason.clone()));
-        }
-        match self.proto.reset_streams(now, streams) {
-            Ok(()) => {}
-            Err(E::NotSupported) => return Err(ResetError::NotSupported),
-            Err(E::UnknownStream(id)) => return Err(ResetError::UnknownStream(id)),
-            Err(_) => return Err(ResetError::NotEstablished),
-        }
-        for id in streams {
-            self.streams.entry(*id).or_default().reset = Reset::Pending;
-        }
-        self.wake_driver(wakes);
-        Ok(())
-    }
-
-    /// How the reset of these streams stands: `None` while the peer has not answered.
-    pub(crate) fn reset_outcome(&mut self, streams: &[StreamId]) -> Option<Result<(), ResetError>> {
-        let state = |id: &StreamId| self.streams.get(id).map_or(Reset::None, |s| s.reset);
-        if streams.iter().any(|id| state(id) == Reset::Pending) {
-            return self
-                .closed
-                .clone()
-                .map(|reason| Err(ResetError::Closed(reason)));
-        }
-        let denied = streams.iter().any(|id| state(id) == Reset::Denied);
-        Some(if denied {
-            Err(ResetError::Denied)
-        } else {
-            Ok(())
-        })
     }
 
     pub(crate) fn start_shutdown(&mut self, now: sctp_proto::Instant, wakes: &mut Wakes) {

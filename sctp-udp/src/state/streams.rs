@@ -5,7 +5,7 @@ use std::{collections::VecDeque, task::Waker};
 
 use sctp_proto::{CloseReason, Message, StreamId, Tsn};
 
-use super::{State, Wakes};
+use super::{State, Wakes, reconfig::Asked};
 
 /// Ends of one inbound stream that nobody has read yet; with more, the stream counts as stalled.
 const MAX_ENDS: usize = 16;
@@ -30,16 +30,6 @@ enum Peek {
     Nothing,
 }
 
-/// An outgoing stream reset.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Reset {
-    /// None under way; the last one, if any, was performed.
-    #[default]
-    None,
-    Pending,
-    Denied,
-}
-
 /// One stream number, both directions. Kept only while it has something to say.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
@@ -57,7 +47,10 @@ pub(crate) struct Stream {
     pub(crate) stalled: bool,
     /// The protocol said `Blocked` and not `Writable` since.
     pub(crate) blocked: bool,
-    pub(crate) reset: Reset,
+    /// Its outbound direction is to be reset.
+    pub(super) reset: Asked,
+    /// The peer is to reset its inbound direction.
+    pub(super) incoming_reset: Asked,
     pub(crate) recv_waker: Option<Waker>,
     pub(crate) send_waker: Option<Waker>,
 }
@@ -74,7 +67,8 @@ impl Stream {
             && !self.stalled
             && !self.blocked
             && self.ends.is_empty()
-            && self.reset == Reset::None
+            && self.reset == Asked::Nothing
+            && self.incoming_reset == Asked::Nothing
     }
 }
 
@@ -124,7 +118,7 @@ impl State {
             stream.readable = self.proto.recv(id).is_some();
         }
         match (first, stream.ends.front()) {
-            (Some(first), Some(last)) if last.before(first) => Peek::End,
+            (Some(first), Some(last)) if !first.ends_by(*last) => Peek::End,
             (Some(_), _) => Peek::Message,
             (None, Some(_)) => Peek::End,
             (None, None) => Peek::Nothing,

@@ -8,7 +8,7 @@ use std::{
 
 use sctp_proto::{
     AssociationConfig, AssociationState, CloseReason, EndpointConfig, Event, Instant, Ppid,
-    SendError, SendInfo, ServerConfig, StreamId,
+    ReconfigOutcome, SendError, SendInfo, ServerConfig, StreamId,
 };
 use sctp_tests::{
     host::Host,
@@ -208,7 +208,7 @@ impl<P: Peer> Stage<P> {
                 matches!(
                     event,
                     Event::OutgoingReset {
-                        performed: true,
+                        outcome: ReconfigOutcome::Performed,
                         ..
                     }
                 )
