@@ -226,6 +226,9 @@ pub(crate) struct PeerParams<'a> {
     pub(crate) capabilities: Capabilities,
     /// Unicast addresses listed, without the one the packet came from (unless it is listed too).
     pub(crate) addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
+    /// Families of addresses that the peer says it can use, (IPv4, IPv6), those that it lists
+    /// addresses of besides.
+    pub(crate) families: (bool, bool),
     /// Always there in an INIT ACK, never in an INIT.
     pub(crate) cookie: Option<&'a [u8]>,
     /// By how much longer the peer wishes the cookie to live; zero if it says nothing.
@@ -250,6 +253,7 @@ impl<'a> PeerParams<'a> {
         let mut found = Self {
             capabilities: Capabilities::default(),
             addresses: SmallVec::new(),
+            families: (false, false),
             cookie: None,
             cookie_preservative: Duration::ZERO,
             auth: None,
@@ -299,8 +303,8 @@ impl<'a> PeerParams<'a> {
                 Param::ChunkList(value) => _ = auth.chunks.get_or_insert(value),
                 Param::HmacAlgorithms(value) => _ = auth.algorithms.get_or_insert(value),
                 Param::AdaptationLayer(indication) => found.adaptation = Some(indication),
-                // Known and without consequence here: both families can be sent to, and what the
-                // peer does not recognize it does not offer either.
+                // Known and without consequence here: what the peer does not recognize it does not
+                // offer either.
                 //= RFC 9260 §3.3.2.1.5
                 //# The value indicating the Host Name Address parameter MUST NOT be used when
                 //# sending this parameter and MUST be ignored when receiving this parameter.
@@ -315,8 +319,8 @@ impl<'a> PeerParams<'a> {
                 //# indication.
                 //= RFC 9260 §5.1.2
                 //# The endpoint SHOULD NOT respond with any kind of error indication.
-                Param::SupportedAddressTypes(_)
-                | Param::UnrecognizedParameter(_)
+                Param::SupportedAddressTypes(types) => found.add_families(types),
+                Param::UnrecognizedParameter(_)
                 | Param::StateCookie(_)
                 | Param::CookiePreservative(_) => {}
                 // Unknown, or of an extension that is not implemented.
@@ -352,6 +356,10 @@ impl<'a> PeerParams<'a> {
         if found.auth.is_some() {
             found.capabilities.0 |= Capabilities::AUTH;
         }
+        if found.families != (false, false) {
+            found.families.0 |= found.addresses.iter().any(IpAddr::is_ipv4);
+            found.families.1 |= found.addresses.iter().any(IpAddr::is_ipv6);
+        }
         Ok(found)
     }
 
@@ -363,6 +371,22 @@ impl<'a> PeerParams<'a> {
             tlvs.raw(tlv);
         }
         tlvs.as_bytes().to_vec()
+    }
+
+    /// Whether the peer can use addresses of this one's family: all if it does not say which.
+    pub(crate) fn can_use(&self, ip: IpAddr) -> bool {
+        match self.families {
+            (false, false) => true,
+            (ipv4, _) if ip.to_canonical().is_ipv4() => ipv4,
+            (_, ipv6) => ipv6,
+        }
+    }
+
+    fn add_families(&mut self, types: &[u8]) {
+        for kind in types.chunks_exact(2).map(|kind| [kind[0], kind[1]]) {
+            self.families.0 |= u16::from_be_bytes(kind) == param::IPV4_ADDRESS;
+            self.families.1 |= u16::from_be_bytes(kind) == param::IPV6_ADDRESS;
+        }
     }
 
     fn add_address(&mut self, ip: IpAddr) {

@@ -8,6 +8,8 @@
 //! | addresses (family 1, bytes 4 or 16)* | 0 to 3 zeros | MAC 16
 //! ```
 //!
+//! The family of an address is 4 or 6 for one of the peer, 0x84 or 0x86 for one of this side.
+//!
 //! Its length is a multiple of four, so that nothing is added to it when a peer counts the padding
 //! of COOKIE ECHO as part of the chunk (§3.2 asks to put up with that).
 //!
@@ -46,6 +48,8 @@ const FIXED: usize = HEAD + 8 + 4 + 4 + 2 * 4 + 2 * 2 + 2 * 4;
 const TIE_TAGS: u8 = 1;
 /// Flag: an adaptation layer indication follows these.
 const ADAPTATION: u8 = 2;
+/// Flag of an address: it is this side's.
+const OURS: u8 = 0x80;
 /// Separates the keys of cookies from other uses of the master key.
 const LABEL: &[u8] = b"sctp state cookie key, epoch ";
 
@@ -99,6 +103,8 @@ pub(crate) struct StateCookie {
     pub(crate) adaptation: Option<u32>,
     /// Addresses that the INIT listed.
     pub(crate) peer_addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
+    /// Addresses of this side that the INIT ACK listed, but for the one that it left from.
+    pub(crate) local_addresses: SmallVec<[IpAddr; MAX_PEER_ADDRESSES]>,
 }
 
 /// Whether a genuine cookie is still within its lifetime.
@@ -305,6 +311,16 @@ impl CookieContext {
 }
 
 impl StateCookie {
+    /// Bytes of a sealed cookie.
+    pub(crate) fn sealed_size(&self) -> usize {
+        let addresses = self.peer_addresses.iter().chain(&self.local_addresses);
+        let addresses: usize = addresses.map(|ip| if ip.is_ipv4() { 5 } else { 17 }).sum();
+        let tie_tags = if self.tie_tags == (0, 0) { 0 } else { 8 };
+        let auth = self.auth.as_ref().map_or(0, AuthParams::encoded_len);
+        let adaptation = if self.adaptation.is_some() { 4 } else { 0 };
+        (FIXED + tie_tags + auth + adaptation + addresses).next_multiple_of(4) + MAC
+    }
+
     fn context(&self) -> CookieContext {
         CookieContext {
             remote: self.remote,
@@ -327,9 +343,7 @@ impl StateCookie {
     fn encode(&self) -> Vec<u8> {
         let tied = self.tie_tags != (0, 0);
         let lifetime = u32::try_from(self.lifetime.as_millis()).unwrap_or(u32::MAX);
-        let auth = self.auth.as_ref().map_or(0, AuthParams::encoded_len);
-        let addresses = 17 * self.peer_addresses.len();
-        let mut out = Vec::with_capacity(FIXED + 8 + 4 + 3 + MAC + auth + addresses);
+        let mut out = Vec::with_capacity(self.sealed_size());
         let adapts = u8::from(self.adaptation.is_some()) * ADAPTATION;
         out.extend_from_slice(&[VERSION, (u8::from(tied) * TIE_TAGS) | adapts]);
         out.extend_from_slice(&self.capabilities.bits().to_be_bytes());
@@ -352,14 +366,15 @@ impl StateCookie {
         if let Some(indication) = self.adaptation {
             out.extend_from_slice(&indication.to_be_bytes());
         }
-        for ip in &self.peer_addresses {
+        let peers = self.peer_addresses.iter().map(|ip| (0, ip));
+        for (side, ip) in peers.chain(self.local_addresses.iter().map(|ip| (OURS, ip))) {
             match ip {
                 IpAddr::V4(ip) => {
-                    out.push(4);
+                    out.push(side | 4);
                     out.extend_from_slice(&ip.octets());
                 }
                 IpAddr::V6(ip) => {
-                    out.push(6);
+                    out.push(side | 6);
                     out.extend_from_slice(&ip.octets());
                 }
             }
@@ -396,6 +411,7 @@ impl StateCookie {
             auth: None,
             adaptation: None,
             peer_addresses: SmallVec::new(),
+            local_addresses: SmallVec::new(),
         };
         if flags & TIE_TAGS != 0 {
             cookie.tie_tags = (body.u32()?, body.u32()?);
@@ -407,12 +423,18 @@ impl StateCookie {
             cookie.adaptation = Some(body.u32()?);
         }
         while !body.at_padding() {
-            if cookie.peer_addresses.len() == MAX_PEER_ADDRESSES {
+            let [family] = body.array()?;
+            let addresses = if family & OURS == 0 {
+                &mut cookie.peer_addresses
+            } else {
+                &mut cookie.local_addresses
+            };
+            if addresses.len() == MAX_PEER_ADDRESSES {
                 return None;
             }
-            cookie.peer_addresses.push(match body.array()? {
-                [4] => body.array::<4>()?.into(),
-                [6] => body.array::<16>()?.into(),
+            addresses.push(match family & !OURS {
+                4 => body.array::<4>()?.into(),
+                6 => body.array::<16>()?.into(),
                 _ => return None,
             });
         }

@@ -1,11 +1,17 @@
 //! The answer to an INIT (§5.1 B, §5.2.1, §5.2.2), by the endpoint or by an association.
 
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+
 use crate::{
+    address::is_meaningful_to,
     auth::AuthParams,
-    capabilities::{Capabilities, PeerParams},
+    capabilities::{Capabilities, MAX_PEER_ADDRESSES, PeerParams},
     config::AssociationConfig,
     cookie::{CookieJar, StateCookie},
     ids::{Ports, Tsn},
+    path::Locals,
     time::Instant,
     transmit::{DatagramMeta, Transmit},
     wire::{COMMON_HEADER, CommonHeader, Init, InitFields, PacketWriter, ParamWriter, kind},
@@ -14,6 +20,10 @@ use crate::{
 /// Largest INIT ACK: it leaves before anything is known about the path, so that it has to fit into
 /// an IPv6 packet of 1280 bytes: IPv6 40, UDP 8.
 const MAX_SIZE: usize = 1280 - 40 - 8;
+
+/// How many times the size of the INIT addresses may make the INIT ACK: whoever forges the source
+/// of an INIT has the answer sent to another.
+const AMPLIFICATION: usize = 3;
 
 /// This side of an INIT ACK.
 #[derive(Debug)]
@@ -26,6 +36,8 @@ pub(crate) struct InitAck<'a> {
     pub(crate) local_initial_tsn: Tsn,
     /// (local, peer); 0 unless an association exists.
     pub(crate) tie_tags: (u32, u32),
+    /// The addresses that may be listed.
+    pub(crate) locals: &'a Locals,
 }
 
 impl InitAck<'_> {
@@ -51,7 +63,7 @@ impl InitAck<'_> {
         //# The value of 0 MUST NOT be used, and the value MUST NOT be greater than the MIS value
         //# sent in the INIT chunk.
         let outbound_streams = self.config.outbound_streams.min(init.inbound_streams);
-        let cookie = StateCookie {
+        let mut cookie = StateCookie {
             created: self.cookies.timestamp(now),
             lifetime: self.cookies.lifetime(peer.cookie_preservative),
             local_tag: self.local_tag,
@@ -68,46 +80,28 @@ impl InitAck<'_> {
             capabilities,
             auth: peer.auth.clone().filter(|_| capabilities.auth()),
             adaptation: peer.adaptation,
-            peer_addresses: peer.addresses.clone(),
+            peer_addresses: listed_by(peer, meta.remote.ip()),
+            local_addresses: SmallVec::new(),
         };
-
-        let mut params = ParamWriter::new();
-        //= RFC 9260 §5.1
-        //# Moreover, "Z" MUST generate and send along with the INIT ACK chunk a State Cookie.
-        //= RFC 9260 §3.3.3.1.1
-        //# This parameter value MUST contain all the necessary state and parameter information
-        //# required for the sender of this INIT ACK chunk to create the association, along with a
-        //# Message Authentication Code (MAC).
-        params.state_cookie(&self.cookies.seal(&cookie));
-        // Only what both sides can do: a peer that knows no extensions need not hear of ours, and
-        // the packet stays small.
-        //= RFC 9260 §12.4
-        //# An SCTP implementation SHOULD attempt to make the INIT ACK chunk as small as possible to
-        //# reduce the possibility of byte amplification attacks.
-        capabilities.write_params(&mut params);
-        if capabilities.auth() {
-            let (tag, tsn) = (self.local_tag, self.local_initial_tsn);
-            let random = self.cookies.auth_random(ports, tag, tsn);
-            AuthParams::local(self.config, random).write(&mut params);
-        }
-        if let Some(indication) = self.config.adaptation_indication {
-            params.adaptation_layer(indication);
-        }
-        //= RFC 9260 §3.2.2
-        //# If the receiver of an INIT chunk detects unrecognized parameters and
-        //# has to report them according to Section 3.2.1, it MUST put the
-        //# "Unrecognized Parameter" parameter(s) in the INIT ACK chunk sent in
-        //# response to the INIT chunk.
-        for tlv in &peer.unrecognized {
-            //= RFC 9260 §3.3.3.1.2
-            //# This parameter is returned to the originator of the INIT chunk when the INIT chunk
-            //# contains an unrecognized parameter that has a type that indicates it SHOULD be
-            //# reported to the sender.
-            let size = PacketWriter::init_size(&params) + 4 + tlv.len().next_multiple_of(4);
-            if COMMON_HEADER + size <= MAX_SIZE {
-                params.unrecognized_parameter(tlv);
+        let mut listed = self.listed(meta, peer);
+        // What does not fit is left out, from the end.
+        let room = MAX_SIZE.min(AMPLIFICATION * init_size(init));
+        loop {
+            let here = meta.local_ip.map(|ip| ip.to_canonical());
+            cookie.local_addresses = listed
+                .iter()
+                .copied()
+                .filter(|ip| Some(*ip) != here)
+                .collect();
+            let placeholder = vec![0; cookie.sealed_size()];
+            let params = self.params(ports, &placeholder, &listed, capabilities, peer);
+            let size = COMMON_HEADER + PacketWriter::init_size(&params);
+            if size <= room || listed.pop().is_none() {
+                break;
             }
         }
+        let sealed = self.cookies.seal(&cookie);
+        let params = self.params(ports, &sealed, &listed, capabilities, peer);
 
         //= RFC 9260 §5.1
         //# In the response, besides filling in other
@@ -139,6 +133,91 @@ impl InitAck<'_> {
         //# packet containing the INIT chunk.
         Transmit::reply(meta, packet.finish())
     }
+
+    /// The parameters, with this cookie and these addresses.
+    fn params(
+        &self,
+        ports: Ports,
+        cookie: &[u8],
+        listed: &[IpAddr],
+        capabilities: Capabilities,
+        peer: &PeerParams<'_>,
+    ) -> ParamWriter {
+        let mut params = ParamWriter::new();
+        //= RFC 9260 §5.1
+        //# Moreover, "Z" MUST generate and send along with the INIT ACK chunk a State Cookie.
+        //= RFC 9260 §3.3.3.1.1
+        //# This parameter value MUST contain all the necessary state and parameter information
+        //# required for the sender of this INIT ACK chunk to create the association, along with a
+        //# Message Authentication Code (MAC).
+        params.state_cookie(cookie);
+        for ip in listed {
+            params.address(*ip);
+        }
+        // Only what both sides can do: a peer that knows no extensions need not hear of ours, and
+        // the packet stays small.
+        //= RFC 9260 §12.4
+        //# An SCTP implementation SHOULD attempt to make the INIT ACK chunk as small as possible to
+        //# reduce the possibility of byte amplification attacks.
+        capabilities.write_params(&mut params);
+        if capabilities.auth() {
+            let (tag, tsn) = (self.local_tag, self.local_initial_tsn);
+            let random = self.cookies.auth_random(ports, tag, tsn);
+            AuthParams::local(self.config, random).write(&mut params);
+        }
+        if let Some(indication) = self.config.adaptation_indication {
+            params.adaptation_layer(indication);
+        }
+        //= RFC 9260 §3.2.2
+        //# If the receiver of an INIT chunk detects unrecognized parameters and
+        //# has to report them according to Section 3.2.1, it MUST put the
+        //# "Unrecognized Parameter" parameter(s) in the INIT ACK chunk sent in
+        //# response to the INIT chunk.
+        for tlv in &peer.unrecognized {
+            //= RFC 9260 §3.3.3.1.2
+            //# This parameter is returned to the originator of the INIT chunk when the INIT chunk
+            //# contains an unrecognized parameter that has a type that indicates it SHOULD be
+            //# reported to the sender.
+            let size = PacketWriter::init_size(&params) + 4 + tlv.len().next_multiple_of(4);
+            if COMMON_HEADER + size <= MAX_SIZE {
+                params.unrecognized_parameter(tlv);
+            }
+        }
+        params
+    }
+
+    /// The addresses of this side to list, most useful first.
+    fn listed(&self, meta: &DatagramMeta, peer: &PeerParams<'_>) -> SmallVec<[IpAddr; 8]> {
+        if !self.config.lists_addresses() {
+            return SmallVec::new();
+        }
+        let here = meta.local_ip.or_else(|| self.locals.of_socket(meta.socket));
+        let mut listed = self.locals.listed(here, meta.remote.ip());
+        listed.retain(|ip| peer.can_use(*ip));
+        if listed
+            .iter()
+            .all(|ip| Some(*ip) == here.map(|ip| ip.to_canonical()))
+        {
+            listed.clear();
+        }
+        listed
+    }
+}
+
+/// The addresses that an INIT or INIT ACK from there lists and that can be the peer's.
+pub(crate) fn listed_by(
+    peer: &PeerParams<'_>,
+    source: IpAddr,
+) -> SmallVec<[IpAddr; MAX_PEER_ADDRESSES]> {
+    let mut listed = peer.addresses.clone();
+    listed.retain(|ip| is_meaningful_to(*ip, source));
+    listed
+}
+
+/// Bytes of the packet that an INIT came in.
+fn init_size(init: &Init<'_>) -> usize {
+    let fixed = PacketWriter::init_size(&ParamWriter::new());
+    COMMON_HEADER + fixed + init.params.len()
 }
 
 #[cfg(test)]

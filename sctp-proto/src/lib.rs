@@ -15,6 +15,7 @@
 //! Section numbers without a name are of RFC 9260.
 
 mod accounts;
+mod address;
 mod association;
 mod auth;
 mod capabilities;
@@ -36,6 +37,7 @@ mod transmit;
 mod tx;
 mod wire;
 
+pub use address::LocalAddress;
 pub use association::{
     Association, AssociationEvent, AssociationState, AssociationStats, AssociationStatus,
     AuthEvent, EndpointEvent, Event, Memory, PathConfig, PathInfo, PathState, PathStats,

@@ -13,7 +13,8 @@ use rand::{TryRng, rngs::SysRng};
 use rustc_hash::FxHashMap;
 use sctp_proto::{
     AssociationConfig, AssociationHandle, AssociationState, ConfigError, EndpointConfig,
-    EndpointEvent, EndpointStats, IcmpMessage, SendInfo, ServerConfig, SocketId, StreamId,
+    EndpointEvent, EndpointStats, IcmpMessage, LocalAddress, SendInfo, ServerConfig, SocketId,
+    StreamId,
 };
 use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
 
@@ -396,7 +397,10 @@ impl Endpoint {
         if let Some(address) = peer.iter().find(|a| !net.sockets.serves(**a)) {
             return Err(ConnectError::NoSocket(*address));
         }
-        let local: Vec<_> = state.served().iter().map(|served| served.ip).collect();
+        let served = state.served().into_iter();
+        let local: Vec<_> = served
+            .map(|Served { ip, socket }| LocalAddress { ip, socket })
+            .collect();
         let started = state.proto.connect(now, config, &local, peer)?;
         Ok(shared.start(&mut state, net, remote, started))
     }

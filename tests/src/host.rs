@@ -3,18 +3,13 @@
 //! A host obeys the polling contract of `sctp_proto` to the letter and checks what the protocol
 //! owes in return, at every step; see [`Host::poll`].
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    num::NonZeroUsize,
-    sync::Arc,
-};
+use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use bytes::BytesMut;
 use sctp_proto::{
     Association, AssociationConfig, AssociationHandle, AssociationState, CloseReason, ConnectError,
     DatagramEvent, DatagramMeta, Endpoint, EndpointConfig, Event, IcmpKind, IcmpMessage, Incoming,
-    Instant, ServerConfig, SocketId, Transmit, internals::Audit,
+    Instant, LocalAddress, ServerConfig, SocketId, Transmit, internals::Audit,
 };
 
 use crate::{codec::Packet, form, net::Datagram};
@@ -110,6 +105,17 @@ impl Conn {
     }
 }
 
+/// Addresses as an endpoint is told of them: the socket is the place in the list.
+pub fn local_addresses(addrs: &[SocketAddr]) -> Vec<LocalAddress> {
+    let numbered = (0..).zip(addrs);
+    numbered
+        .map(|(socket, address)| LocalAddress {
+            ip: address.ip(),
+            socket: SocketId(socket),
+        })
+        .collect()
+}
+
 /// An endpoint, its sockets and its associations.
 #[derive(Debug)]
 pub struct Host {
@@ -143,9 +149,14 @@ impl Host {
         if let Some(server) = &server {
             server.validate().expect("the server's configuration");
         }
+        let mut endpoint = Endpoint::new(Arc::new(config), server.map(Arc::new), seed);
+        // One address is none to tell: the system has it.
+        if addrs.len() > 1 {
+            endpoint.set_local_addresses(local_addresses(addrs));
+        }
         Self {
             addrs: addrs.to_vec(),
-            endpoint: Endpoint::new(Arc::new(config), server.map(Arc::new), seed),
+            endpoint,
             conns: Vec::new(),
             incoming: VecDeque::new(),
             auto_accept: true,
@@ -164,12 +175,8 @@ impl Host {
         peer: &[SocketAddr],
     ) -> Result<(), ConnectError> {
         config.validate().expect("the association's configuration");
-        let local: Vec<IpAddr> = match self.addrs.len() {
-            1 => Vec::new(),
-            _ => self.addrs.iter().map(SocketAddr::ip).collect(),
-        };
         let config = Arc::new(config);
-        let (handle, association) = self.endpoint.connect(now, config, &local, peer)?;
+        let (handle, association) = self.endpoint.connect(now, config, &[], peer)?;
         self.conns.push(Conn::new(handle, association));
         Ok(())
     }

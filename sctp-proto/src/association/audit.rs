@@ -136,6 +136,7 @@ impl Tcb {
             }
             State::Established => {}
         }
+        let mut some = false;
         for path in self.paths.iter() {
             let id = path.id;
             // Of the timers of a path, these bring nothing back that is lost.
@@ -149,11 +150,7 @@ impl Tcb {
             if self.outstanding.flight(id) > 0 {
                 assert!(retransmits, "data in flight without a timer");
             }
-            if self.state.sends_data() && id == self.paths.primary() {
-                let waits = self.outstanding.has_lost() || cx.queue.has_unsent();
-                let paced = timers.is_path_set(PathTimer::Pacing, id);
-                assert!(retransmits || paced || !waits, "data waits without a timer");
-            }
+            some |= retransmits || timers.is_path_set(PathTimer::Pacing, id);
             let probes = path.mtu_probe_under_way().is_some();
             assert!(
                 !probes || timers.is_path_set(PathTimer::PathMtu, id),
@@ -166,6 +163,27 @@ impl Tcb {
                 );
             }
         }
+        let waits = self.outstanding.has_lost() || cx.queue.has_unsent();
+        assert!(
+            some || !waits || !self.state.sends_data(),
+            "data waits without a timer"
+        );
+        for id in self.paths.gone() {
+            let timer = timers
+                .all()
+                .any(|(timer, _)| matches!(timer, Expired::Path(_, path) if path == id));
+            assert!(!timer, "a timer of a path that is gone");
+            assert_eq!(
+                self.outstanding.flight(id),
+                0,
+                "data in flight where no path is"
+            );
+        }
+        assert!(
+            self.paths.len() <= cx.config.max_paths.max(1) + 1,
+            "too many paths"
+        );
+        assert!(self.paths.contains(self.paths.primary()), "no primary path");
         assert!(
             !self.sack.due() && self.owed_sacks.is_empty(),
             "a SACK is due"

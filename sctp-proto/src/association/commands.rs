@@ -57,10 +57,8 @@ impl Association {
         if stream.0 >= outbound {
             return Err(SendError::UnknownStream(stream));
         }
-        if info
-            .path
-            .is_some_and(|path| path.index() >= self.path_table().map_or(0, Paths::len))
-        {
+        let exists = |id| self.path_table().is_some_and(|paths| paths.contains(id));
+        if info.path.is_some_and(|path| !exists(path)) {
             return Err(SendError::UnknownPath);
         }
         // The sender had nothing to send: this is a new opportunity as Max.Burst has it.
@@ -190,8 +188,8 @@ impl Association {
         let Phase::Open(tcb) = &mut self.phase else {
             return Err(PathError::UnknownPath);
         };
-        let state = tcb.paths.lookup(path).ok_or(PathError::UnknownPath)?.state;
-        if state == super::PathState::Unconfirmed {
+        let found = tcb.paths.lookup(path).ok_or(PathError::UnknownPath)?;
+        if !found.confirmed {
             return Err(PathError::Unconfirmed);
         }
         if tcb.paths.set_primary(path) {

@@ -1,6 +1,12 @@
 //! What a handler may touch besides the association's own state.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use smallvec::SmallVec;
 
 use super::{
     AssociationStats, EndpointEventKind, Event, Ports,
@@ -10,6 +16,7 @@ use super::{
 };
 use crate::{
     accounts::Account,
+    address::LocalAddress,
     association::PathState,
     auth::AuthKeys,
     config::AssociationConfig,
@@ -17,7 +24,9 @@ use crate::{
     error::{CloseReason, ErrorCause},
     event_log::{Log, LogEvent, Vantage},
     ids::PathId,
+    path::{LocalAddressState, Locals},
     time::Instant,
+    transmit::DatagramMeta,
     tx::{FailedMessage, SendQueue},
     wire::CauseWriter,
 };
@@ -34,6 +43,8 @@ pub(crate) struct Given {
     pub(crate) config: Arc<AssociationConfig>,
     pub(crate) cookies: Arc<CookieJar>,
     pub(crate) account: Account,
+    /// Addresses of this side.
+    pub(crate) locals: Locals,
     pub(crate) seed: [u8; 32],
 }
 
@@ -51,6 +62,10 @@ pub(crate) struct Cx {
     pub(crate) random: Random,
     /// Endpoint pair shared keys (RFC 4895).
     pub(crate) auth_keys: AuthKeys,
+    /// The addresses of this side, and what the peer knows of them.
+    pub(crate) locals: Locals,
+    /// The peer's addresses that the endpoint routes by.
+    pub(crate) confirmed: SmallVec<[IpAddr; 2]>,
     /// Messages may be queued before the peer is known.
     pub(crate) queue: SendQueue,
     pub(crate) timers: TimerTable,
@@ -71,6 +86,7 @@ impl Cx {
             config,
             cookies,
             account,
+            locals,
             seed,
         } = given;
         Self {
@@ -82,6 +98,8 @@ impl Cx {
             ports,
             local_tag,
             random: Random::new(seed),
+            locals,
+            confirmed: SmallVec::new(),
             timers: TimerTable::default(),
             // One at a time is usual; most associations never need more room.
             events: VecDeque::with_capacity(1),
@@ -126,6 +144,24 @@ impl Cx {
 
     pub(crate) fn path_changed(&mut self, path: PathId, state: PathState) {
         self.event(Event::PathChanged { path, state });
+    }
+
+    /// The address of this side that a packet came to, where it can be told.
+    pub(crate) fn local_ip(&self, meta: &DatagramMeta) -> Option<IpAddr> {
+        meta.local_ip.or_else(|| self.locals.of_socket(meta.socket))
+    }
+
+    /// The handshake took this way: the peer knows the address of this side.
+    pub(crate) fn shook_hands_at(&mut self, meta: &DatagramMeta) {
+        let Some(ip) = self.local_ip(meta).filter(|_| !self.locals.is_empty()) else {
+            // Nobody can tell which of them it is that the peer knows.
+            self.locals = Locals::default();
+            return;
+        };
+        let socket = meta.socket;
+        self.locals
+            .add(LocalAddress { ip, socket }, LocalAddressState::Known);
+        self.locals.put_first(ip);
     }
 
     /// Tells the user of an error the peer reported.

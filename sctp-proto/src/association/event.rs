@@ -144,9 +144,14 @@ pub enum Event {
         /// Its state now.
         state: PathState,
     },
-    /// The peer has a new address.
+    /// There is another path: an address of either side has become known.
     PathAdded(PathId),
-    /// Data goes to another path from now on.
+    /// The path is no more: one of its addresses is gone. Its id may later name another, after a
+    /// `PathAdded`.
+    PathRemoved(PathId),
+    /// Data goes to another path from now on, unless that fails: the user has asked for it, the
+    /// old one is gone, or has failed too often
+    /// ([`primary_switchover_max_retrans`](crate::AssociationConfig::primary_switchover_max_retrans)).
     PrimaryChanged(PathId),
     /// A message will not arrive: given up, or left when the association ended.
     SendFailed {

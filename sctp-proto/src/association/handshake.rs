@@ -17,18 +17,21 @@ use super::{
     timers::Timer,
 };
 use crate::{
+    address::{LocalAddress, may_reach},
     association::PathState,
     auth::AuthParams,
     capabilities::{Capabilities, InitKind, InitReject, PeerParams},
     config::AssociationConfig,
     error::CloseReason,
     ids::{PathId, Tsn},
-    path::{Path, Paths},
+    init_ack::listed_by,
+    path::{Locals, Path, Paths, pairs},
     time::Instant,
     transmit::{DatagramMeta, Transmit},
     tx::Outstanding,
     wire::{
-        self, CauseWriter, Chunk, CommonHeader, Init, InitFields, PacketWriter, ParamWriter, kind,
+        self, COMMON_HEADER, CauseWriter, Chunk, CommonHeader, Init, InitFields, PacketWriter,
+        ParamWriter, kind, param,
     },
 };
 
@@ -37,13 +40,24 @@ const EXTENSION: Duration = Duration::from_secs(1);
 /// Longest round trip asked for. A COOKIE ECHO that took longer was retransmitted all the time.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(60);
 
+/// Bytes that an INIT is filled up to (RFC 4820): an INIT ACK of three times as much has room for
+/// four IPv6 addresses, both as parameters and in the cookie.
+const LEAST_INIT: usize = 80;
+const PARAM_HEADER: usize = 4;
+
+/// Pairs of addresses that INITs are sent between at most: about as many as there are INITs.
+const MAX_TARGETS: usize = 8;
+
 /// COOKIE-WAIT: INIT sent, or about to be.
 #[derive(Debug)]
 pub(crate) struct CookieWait {
     pub(super) initial_tsn: Tsn,
+    /// One, which goes where the INIT goes.
     pub(super) paths: Paths,
-    /// The peer's addresses; each expiry of T1-init tries the next.
-    peers: Vec<SocketAddr>,
+    /// The peer's addresses, as the user gave them.
+    pub(super) peers: Vec<SocketAddr>,
+    /// Pairs of addresses; each expiry of T1-init tries the next.
+    targets: Vec<(Option<LocalAddress>, SocketAddr)>,
     retransmits: u32,
     init_due: bool,
     /// When the only INIT so far was sent: its answer measures the path.
@@ -57,17 +71,55 @@ pub(crate) struct CookieWait {
 }
 
 impl CookieWait {
-    pub(super) fn new(config: &AssociationConfig, initial_tsn: Tsn, peers: &[SocketAddr]) -> Self {
-        Self {
+    pub(super) fn new(
+        config: &AssociationConfig,
+        locals: &Locals,
+        initial_tsn: Tsn,
+        peers: &[SocketAddr],
+    ) -> Self {
+        let mut wait = Self {
             initial_tsn,
             paths: Paths::new(Path::new(PathId(0), peers[0], PathState::Active, config)),
             peers: peers.to_vec(),
+            targets: Vec::new(),
             retransmits: 0,
             init_due: true,
             sent_once: None,
             preservative: None,
             stale: 0,
             outstanding: None,
+        };
+        wait.aim(locals);
+        wait
+    }
+
+    /// INITs leave from these addresses: each with each of the peer's, in the order in which paths
+    /// are made of them.
+    pub(super) fn aim(&mut self, locals: &Locals) {
+        let locals: Vec<_> = locals.iter().map(|local| local.address).collect();
+        let local_ips: Vec<_> = locals.iter().map(|local| local.ip).collect();
+        let peer_ips: Vec<_> = self.peers.iter().map(SocketAddr::ip).collect();
+        let pairs = pairs(&local_ips, &peer_ips, MAX_TARGETS);
+        let targets = pairs
+            .into_iter()
+            .map(|(l, r)| (Some(locals[l]), self.peers[r]));
+        self.targets = targets
+            .filter(|(local, remote)| local.is_none_or(|local| may_reach(local.ip, remote.ip())))
+            .collect();
+        // Where none of them can reach the peer, the system may know a way.
+        if self.targets.is_empty() {
+            self.targets = self.peers.iter().map(|peer| (None, *peer)).collect();
+        }
+        self.take_aim();
+    }
+
+    fn take_aim(&mut self) {
+        let (local, remote) = self.targets[self.retransmits as usize % self.targets.len()];
+        let path = self.paths.get_mut(PathId(0));
+        path.aim(local, remote);
+        if self.retransmits == 0 {
+            // A socket with several addresses leaves by the one that the system has for the way.
+            path.local_ip = None;
         }
     }
 
@@ -95,14 +147,22 @@ impl CookieWait {
         if !std::mem::take(&mut self.init_due) {
             return None;
         }
-        let path = self.paths.get(self.paths.primary());
+        let path = self.paths.get(PathId(0));
         //= RFC 9260 §8.5.1
         //# The sender MUST set the Verification Tag of the packet to 0.
         let header = cx.ports.header(0);
         let mut params = ParamWriter::new();
-        //= RFC 6951 §3.2
-        //# For single-homed associations, IP addresses MUST NOT be listed in the INIT and INIT-ACK
-        //# chunks.
+        if cx.config.lists_addresses() {
+            let listed = cx.locals.listed(path.local_ip, path.remote.ip());
+            for ip in listed {
+                params.address(ip);
+                cx.locals.list(ip);
+            }
+            let kinds = cx.locals.address_types();
+            if !kinds.is_empty() {
+                params.supported_address_types(&kinds);
+            }
+        }
         let offered = Capabilities::offered(&cx.config);
         offered.write_params(&mut params);
         if offered.auth() {
@@ -114,6 +174,11 @@ impl CookieWait {
         }
         if let Some(increment) = self.preservative {
             params.cookie_preservative(increment);
+        }
+        // The answer may be three times as large, and is to have room for the peer's addresses.
+        let size = COMMON_HEADER + PacketWriter::init_size(&params);
+        if cx.config.max_paths > 1 && size + PARAM_HEADER <= LEAST_INIT {
+            params.param(param::PADDING, &vec![0; LEAST_INIT - size - PARAM_HEADER]);
         }
         let fixed = init_fields(cx, self.initial_tsn);
         let mut packet = PacketWriter::new(buf, path.max_packet, &header);
@@ -156,17 +221,16 @@ impl CookieWait {
         if self.retransmits > cx.config.max_init_retransmits {
             return Err(Fatal::silent(CloseReason::HandshakeTimedOut));
         }
-        let path = self.paths.get_mut(PathId(0));
         //= RFC 9260 §5.1
         //# The T1-init timer and T1-cookie timer SHOULD follow the same rules given in Section 6.3.
         //= RFC 9260 §5.1.6
         //# When retransmitting the INIT chunk, the endpoint MUST follow the rules defined in
         //# Section 6.3 to determine the proper timer value.
-        path.rto.on_timeout();
+        self.paths.get_mut(PathId(0)).rto.on_timeout();
         //= RFC 9260 §5.1
         //# Retransmissions of INIT chunks and COOKIE ECHO chunks SHOULD use all addresses of the
         //# peer similar to retransmissions of DATA chunks.
-        path.remote = self.peers[self.retransmits as usize % self.peers.len()];
+        self.take_aim();
         self.init_due = true;
         self.sent_once = None;
         Ok(())
@@ -269,7 +333,9 @@ impl Association {
             path.rto.on_measurement_at(now, now - sent);
         }
         path.socket = meta.socket;
-        path.local_ip = meta.local_ip;
+        path.local_ip = self.cx.local_ip(meta);
+        path.port_seen = true;
+        self.cx.shook_hands_at(meta);
         //= RFC 9260 §3.3.3
         //# If the INIT ACK chunk does not contain any IP Address parameters, the receiver of the
         //# INIT ACK chunk MUST use the source address associated with the received IP datagram as
@@ -312,7 +378,11 @@ impl Association {
         ) else {
             return Ok(());
         };
+        let listed = listed_by(&params, meta.remote.ip());
         let mut tcb = Tcb::new(&mut self.cx, state, agreed, wait.paths);
+        tcb.learn_peers(&listed, &wait.peers);
+        tcb.given = wait.peers.into();
+        tcb.update_paths(&mut self.cx, now);
         //= RFC 9260 §5.1.4
         //# When an endpoint (in the COOKIE-WAIT state) receives an INIT ACK chunk with a State
         //# Cookie parameter, it MUST immediately send a COOKIE ECHO chunk to its peer with the
@@ -346,14 +416,15 @@ impl Association {
         let Phase::Open(tcb) = std::mem::replace(&mut self.phase, placeholder) else {
             return;
         };
-        let peers = tcb.paths.iter().map(|path| path.remote).collect::<Vec<_>>();
         let mut outstanding = tcb.outstanding;
-        outstanding.t3_expired(tcb.paths.primary());
+        outstanding.leave_paths();
         let State::CookieEchoed { stale, .. } = tcb.state else {
             return;
         };
-        let mut wait = CookieWait::new(&self.cx.config, tcb.agreed.local_initial_tsn, &peers);
-        wait.paths = tcb.paths;
+        let initial_tsn = tcb.agreed.local_initial_tsn;
+        let locals = &self.cx.locals;
+        let mut wait = CookieWait::new(&self.cx.config, locals, initial_tsn, &tcb.given);
+        wait.paths = Paths::new(tcb.paths.into_first());
         wait.preservative = tcb.retry_with;
         wait.stale = stale;
         wait.outstanding = Some(outstanding);

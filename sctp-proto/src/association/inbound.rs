@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::CloseReason,
     ids::PathId,
+    path::Path,
     time::Instant,
     transmit::DatagramMeta,
     wire::{self, Causes, Chunk, CommonHeader, Malformed, RawChunk, kind, on_unknown_chunk},
@@ -92,7 +93,8 @@ impl Association {
                     && let Some(reflected) = reflected(packet)
                 {
                     // Who knows nothing of the association cannot authenticate that.
-                    if tag == tcb.agreed.peer_tag && !tcb.requires_auth(kind::ABORT) {
+                    let ours = tag == tcb.agreed.peer_tag && !tcb.requires_auth(kind::ABORT);
+                    if ours && tcb.may_end(&self.cx, meta) {
                         return tcb.on_reflected(&reflected);
                     }
                     //= RFC 9260 §8.5.1
@@ -147,6 +149,18 @@ fn reflected(packet: &[u8]) -> Option<Chunk<'_>> {
 }
 
 impl Tcb {
+    /// Whether a packet that reflects the peer's tag says something of the association: not if it
+    /// answers a HEARTBEAT to an address that is not the peer's, or where the peer may not know
+    /// this side.
+    fn may_end(&self, cx: &Cx, meta: &DatagramMeta) -> bool {
+        let path = self.paths.find(meta.remote.ip(), cx.local_ip(meta));
+        path.is_some_and(|id| {
+            let path = self.paths.get(id);
+            let here = cx.local_ip(meta).map(|ip| ip.to_canonical());
+            path.confirmed && (cx.locals.is_empty() || here.is_none() || path.local() == here)
+        })
+    }
+
     //= RFC 9260 §8.5.1
     //# The receiver of an ABORT chunk MUST accept the packet if the Verification Tag field of the
     //# packet matches its own tag and the T bit is not set OR if it is set to its Peer's Tag and
@@ -173,8 +187,8 @@ impl Tcb {
         packet: &Bytes,
         begin: Begin,
     ) -> Handled {
-        let Some(path) = self.paths.by_remote(meta.remote.ip()) else {
-            cx.stats.dropped_bad_tag += 1;
+        let Some(path) = self.arrived(cx, now, meta) else {
+            cx.stats.dropped_unknown_address += 1;
             return Ok(());
         };
         self.follow_peer(cx, path, meta, packet);
@@ -224,7 +238,7 @@ impl Tcb {
             }
         }
         if data.any {
-            self.sack_path = path;
+            self.choose_sack_path(path, data.duplicate);
             self.on_data_packet(cx, now, data.immediately);
         }
         //= RFC 9260 §9.2
@@ -239,34 +253,63 @@ impl Tcb {
         Ok(())
     }
 
+    /// SACKs go where DATA comes from, unless the peer did not get the last one by that path: what
+    /// it repeats tells so.
+    //= RFC 9260 §6.4
+    //# However, an endpoint SHOULD NOT vary the destination transport address of a SACK chunk when
+    //# it receives DATA chunks coming from the same source address.
+    //= RFC 9260 §6.7
+    //# When its peer is multi-homed, the SCTP endpoint SHOULD always try to send the SACK chunk to
+    //# the same destination address from which the last DATA chunk was received.
+    fn choose_sack_path(&mut self, from: PathId, duplicate: bool) {
+        let usable = self.paths.get(from).is_usable();
+        let other = match duplicate {
+            true if self.sack_path == from => self.paths.alternate(from),
+            _ if usable => None,
+            // Nothing but HEARTBEATs goes where nobody may be, and little where nobody answers.
+            _ => Some(self.paths.for_new_data()),
+        };
+        self.sack_path = other.unwrap_or(from);
+    }
+
     /// Notes by which socket, address and UDP port the peer is reached.
     ///
     /// Called once checksum and verification tag are right; the port moves only if every chunk
     /// parses as well, and never by an INIT, which does not come here.
-    fn follow_peer(&mut self, cx: &Cx, path: PathId, meta: &DatagramMeta, packet: &Bytes) {
-        let path = self.paths.get_mut(path);
+    fn follow_peer(&mut self, cx: &Cx, id: PathId, meta: &DatagramMeta, packet: &Bytes) {
+        let path = self.paths.get_mut(id);
         //= RFC 6951 §5.4
         //# After finding the SCTP association (which includes checking the verification tag), the
         //# UDP source port MUST be stored as the encapsulation port for the destination address the
         //# SCTP packet is received from (see Section 5.1).
-        if path.remote != meta.remote {
+        let before = path.remote;
+        if before != meta.remote {
             let sane =
                 wire::chunks(packet).all(|chunk| chunk.is_ok_and(|raw| Chunk::parse(raw).is_ok()));
             if !sane {
                 return;
             }
-            tracing::debug!(from = %path.remote, to = %meta.remote, "peer's UDP port moved");
+            tracing::debug!(from = %before, to = %meta.remote, "peer's UDP port moved");
             path.remote = meta.remote;
         }
-        path.socket = meta.socket;
-        if meta.local_ip.is_some() {
-            let before = std::mem::replace(&mut path.local_ip, meta.local_ip);
-            //= RFC 9260 §7.2.5.2
-            //# If such a routing change happens, the congestion control parameters for the affected
-            //# destination addresses MUST be reset to their initial values.
-            if before.is_some_and(|before| meta.local_ip != Some(before)) {
-                path.reset_congestion(&cx.config);
+        path.port_seen = true;
+        if cx.locals.is_empty() {
+            path.socket = meta.socket;
+            if meta.local_ip.is_some() {
+                let before = std::mem::replace(&mut path.local_ip, meta.local_ip);
+                //= RFC 9260 §7.2.5.2
+                //# If such a routing change happens, the congestion control parameters for the
+                //# affected destination addresses MUST be reset to their initial values.
+                if before.is_some_and(|before| meta.local_ip != Some(before)) {
+                    path.reset_congestion(&cx.config);
+                }
             }
+        }
+        // A NAT may have given each path to the address a port of its own; where none has shown,
+        // it is taken to be the same.
+        let same = |path: &&mut Path| path.remote.ip() == meta.remote.ip() && !path.port_seen;
+        for path in self.paths.iter_mut().filter(same) {
+            path.remote = meta.remote;
         }
     }
 
@@ -290,7 +333,7 @@ impl Tcb {
         match chunk {
             Chunk::Data(fields) => self.on_data(cx, packet, fields, false, data)?,
             Chunk::IData(fields) => self.on_data(cx, packet, fields, true, data)?,
-            Chunk::Sack(sack) => self.on_sack(cx, now, &sack)?,
+            Chunk::Sack(sack) => self.on_sack(cx, now, path, &sack)?,
             Chunk::Heartbeat(_) => self.on_heartbeat(path, raw.value),
             Chunk::HeartbeatAck(info) => self.on_heartbeat_ack(cx, now, info),
             Chunk::Abort { t_bit, causes } => {
@@ -368,6 +411,8 @@ pub(crate) struct DataSeen {
     pub(crate) any: bool,
     /// Acknowledge at once.
     pub(crate) immediately: bool,
+    /// A chunk had come before.
+    pub(crate) duplicate: bool,
 }
 
 /// The close reason that an ABORT stands for.

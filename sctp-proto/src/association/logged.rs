@@ -21,7 +21,7 @@ impl Association {
             return;
         };
         let path = match &self.phase {
-            Phase::Open(tcb) => tcb.paths.by_remote(meta.remote.ip()),
+            Phase::Open(tcb) => tcb.paths.find(meta.remote.ip(), meta.local_ip),
             _ => None,
         };
         self.cx.log.write(&LogEvent::PacketReceived {

@@ -1,10 +1,12 @@
 //! One association: the state machine a driver moves.
 
+mod addresses;
 #[cfg(feature = "internals")]
 mod audit;
 mod commands;
 mod cx;
 mod event;
+mod failover;
 mod handshake;
 mod holdings;
 mod inbound;
@@ -23,6 +25,7 @@ mod progress;
 mod random;
 mod reconfig;
 mod recovery;
+mod route;
 mod state;
 mod stats;
 mod status;
@@ -37,6 +40,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 #[cfg(feature = "internals")]
 pub use self::audit::Audit;
@@ -101,6 +105,8 @@ pub struct EndpointEvent(pub(crate) EndpointEventKind);
 
 #[derive(Debug)]
 pub(crate) enum EndpointEventKind {
+    /// The addresses at which the peer is known for certain to be.
+    AddressesChanged { confirmed: SmallVec<[IpAddr; 2]> },
     /// Over, and nothing left to send.
     Drained,
     /// The peer restarted: this side goes by another verification tag now.
@@ -176,12 +182,13 @@ impl Association {
         peers: &[SocketAddr],
     ) -> Self {
         let mut cx = Cx::new(given, ports, local_tag);
+        cx.confirmed = peers.iter().map(|peer| peer.ip().to_canonical()).collect();
         //= RFC 9260 §3.3.2
         //# The valid range is from 0 to 4294967295 and the Initial TSN SHOULD be set to a random
         //# value in that range.
         let initial_tsn = Tsn::new(cx.random.next_u64() as u32);
         cx.open_log(now, true, peers[0]);
-        let wait = CookieWait::new(&cx.config, initial_tsn, peers);
+        let wait = CookieWait::new(&cx.config, &cx.locals, initial_tsn, peers);
         Self {
             phase: Phase::CookieWait(Box::new(wait)),
             cx,
@@ -215,9 +222,10 @@ impl Association {
             from: meta.remote,
             packet,
         });
-        let mut tcb = Tcb::from_cookie(&mut cx, meta, cookie);
+        cx.confirmed = smallvec![meta.remote.ip().to_canonical()];
+        let mut tcb = Tcb::from_cookie(&mut cx, now, meta, cookie, &[]);
         tcb.establish(&mut cx, now, false);
-        tcb.due.cookie_ack = true;
+        tcb.due.cookie_ack = Some(tcb.paths.primary());
         let begin = Begin::after_echo(echoed_cookie(packet).map_or(0, |(place, _)| place));
         let handled = tcb.on_packet(&mut cx, now, meta, packet, begin);
         let mut association = Self {
@@ -265,7 +273,7 @@ impl Association {
         //= RFC 9260 §3.3.7
         //# DATA chunks MUST NOT be bundled with ABORT chunks.
         if let (Some(causes), Phase::Open(tcb)) = (abort, &mut self.phase) {
-            let meta = tcb.paths.get(tcb.paths.primary()).meta();
+            let meta = tcb.paths.get(tcb.paths.for_new_data()).meta();
             let mut bytes = Vec::new();
             let mut packet = tcb.begin(&self.cx, &mut bytes, MAX_REPLY);
             packet.abort(false, &causes);

@@ -1,5 +1,7 @@
 //! Control chunks in: HEARTBEAT, ERROR, COOKIE ACK, and the chunks of §9.2.
 
+use smallvec::SmallVec;
+
 use super::{
     Event,
     cx::{Cx, Fatal, Handled},
@@ -40,12 +42,7 @@ impl Tcb {
     pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx, now: Instant, info: &[u8]) {
         if let Some(path) = self.on_mtu_probe_answered(cx, now, info) {
             self.errors = 0;
-            let path = self.paths.get_mut(path);
-            let id = path.id;
-            if path.on_answer() {
-                let state = path.state;
-                cx.path_changed(id, state);
-            }
+            self.on_path_answer(cx, path);
             return;
         }
         let answered = self
@@ -57,6 +54,11 @@ impl Tcb {
         //# The receiver of the HEARTBEAT ACK chunk SHOULD also perform an RTT measurement for that
         //# destination transport address using the time value carried in the HEARTBEAT ACK chunk.
         path.rto.on_measurement_at(now, rtt);
+        // It was silent, and is alive: what was lost there was lost as ever.
+        if std::mem::take(&mut path.suspended) {
+            path.congestion.on_loss(now, path.max_packet);
+        }
+        let news = !std::mem::replace(&mut path.confirmed, true);
         let (id, interval) = (path.id, path.heartbeat.interval);
         //= RFC 9260 §8.3
         //# Upon the receipt of the HEARTBEAT ACK chunk, the sender of the HEARTBEAT chunk SHOULD
@@ -66,9 +68,9 @@ impl Tcb {
         //= RFC 9260 §8.3
         //# The endpoint SHOULD report to the upper layer when an inactive destination address is
         //# marked as active due to the reception of the latest HEARTBEAT ACK chunk.
-        if path.on_answer() {
-            let state = path.state;
-            cx.path_changed(id, state);
+        self.on_path_answer(cx, id);
+        if news {
+            self.announce_confirmed(cx);
         }
         //= RFC 9260 §8.3
         //# The receiver of the HEARTBEAT ACK chunk SHOULD also clear the association overall error
@@ -77,10 +79,13 @@ impl Tcb {
         //# When a HEARTBEAT ACK chunk is received from the peer endpoint, the counter SHOULD also
         //# be reset.
         self.errors = 0;
-        if let Some(interval) = interval {
-            let rto = self.paths.get(id).rto.rto();
-            let at = now + heartbeat::next_in(interval, rto, cx.random.next_u64());
-            cx.timers.set_path(PathTimer::Heartbeat, id, at);
+        match interval {
+            Some(interval) => {
+                let rto = self.paths.get(id).rto.rto();
+                let at = now + heartbeat::next_in(interval, rto, cx.random.next_u64());
+                cx.timers.set_path(PathTimer::Heartbeat, id, at);
+            }
+            None => cx.timers.stop_path(PathTimer::Heartbeat, id),
         }
     }
 
@@ -119,15 +124,15 @@ impl Tcb {
             cx.event(Event::AdaptationIndication(indication));
         }
         // The DATA that left with the COOKIE ECHO is guarded by T1-cookie until now.
-        for path in self.paths.iter_mut() {
+        for path in self.paths.iter() {
             if self.outstanding.flight(path.id) > 0 {
                 cx.timers
                     .set_path(PathTimer::T3, path.id, now + path.rto.rto());
             }
-            if let Some(interval) = path.heartbeat.interval {
-                let at = now + heartbeat::next_in(interval, path.rto.rto(), cx.random.next_u64());
-                cx.timers.set_path(PathTimer::Heartbeat, path.id, at);
-            }
+        }
+        let ids: SmallVec<[PathId; 8]> = self.paths.iter().map(|path| path.id).collect();
+        for id in ids {
+            self.begin_heartbeats(cx, now, id);
         }
         if cx.shutdown_requested {
             self.state = State::ShutdownPending;
@@ -280,7 +285,7 @@ impl Tcb {
     /// T2-shutdown runs anew from now, if it runs.
     pub(super) fn restart_t2(&mut self, cx: &mut Cx, now: Instant) {
         if cx.timers.is_set(Timer::T2) {
-            let rto = self.paths.get(self.paths.primary()).rto.rto();
+            let rto = self.paths.get(self.control_path).rto.rto();
             cx.timers.set(Timer::T2, now + rto);
         }
     }

@@ -63,6 +63,7 @@ impl Tcb {
             TsnCheck::Duplicate => {
                 cx.stats.duplicate_chunks += 1;
                 self.tsn_map.duplicate(data.tsn);
+                seen.duplicate = true;
                 //= RFC 9260 §6.2
                 //# When a packet arrives with duplicate DATA chunk(s) and with no new DATA
                 //# chunk(s), the endpoint MUST immediately send a SACK chunk with no delay.

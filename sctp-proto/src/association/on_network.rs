@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive};
 
+use smallvec::SmallVec;
+
 use super::{
     Association,
     cx::{Cx, Fatal, Handled},
@@ -70,14 +72,13 @@ impl Association {
             Phase::Closed(..) => return Ok(()),
         };
         // After a NAT has moved the peer, what its old port says is not about the peer.
-        let found = paths
-            .by_remote(destination.ip())
-            .map(|id| paths.get_mut(id))
-            .filter(|path| path.remote == destination && verified);
-        let Some(path) = found else {
+        let concerned = |path: &&Path| path.remote == destination && verified;
+        let concerned: SmallVec<[PathId; 8]> =
+            paths.iter().filter(concerned).map(|path| path.id).collect();
+        if concerned.is_empty() {
             self.cx.stats.icmp_discarded += 1;
             return Ok(());
-        };
+        }
         self.cx.stats.icmp_accepted += 1;
         match kind {
             //= RFC 9260 §10
@@ -85,9 +86,16 @@ impl Association {
             //# ICMPv4 message of type "Destination Unreachable" and code "Fragmentation Needed", an
             //# implementation SHOULD process this information as defined for PMTU discovery.
             IcmpKind::PacketTooBig { mtu } => {
-                let id = path.id;
-                let lost = lower(path, now, mtu);
-                if let Phase::Open(tcb) = &mut self.phase {
+                for id in concerned {
+                    let paths = match &mut self.phase {
+                        Phase::CookieWait(wait) => &mut wait.paths,
+                        Phase::Open(tcb) => &mut tcb.paths,
+                        Phase::Closed(..) => break,
+                    };
+                    let lost = lower(paths.get_mut(id), now, mtu);
+                    let Phase::Open(tcb) = &mut self.phase else {
+                        break;
+                    };
                     // A search may have another size to try.
                     tcb.due.mtu_probe = true;
                     if let Some(lost) = lost {
@@ -169,7 +177,7 @@ impl Tcb {
         buf: &mut Vec<u8>,
     ) -> Option<Transmit> {
         let lost = self.outstanding.next_lost()?;
-        let id = self.paths.primary();
+        let id = self.data_path;
         let chunk = self.auth_reserve() + self.outstanding.chunk_size(lost.fragment.len);
         let size = COMMON_HEADER + chunk;
         if !self.state.sends_data() || size <= self.paths.get(id).max_packet {

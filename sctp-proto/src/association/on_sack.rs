@@ -17,8 +17,14 @@ use crate::{
 };
 
 impl Tcb {
-    /// A SACK chunk.
-    pub(super) fn on_sack(&mut self, cx: &mut Cx, now: Instant, sack: &Sack<'_>) -> Handled {
+    /// A SACK chunk, which came by this path.
+    pub(super) fn on_sack(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        by: PathId,
+        sack: &Sack<'_>,
+    ) -> Handled {
         cx.stats.sacks_received += 1;
         cx.stats.gap_blocks_received += sack.gap_block_count() as u64;
         //= RFC 9260 §6
@@ -47,6 +53,7 @@ impl Tcb {
             return Ok(());
         }
         self.acknowledge(cx, now, sack.cumulative, Some(sack))?;
+        self.on_crossing_answered(cx, by, sack);
         //= RFC 9260 §6.2.1
         //# Set rwnd equal to the newly received a_rwnd minus the number of bytes still outstanding
         //# after processing the Cumulative TSN Ack and the Gap Ack Blocks.
@@ -63,23 +70,24 @@ impl Tcb {
     /// The peer opens its window: what was sent into the closed one and is not acknowledged was
     /// dropped. It goes again at once instead of after a time-out that has doubled many times.
     fn recover_probe(&mut self) {
-        let primary = self.paths.primary();
-        if self.probing && !self.window_closed(primary) {
+        if self.probing && !self.window_closed() {
             self.probing = false;
-            self.outstanding.t3_expired(primary);
-            self.outstanding.forget_episode(primary);
+            for path in self.paths.iter() {
+                self.outstanding.t3_expired(path.id);
+                self.outstanding.forget_episode(path.id);
+            }
         }
     }
 
     /// Whether the peer has so little room that filling it would be silly.
-    pub(super) fn window_closed(&self, id: PathId) -> bool {
-        self.peer_a_rwnd < self.least_room(id)
+    pub(super) fn window_closed(&self) -> bool {
+        self.peer_a_rwnd < self.least_room()
     }
 
     /// The least room at the peer for which a message is cut: a full packet or, where its window is
     /// small, half of that (RFC 1122 §4.2.3.4).
-    pub(super) fn least_room(&self, id: PathId) -> usize {
-        self.full_payload(id)
+    pub(super) fn least_room(&self) -> usize {
+        self.full_payload()
             .min(self.agreed.peer_a_rwnd as usize / 2)
     }
 
@@ -124,6 +132,9 @@ impl Tcb {
             //# sent to that peer endpoint is acknowledged (by the reception of a SACK chunk).
             self.errors = 0;
             let path = self.paths.get_mut(ack.path);
+            if path.gone {
+                continue;
+            }
             path.on_probation = false;
             path.probe.restart = true;
             if ack.large
@@ -135,6 +146,11 @@ impl Tcb {
             //# Note: Before the above adjustments, if the received SACK chunk also acknowledges new
             //# DATA chunks and advances the Cumulative TSN Ack Point, the cwnd adjustment rules
             //# defined in Sections 7.2.1 and 7.2.2 MUST be applied first.
+            //= RFC 9260 §7.2.1
+            //# In instances where its peer endpoint is multi-homed, if an endpoint receives a SACK
+            //# chunk that results in updating the cwnd, then it SHOULD update its cwnd (or cwnds)
+            //# apportioned to the destination addresses to which it transmitted the acknowledged
+            //# data.
             path.congestion.on_ack(&AckSample {
                 now,
                 acked: ack.bytes,
@@ -154,10 +170,7 @@ impl Tcb {
             //# of the destination transport address to which the DATA chunk was last sent (or
             //# HEARTBEAT chunk was sent) and SHOULD also report to the upper layer when an inactive
             //# destination address is marked as active.
-            if path.on_answer() {
-                let (id, state) = (path.id, path.state);
-                cx.path_changed(id, state);
-            }
+            self.on_data_answer(cx, ack.path);
             self.restart_t3(cx, now, ack.path, ack.includes_earliest);
         }
         for path in self.paths.iter_mut() {
@@ -193,6 +206,9 @@ impl Tcb {
 
     /// The rule R4 of §6.3.2: TSNs that were acknowledged by gap blocks no longer are.
     fn guard_reneged(&mut self, cx: &mut Cx, now: Instant) {
+        for id in self.paths.gone() {
+            self.outstanding.t3_expired(id);
+        }
         for path in self.paths.iter() {
             if self.outstanding.flight(path.id) > 0
                 && !cx.timers.is_path_set(PathTimer::T3, path.id)
@@ -203,9 +219,15 @@ impl Tcb {
         }
     }
 
+    /// Whether something counted as lost waits for this path.
+    pub(super) fn is_waited_for(&self, path: PathId) -> bool {
+        let lost = self.outstanding.next_lost();
+        lost.is_some_and(|lost| self.paths.for_lost(lost.path) == path)
+    }
+
     /// The rules R2 and R3 of §6.3.2 after an acknowledgement of data sent on `path`.
     fn restart_t3(&mut self, cx: &mut Cx, now: Instant, path: PathId, includes_earliest: bool) {
-        let outstanding = self.outstanding.flight(path) > 0 || self.outstanding.has_lost();
+        let outstanding = self.outstanding.flight(path) > 0 || self.is_waited_for(path);
         if !outstanding {
             cx.timers.stop_path(PathTimer::T3, path);
         } else if includes_earliest {

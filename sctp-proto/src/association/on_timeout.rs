@@ -1,7 +1,7 @@
 //! Timers: one arm each; failure of paths and of the association (§8.1, §8.2).
 
 use super::{
-    Association,
+    Association, PathState,
     cx::{Cx, Fatal, Handled},
     state::{Phase, State},
     tcb::Tcb,
@@ -70,7 +70,7 @@ impl Tcb {
                 //= RFC 9260 §9.2
                 //# The rules in Section 6.3 MUST be followed to determine the proper timer value
                 //# for T2-shutdown.
-                self.count_error(cx, self.paths.primary())
+                self.count_error(cx, self.control_path)
             }
             Expired::Association(Timer::T5) => {
                 //= RFC 9260 §9.2
@@ -85,7 +85,7 @@ impl Tcb {
             }
             Expired::Association(Timer::Reconfig) => {
                 if self.on_reconfig_timeout() {
-                    self.count_error(cx, self.paths.primary())
+                    self.count_error(cx, self.control_path)
                 } else {
                     Ok(())
                 }
@@ -129,9 +129,12 @@ impl Tcb {
         if *retransmits > cx.config.max_init_retransmits {
             return Err(Fatal::silent(CloseReason::HandshakeTimedOut));
         }
-        let primary = self.paths.primary();
-        self.paths.get_mut(primary).rto.on_timeout();
-        self.outstanding.t3_expired(primary);
+        //= RFC 9260 §5.1
+        //# Retransmissions of INIT chunks and COOKIE ECHO chunks SHOULD use all addresses of the
+        //# peer similar to retransmissions of DATA chunks.
+        let echoed = self.data_path;
+        self.paths.get_mut(echoed).rto.on_timeout();
+        self.outstanding.t3_expired(echoed);
         self.due.cookie_echo = true;
         Ok(())
     }
@@ -141,11 +144,11 @@ impl Tcb {
         self.check_progress(cx, now)?;
         let large_at = self.outstanding.last_large(id);
         let lost = self.outstanding.t3_expired(id);
-        if lost == 0 && !self.outstanding.has_lost() {
+        if lost == 0 && !self.is_waited_for(id) {
             // Nothing is on its way: the timer ran because the peer's window is closed.
             //= RFC 9260 §6.1
             //# Senders MUST support zero window probing.
-            self.zero_window_probe = cx.queue.has_unsent();
+            self.zero_window_probe = cx.queue.has_unsent() && self.outstanding.is_empty();
             return Ok(());
         }
         cx.log.write(&LogEvent::DataLost {
@@ -160,13 +163,15 @@ impl Tcb {
         //# If the sender continues to receive SACK chunks from the peer while doing zero window
         //# probing, the unacknowledged window probes SHOULD NOT increment the error counter for the
         //# association or any destination transport address.
-        let probing = self.sack_since_t3 && self.window_closed(id);
+        let probing = self.sack_since_t3 && self.window_closed();
         self.probing = probing;
         self.sack_since_t3 = false;
         let path = self.paths.get_mut(id);
         path.t3_expiries += 1;
         path.recovery_exit = None;
+        path.suspended = false;
         path.probe.forget();
+        self.crossing.take_if(|crossing| crossing.of == id);
         tracing::debug!(path = id.index(), lost, rto = ?path.rto.rto(), probing, "T3-rtx");
         // One packet goes again, into a closed window too (§6.3.3 E3).
         path.on_probation = true;
@@ -175,7 +180,13 @@ impl Tcb {
             path.rto.on_timeout();
             return Ok(());
         }
-        if cx.config.undo_spurious && self.outstanding.begin_episode(now, id, Cause::TimeOut) {
+        // What goes again by another path tells nothing of whether it had to.
+        let alone = self.paths.is_single();
+        let path = self.paths.get_mut(id);
+        if !alone {
+            self.outstanding.forget_episode(id);
+        } else if cx.config.undo_spurious && self.outstanding.begin_episode(now, id, Cause::TimeOut)
+        {
             path.congestion.save();
         }
         path.congestion.on_timeout(now);
@@ -192,14 +203,31 @@ impl Tcb {
     fn on_heartbeat_timer(&mut self, cx: &mut Cx, now: Instant, id: PathId) -> Handled {
         let path = self.paths.get_mut(id);
         let timed_out = path.heartbeat.timed_out();
-        let Some(interval) = path.heartbeat.interval else {
-            return Ok(());
-        };
         let rto = path.rto.rto();
+        let mut handled = Ok(());
+        if timed_out && (path.heartbeat.interval.is_some() || !path.is_usable()) {
+            handled = self.on_heartbeat_lost(cx, now, id);
+        }
+        let path = self.paths.get_mut(id);
+        match path.state {
+            // In each RTO (§5.4).
+            PathState::Unconfirmed => {
+                self.probe_unconfirmed(cx, now, id);
+                return handled;
+            }
+            // Once per time-out (RFC 7829 §3.2).
+            PathState::PotentiallyFailed => {
+                path.heartbeat.due = true;
+                return handled;
+            }
+            PathState::Active | PathState::Inactive => {}
+        }
+        let Some(interval) = path.heartbeat.interval else {
+            return handled;
+        };
         if timed_out {
-            let handled = self.count_error(cx, id);
             // The time-out just waited for is part of the time from HEARTBEAT to HEARTBEAT.
-            let backed_off = self.paths.get(id).rto.rto();
+            let backed_off = path.rto.rto();
             let next = heartbeat::next_in(interval, backed_off, cx.random.next_u64());
             let at = now + next.saturating_sub(rto);
             cx.timers.set_path(PathTimer::Heartbeat, id, at);
@@ -227,6 +255,28 @@ impl Tcb {
         Ok(())
     }
 
+    /// A HEARTBEAT was not answered in time.
+    //= RFC 9260 §8.3
+    //# The endpoint SHOULD increment the respective error counter of the destination transport
+    //# address each time a HEARTBEAT chunk is sent to that address and not acknowledged within one
+    //# RTO.
+    fn on_heartbeat_lost(&mut self, cx: &mut Cx, now: Instant, id: PathId) -> Handled {
+        let path = self.paths.get_mut(id);
+        if std::mem::take(&mut path.suspended) {
+            path.congestion.on_timeout(now);
+        }
+        //= RFC 9260 §8.1
+        //# Unacknowledged HEARTBEAT chunks observed on paths different from the path currently used
+        //# for data transfer SHOULD NOT increment the association error counter, as this could lead
+        //# to association closure even if the path that is currently used for data transfer is
+        //# available (but idle).
+        if path.confirmed && id == self.paths.for_new_data() {
+            return self.count_error(cx, id);
+        }
+        self.count_path_error(cx, id);
+        Ok(())
+    }
+
     /// No user data came or went for the time that autoclose is set to. What waits for the peer's
     /// window is not idle.
     fn on_idle(&mut self, cx: &mut Cx, now: Instant) {
@@ -239,38 +289,6 @@ impl Tcb {
         } else {
             cx.restart_autoclose(now);
         }
-    }
-
-    /// One more failure on a path: its time-out doubles, and it or the association may be over.
-    //= RFC 9260 §8.1
-    //# An endpoint SHOULD keep a counter on the total number of consecutive retransmissions to its
-    //# peer (this includes data retransmissions to all the destination transport addresses of the
-    //# peer if it is multi-homed), including the number of unacknowledged HEARTBEAT chunks observed
-    //# on the path that is currently used for data transfer.
-    //= RFC 9260 §8.3
-    //# The endpoint SHOULD increment the respective error counter of the destination transport
-    //# address each time a HEARTBEAT chunk is sent to that address and not acknowledged within one
-    //# RTO.
-    fn count_error(&mut self, cx: &mut Cx, id: PathId) -> Handled {
-        let path = self.paths.get_mut(id);
-        path.rto.on_timeout();
-        if path.on_error() {
-            let state = path.state;
-            cx.path_changed(id, state);
-        }
-        self.errors += 1;
-        //= RFC 9260 §8.1
-        //# If the value of this counter exceeds the limit indicated in the protocol parameter
-        //# 'Association.Max.Retrans', the endpoint SHOULD consider the peer endpoint unreachable
-        //# and SHALL stop transmitting any more data to it (and thus the association enters the
-        //# CLOSED state).
-        if self.errors > cx.config.association_max_retrans {
-            //= RFC 9260 §8.1
-            //# In addition, the endpoint SHOULD report the failure to the upper layer and
-            //# optionally report back all outstanding user data remaining in its outbound queue.
-            return Err(Fatal::silent(CloseReason::TimedOut));
-        }
-        Ok(())
     }
 }
 

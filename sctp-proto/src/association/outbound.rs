@@ -6,6 +6,8 @@
 
 use std::num::NonZeroUsize;
 
+use smallvec::SmallVec;
+
 use super::{
     Association, EndpointEventKind, Ports,
     cx::Cx,
@@ -160,11 +162,12 @@ impl Tcb {
         };
         // Whoever asks for packets has handed in all that it has received.
         self.rx.compact();
-        if !self.due.cookie_ack
+        if self.due.cookie_ack.is_none()
             && let Some(transmit) = self.poll_owed_sacks(cx, max_segments, buf)
         {
             return Some(transmit);
         }
+        self.data_path = self.choose_data_path(cx, true);
         let id = self.next_path();
         self.refill_pacer(cx, now);
         //= RFC 9260 §8.5
@@ -193,6 +196,9 @@ impl Tcb {
             //# current PMTU.
             //= RFC 9260 §6.10
             //# Partial chunks MUST NOT be placed in an SCTP packet.
+            //= RFC 9260 §6.10
+            //# If its peer endpoint is multi-homed, the sending endpoint SHOULD choose a size no
+            //# larger than the PMTU of the current primary path.
             //= RFC 9260 §6.9
             //# The implementation MUST also take into account the space required for a SACK chunk
             //# if bundling a SACK chunk with the DATA chunk.
@@ -204,7 +210,10 @@ impl Tcb {
             //# first in the outbound SCTP packet.
             self.write_control(cx, now, id, &mut packet);
             cx.stats.control_chunks_sent += u64::from(packet.chunks());
-            if id == self.paths.primary() && self.state.sends_data() {
+            if segment > 0 {
+                self.data_path = self.choose_data_path(cx, true);
+            }
+            if id == self.data_path && self.state.sends_data() {
                 self.write_data(cx, now, id, &mut packet);
             }
             if packet.is_empty() {
@@ -234,48 +243,36 @@ impl Tcb {
         Some(transmit(path, buf.len(), segment_size))
     }
 
-    /// The path that something waits for; the primary if there is no preference.
-    fn next_path(&self) -> PathId {
-        if let Some(&(path, _)) = self.due.heartbeat_acks.front() {
-            return path;
-        }
-        if self.state.sends_heartbeats()
-            && let Some(path) = self.paths.iter().find(|path| path.heartbeat.due)
-        {
-            return path.id;
-        }
-        if self.sack.due() {
-            self.sack_path
-        } else {
-            self.paths.primary()
-        }
-    }
-
     /// Brings the pacer of the path that data takes up to date, if there is any.
     fn refill_pacer(&mut self, cx: &Cx, now: Instant) {
         if cx.queue.has_unsent() || self.outstanding.has_lost() {
             let least = self.max_burst(cx);
-            let primary = self.paths.primary();
-            self.paths.get_mut(primary).refill_pacer(now, least);
+            self.paths.get_mut(self.data_path).refill_pacer(now, least);
         }
     }
 
     /// Everything that could be sent was.
     fn on_nothing_to_send(&mut self, cx: &mut Cx, now: Instant) {
-        let primary = self.paths.primary();
-        let held = self.held(primary) && self.data_allowed(cx, primary);
+        let waiting = self.data_path;
+        let held = self.held(waiting) && self.data_allowed(cx, waiting);
         for path in self.paths.iter_mut() {
             let flight = self.outstanding.flight(path.id);
             // What the pacer holds is as good as sent: the application has given it, and the
             // window would be used.
             path.window_used =
-                (held && path.id == primary) || flight + path.max_packet > path.congestion.window();
+                (held && path.id == waiting) || flight + path.max_packet > path.congestion.window();
         }
-        self.schedule_probe(cx, now, primary);
-        let path = self.paths.get(primary);
+        if self.paths.is_single() {
+            self.schedule_probe(cx, now, waiting);
+        } else {
+            let ids: SmallVec<[PathId; 8]> = self.paths.iter().map(|path| path.id).collect();
+            ids.into_iter()
+                .for_each(|id| self.schedule_probe(cx, now, id));
+        }
+        let path = self.paths.get(waiting);
         if held && let Some(at) = path.paced_until() {
             cx.stats.pacing_waits += 1;
-            cx.timers.set_path(PathTimer::Pacing, primary, at);
+            cx.timers.set_path(PathTimer::Pacing, waiting, at);
         }
         // What several SACKs allowed together was for this opportunity only.
         self.burst = self.burst.min(self.max_burst(cx));
@@ -286,10 +283,10 @@ impl Tcb {
         if cx.queue.has_unsent()
             && self.state.sends_data()
             && self.outstanding.is_empty()
-            && !cx.timers.is_path_set(PathTimer::T3, primary)
+            && !cx.timers.is_path_set(PathTimer::T3, waiting)
         {
             cx.timers
-                .set_path(PathTimer::T3, primary, now + path.rto.rto());
+                .set_path(PathTimer::T3, waiting, now + path.rto.rto());
         }
     }
 
@@ -313,13 +310,17 @@ impl Tcb {
             //# bundled with one or more DATA chunks in the same packet.
             packet.cookie_echo(cookie);
             self.due.cookie_echo = false;
+            //= RFC 9260 §5.4
+            //# A COOKIE ECHO chunk MAY be sent to an UNCONFIRMED address, but it MUST be bundled
+            //# with a HEARTBEAT chunk including a nonce, and the size of the SCTP packet MUST NOT
+            //# exceed the PMTU.
             let at = now + self.paths.get(id).rto.rto();
             //= RFC 9260 §5.1.4
             //# The endpoint MUST also start the T1-cookie timer after sending the COOKIE ECHO
             //# chunk.
             cx.timers.set(Timer::T1, at);
         }
-        if std::mem::take(&mut self.due.cookie_ack) {
+        if self.due.cookie_ack.take_if(|path| *path == id).is_some() {
             //= RFC 9260 §5.1
             //# A COOKIE ACK chunk MAY be bundled with any pending DATA chunks (and/or SACK chunks),
             //# but the COOKIE ACK chunk MUST be the first chunk in the packet.
@@ -333,31 +334,43 @@ impl Tcb {
             //# As mentioned in step 6, if the SACK chunk is bundled with the COOKIE ACK chunk, the
             //# COOKIE ACK chunk MUST appear first in the SCTP packet.
             packet.cookie_ack();
+            //= RFC 9260 §5.4
+            //# A COOKIE ACK chunk MAY be sent to an UNCONFIRMED address, but it MUST be bundled
+            //# with a HEARTBEAT chunk including a nonce.
+            let path = self.paths.get_mut(id);
+            path.heartbeat.due |= !path.confirmed;
         }
         self.write_heartbeats(cx, now, id, packet);
+        let general = id == self.control_route();
         //= RFC 9260 §12.4
         //# When an SCTP implementation receives a packet containing multiple control or DATA chunks
         //# and the processing of the packet would result in sending multiple chunks in response, the
         //# sender of the response chunk(s) MUST NOT send more than one packet containing chunks
         //# other than DATA chunks.
-        if let Some(causes) = self.due.errors.take()
+        if let Some(causes) = self.due.errors.take_if(|_| general)
             && packet.remaining() >= PacketWriter::chunk_size(causes.as_bytes().len())
         {
             packet.error(&causes);
         }
-        if self.sack.due() || self.data_ready(cx, id) {
+        let sack_due = self.sack.due() && id == self.sack_path;
+        let data_ready = self.data_ready(cx, id);
+        if sack_due || data_ready {
             self.repeat_unproven();
         }
-        self.write_reconfig(cx, now, packet);
-        if self.sack.due()
-            || (self.sack.pending() && (!packet.is_empty() || self.data_ready(cx, id)))
-        {
+        if general || sack_due || data_ready {
+            self.write_reconfig(cx, now, id, packet);
+        }
+        let bundles = id == self.sack_path && self.sack.pending();
+        if sack_due || (bundles && (!packet.is_empty() || data_ready)) {
             //= RFC 9260 §6.1
             //# Before an endpoint transmits a DATA chunk, if any received DATA chunks have not been
             //# acknowledged (e.g., due to delayed ack), the sender SHOULD create a SACK chunk and
             //# bundle it with the outbound DATA chunk, as long as the size of the final SCTP packet
             //# does not exceed the current PMTU.
             self.write_sack(cx, packet);
+        }
+        if !general {
+            return;
         }
         if std::mem::take(&mut self.due.shutdown) && self.state == State::ShutdownSent {
             //= RFC 9260 §3.3.8
@@ -370,10 +383,12 @@ impl Tcb {
             //# Therefore, the endpoint SHOULD use a SACK chunk instead of the SHUTDOWN chunk to
             //# acknowledge DATA chunks received out of order.
             packet.shutdown(self.tsn_map.cumulative());
+            self.control_path = id;
             cx.timers.set(Timer::T2, now + self.paths.get(id).rto.rto());
         }
         if std::mem::take(&mut self.due.shutdown_ack) && self.state == State::ShutdownAckSent {
             packet.shutdown_ack();
+            self.control_path = id;
             cx.timers.set(Timer::T2, now + self.paths.get(id).rto.rto());
         }
     }
@@ -409,7 +424,13 @@ impl Tcb {
         }
     }
 
-    fn write_reconfig(&mut self, cx: &mut Cx, now: Instant, packet: &mut PacketWriter<'_>) {
+    fn write_reconfig(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+    ) {
         let responses = &mut self.due.reconfig_responses;
         while !responses.is_empty() {
             let mut params = ReConfigWriter::new();
@@ -444,7 +465,8 @@ impl Tcb {
         if packet.remaining() >= PacketWriter::chunk_size(params.as_bytes().len()) {
             packet.reconfig(params.as_bytes());
             self.due.reconfig_request = false;
-            let at = now + self.paths.get(self.paths.primary()).rto.rto();
+            self.control_path = id;
+            let at = now + self.paths.get(id).rto.rto();
             cx.timers.set(Timer::Reconfig, at);
         }
     }

@@ -2,7 +2,13 @@
 //!
 //! The windows decide what may leave, the pacer when: a packet of data begins only if both agree.
 
-use super::{cx::Cx, state::State, tcb::Tcb, timers::PathTimer};
+use super::{
+    cx::Cx,
+    failover::{Crossing, Probe},
+    state::State,
+    tcb::Tcb,
+    timers::PathTimer,
+};
 use crate::{
     ids::{PathId, Tsn},
     time::Instant,
@@ -18,10 +24,10 @@ impl Tcb {
 
     /// Whether data waits that the windows allow to leave.
     pub(super) fn data_allowed(&self, cx: &Cx, id: PathId) -> bool {
-        if !self.state.sends_data() || id != self.paths.primary() {
+        if !self.state.sends_data() || id != self.data_path {
             return false;
         }
-        if self.tail_probe == Some(id) {
+        if self.probe_via(id).is_some() {
             return true;
         }
         if self.outstanding.has_lost() {
@@ -35,8 +41,13 @@ impl Tcb {
     /// flight, as the first packet after T3-rtx does. So there is always something that is waited for.
     pub(super) fn held(&self, id: PathId) -> bool {
         let urgent =
-            (self.fast_retransmit && self.outstanding.has_lost()) || self.tail_probe == Some(id);
+            (self.fast_retransmit && self.outstanding.has_lost()) || self.probe_via(id).is_some();
         !urgent && self.outstanding.flight(id) > 0 && self.paths.get(id).holds_data()
+    }
+
+    /// The tail loss probe that is due by this path.
+    fn probe_via(&self, id: PathId) -> Option<Probe> {
+        self.tail_probe.filter(|probe| probe.via == id)
     }
 
     /// Rule B of §6.1. What is `bundled` with a chunk that was allowed shares its packet.
@@ -72,7 +83,7 @@ impl Tcb {
         if burst_over || !self.window_open(id, bundled) {
             return false;
         }
-        let full = self.full_payload(id);
+        let full = self.full_payload();
         let unsent = cx.queue.unsent_bytes();
         //= RFC 9260 §6.1
         //# At any given time, the data sender MUST NOT transmit new data to any destination
@@ -92,7 +103,7 @@ impl Tcb {
         //# sender MAY still accept send requests from its upper layer but MUST transmit no more
         //# DATA chunks until some or all of the outstanding DATA chunks are acknowledged and
         //# transmission is allowed by rule A and rule B again.
-        if self.peer_rwnd < self.least_room(id) && self.peer_rwnd < unsent {
+        if self.peer_rwnd < self.least_room() && self.peer_rwnd < unsent {
             return self.zero_window_probe && self.outstanding.is_empty();
         }
         let hold = !cx.config.nodelay && unsent < full && flight > 0;
@@ -116,13 +127,16 @@ impl Tcb {
         //= RFC 9260 §6.10
         //# The transmitter MUST transmit DATA chunks within an SCTP packet in increasing order of
         //# TSN.
-        let mut sent = self.write_lost(cx, now, id, packet);
-        let probing = self.tail_probe == Some(id);
-        if !self.outstanding.has_lost() {
-            sent += self.write_new(cx, now, id, packet, sent > 0 || probing);
+        let probe = self.probe_via(id);
+        let mut sent = 0;
+        if probe.is_none_or(|probe| !probe.crosses()) {
+            sent = self.write_lost(cx, now, id, packet);
+            if !self.outstanding.has_lost() {
+                sent += self.write_new(cx, now, id, packet, sent > 0 || probe.is_some());
+            }
         }
-        if probing {
-            sent += self.write_probe(cx, now, id, packet, sent > 0);
+        if let Some(probe) = probe {
+            sent += self.write_probe(cx, now, probe, packet, sent > 0);
         }
         if sent == 0 {
             return;
@@ -143,6 +157,11 @@ impl Tcb {
         //= RFC 9260 §6.1
         //# When starting or restarting the T3-rtx timer, the timer value SHOULD be adjusted
         //# according to the timer rules defined in Sections 6.3.2 and 6.3.3.
+        //= RFC 9260 §6.3.3
+        //# The RTO to be used for starting T3-rtx SHOULD be the one for the destination address to
+        //# which the retransmission is sent, which, when the receiver is multi-homed, might be
+        //# different from the destination address for which the timer expired (see Section 6.4
+        //# below).
         if !cx.timers.is_path_set(PathTimer::T3, id)
             && !matches!(self.state, State::CookieEchoed { .. })
         {
@@ -161,6 +180,9 @@ impl Tcb {
         let mut sent = 0;
         while let Some(lost) = self.outstanding.next_lost() {
             let len = lost.fragment.len;
+            if self.paths.for_lost(lost.path) != id {
+                break;
+            }
             let allowed = self.fast_retransmit || self.window_open(id, sent > 0);
             if !allowed || packet.remaining() < self.outstanding.chunk_size(len) {
                 break;
@@ -176,6 +198,10 @@ impl Tcb {
                 //# address is being retransmitted.
                 let at = now + self.paths.get(id).rto.rto();
                 cx.timers.set_path(PathTimer::T3, id, at);
+            }
+            if lost.path != id {
+                // What goes by another path does not show whether it had to.
+                self.outstanding.forget_episode(lost.path);
             }
             self.outstanding.resent(lost.tsn, now, id);
             self.write_chunk(cx, packet, lost.tsn, &lost.fragment, false);
@@ -201,7 +227,7 @@ impl Tcb {
         bundled: bool,
     ) -> usize {
         let header = self.data_header();
-        let full = cx.config.segment(self.full_payload(id));
+        let full = cx.config.segment(self.full_payload());
         let mut sent = 0;
         if self.outstanding.flight(id) == 0 {
             self.burst = self.burst.max(self.opening_burst(cx));
@@ -211,6 +237,10 @@ impl Tcb {
             }
         }
         while cx.queue.has_unsent() && self.may_send_new(cx, id, bundled || sent > 0) {
+            // The next message may ask for another path than the packet's.
+            if sent > 0 && self.choose_data_path(cx, false) != id {
+                break;
+            }
             let Some(room) = packet.remaining().checked_sub(header + 4) else {
                 break;
             };
@@ -233,7 +263,7 @@ impl Tcb {
             let last = !cx.queue.has_unsent();
             let immediate = (last && !self.state.takes_messages())
                 || !self.window_open(id, false)
-                || self.tail_probe.is_some()
+                || self.probe_via(id).is_some()
                 || (last && self.asks_promptly(cx, id, size));
             if immediate {
                 self.paths.get_mut(id).probe.prompt = Some(tsn);
@@ -259,7 +289,8 @@ impl Tcb {
     }
 
     /// A tail loss probe, for which data was `written` already if there was any: else what left
-    /// last leaves again, as much of it as fits the packet.
+    /// last leaves again, as much of it as fits the packet. By another path it is what left first,
+    /// which the peer waits for.
     ///
     /// A departure from the letter of §6.1, which has chunks leave again when they are marked for
     /// it, and as the congestion window allows: RFC 8985 §7.3 sends a probe whatever the window.
@@ -268,31 +299,55 @@ impl Tcb {
         &mut self,
         cx: &mut Cx,
         now: Instant,
-        id: PathId,
+        probe: Probe,
         packet: &mut PacketWriter<'_>,
         written: bool,
     ) -> usize {
+        let Probe { of, via } = probe;
         let mut sent = 0;
-        let mut first = None;
+        let mut repeated = None;
         if !written {
-            let mut next = self.outstanding.tail(id, packet.remaining());
+            let mut next = if probe.crosses() {
+                let before = self.outstanding.cumulative();
+                self.outstanding.in_flight_after(before, of)
+            } else {
+                self.outstanding.tail(of, packet.remaining())
+            };
             while let Some(chunk) = next {
-                self.outstanding.probed(chunk.tsn, now, id);
+                let size = self.outstanding.chunk_size(chunk.fragment.len);
+                if packet.remaining() < size {
+                    break;
+                }
+                self.outstanding.probed(chunk.tsn, now, via);
                 self.write_chunk(cx, packet, chunk.tsn, &chunk.fragment, true);
-                self.note_large(id, chunk.tsn, packet.len());
-                sent += self.outstanding.chunk_size(chunk.fragment.len);
+                self.note_large(via, chunk.tsn, packet.len());
+                sent += size;
                 cx.stats.data_chunks_retransmitted += 1;
-                self.paths.get_mut(id).counters.chunks_retransmitted += 1;
-                first.get_or_insert(chunk.tsn);
-                next = self.outstanding.in_flight_after(chunk.tsn, id);
+                self.paths.get_mut(via).counters.chunks_retransmitted += 1;
+                let (first, _) = repeated.unwrap_or((chunk.tsn, chunk.tsn));
+                repeated = Some((first, chunk.tsn));
+                next = self.outstanding.in_flight_after(chunk.tsn, of);
             }
         }
         if written || sent > 0 {
-            let highest = self.outstanding.next_tsn().previous();
-            self.paths.get_mut(id).probe.sent(now, highest, first);
+            match repeated {
+                Some((first, last)) if probe.crosses() => {
+                    self.crossing = Some(Crossing {
+                        of,
+                        via,
+                        first,
+                        last,
+                    });
+                }
+                _ => {
+                    let highest = self.outstanding.next_tsn().previous();
+                    let first = repeated.map(|(first, _)| first);
+                    self.paths.get_mut(of).probe.sent(now, highest, first);
+                }
+            }
             self.tail_probe = None;
             cx.stats.tail_loss_probes += 1;
-        } else if packet.is_empty() || self.outstanding.flight(id) == 0 {
+        } else if packet.is_empty() || self.outstanding.flight(of) == 0 {
             // Nothing fits, or all was acknowledged meanwhile.
             self.tail_probe = None;
         }

@@ -1,7 +1,7 @@
 //! Losses: what follows from one, and the two timers that find those that no SACK tells of: the
 //! reordering timer (RFC 8985 §6.3) and that of tail loss probes (RFC 8985 §7).
 
-use super::{cx::Cx, state::State, tcb::Tcb, timers::PathTimer};
+use super::{cx::Cx, failover::Probe, state::State, tcb::Tcb, timers::PathTimer};
 use crate::{
     config::LossDetection,
     event_log::{LogEvent, LossTrigger},
@@ -28,6 +28,9 @@ impl Tcb {
             self.on_large_lost(now, loss.path, sent, Suspicion::Overtaken);
         }
         let path = self.paths.get_mut(loss.path);
+        if path.gone {
+            return;
+        }
         path.probe.forget();
         //= RFC 9260 §7.2.4
         //# While in Fast Recovery, the ssthresh and cwnd SHOULD NOT change for any destinations due
@@ -51,7 +54,7 @@ impl Tcb {
             //# and SHOULD NOT delay retransmission for this single packet.
             self.fast_retransmit = true;
             cx.stats.fast_retransmits += 1;
-            let undo = cx.config.undo_spurious && !real;
+            let undo = cx.config.undo_spurious && !real && path.is_usable();
             if undo && (self.outstanding).begin_episode(now, loss.path, Cause::Loss) {
                 path.congestion.save();
             }
@@ -111,34 +114,49 @@ impl Tcb {
         cx.timers.set_path(PathTimer::Probe, id, at.min(t3));
     }
 
-    /// Whether silence on a path asks for a probe: data is in flight there, nothing that is
-    /// acknowledged beyond a hole has RACK wait for it, and no loss is being repaired.
+    /// Whether silence on a path asks for a probe: data is in flight there and, if the probe has
+    /// to take the same path, nothing that is acknowledged beyond a hole has RACK wait for it, and no
+    /// loss is being repaired.
     fn may_probe(&self, cx: &Cx, id: PathId) -> bool {
         let path = self.paths.get(id);
-        cx.config.tail_loss_probes
+        let may = cx.config.tail_loss_probes
             && cx.config.loss_detection == LossDetection::SendTimes
             && self.state.sends_data()
             && !matches!(self.state, State::CookieEchoed { .. })
             && !self.probing
-            && path.recovery_exit.is_none()
+            && self.outstanding.flight(id) > 0;
+        if may && self.crossing_path(cx, id).is_some() {
+            return self.crossing.is_none();
+        }
+        may && path.recovery_exit.is_none()
             && !path.on_probation
             && path.probe.is_allowed()
             && !self.outstanding.has_lost()
-            && self.outstanding.flight(id) > 0
             && !self.outstanding.has_gaps(id)
     }
 
+    /// The other path that a probe takes which asks after this one.
+    fn crossing_path(&self, cx: &Cx, id: PathId) -> Option<PathId> {
+        cx.config.potentially_failed_max_retrans?;
+        let path = self.paths.get(id);
+        self.paths.alternate(id).filter(|_| path.is_usable())
+    }
+
     /// Nothing was heard for two round trips: a packet is to leave whose SACK the peer does not
-    /// delay. T3-rtx runs anew from it (RFC 8985 §7.3), as it would for the earliest TSN.
+    /// delay. T3-rtx runs anew from it (RFC 8985 §7.3), as it would for the earliest TSN, unless
+    /// the probe asks another path after this one.
     pub(super) fn on_probe_timer(&mut self, cx: &mut Cx, now: Instant, id: PathId) {
         if !self.may_probe(cx, id) {
             return;
         }
-        self.tail_probe = Some(id);
-        let packet = self.paths.get(id).max_packet - COMMON_HEADER;
+        let via = self.crossing_path(cx, id).unwrap_or(id);
+        self.tail_probe = Some(Probe { of: id, via });
+        let packet = self.paths.get(via).max_packet - COMMON_HEADER;
         self.burst = self.burst.max(packet);
-        let at = now + self.paths.get(id).rto.rto();
-        cx.timers.set_path(PathTimer::T3, id, at);
+        if via == id {
+            let at = now + self.paths.get(id).rto.rto();
+            cx.timers.set_path(PathTimer::T3, id, at);
+        }
     }
 
     /// What a SACK says about the probe under way on any path.

@@ -62,6 +62,11 @@ pub struct AssociationStats {
     pub t1_expiries: u64,
     /// Expiries of T2-shutdown.
     pub t2_expiries: u64,
+    /// Times a path was given up before its time-out, because a probe by another had shown that
+    /// nothing arrived.
+    pub cross_path_failovers: u64,
+    /// Packets dropped because they came from an address that is not the peer's.
+    pub dropped_unknown_address: u64,
     /// Expiries of a T3-rtx timer.
     pub t3_expiries: u64,
     /// Retransmissions that turned out not to have been needed: the peer reported a duplicate, or

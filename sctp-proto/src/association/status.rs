@@ -59,7 +59,7 @@ impl Association {
                 status.unacknowledged_chunks = tcb.outstanding.len();
                 status.pending_chunks = tcb.rx.chunks();
                 status.cumulative_tsn = Some(tcb.tsn_map.cumulative());
-                let full = tcb.full_payload(tcb.paths.primary());
+                let full = tcb.full_payload();
                 status.fragmentation_point = self.cx.config.segment(full);
                 status.adaptation_indication = tcb.agreed.adaptation;
             }

@@ -1,12 +1,17 @@
 //! The transmission control block: what exists once the peer is known.
 
-use std::{collections::VecDeque, net::IpAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{
     cx::{Cx, Handled},
+    failover::{Crossing, Probe},
     on_data::violation,
     progress::Progress,
     reconfig::{Answer, Reconfig},
@@ -20,7 +25,7 @@ use crate::{
     congestion,
     cookie::StateCookie,
     ids::{PathId, Tsn},
-    path::{Path, Paths},
+    path::{LocalAddressState, Path, Paths, Peers, heartbeat::Burst},
     rx::{GapBlocks, Reassembly, SackPolicy, TsnMap},
     time::Instant,
     transmit::DatagramMeta,
@@ -81,7 +86,13 @@ pub(crate) struct Tcb {
     /// Random numbers by which a cookie is known to be about this association (§5.2.2). Not the
     /// verification tags themselves, which would then travel to whoever sends an INIT.
     pub(crate) tie_tags: (u32, u32),
+    /// Addresses of the peer that the user named.
+    pub(crate) given: Box<[SocketAddr]>,
+    /// The peer's addresses; with those of this side they make the paths.
+    pub(crate) peers: Peers,
     pub(crate) paths: Paths,
+    /// HEARTBEATs to addresses that are to be confirmed, so many per time-out (§5.4).
+    pub(crate) probes: Burst,
     /// Consecutive failures on all paths, against Association.Max.Retrans (§8.1).
     pub(crate) errors: u32,
 
@@ -100,8 +111,12 @@ pub(crate) struct Tcb {
     pub(crate) burst: usize,
     /// The next packet of retransmissions ignores the congestion window (§7.2.4 rule 3).
     pub(crate) fast_retransmit: bool,
-    /// A tail loss probe is due on this path.
-    pub(crate) tail_probe: Option<PathId>,
+    /// The path of the next packet of data.
+    pub(crate) data_path: PathId,
+    /// A tail loss probe is due.
+    pub(crate) tail_probe: Option<Probe>,
+    /// The last that left by another path than the one it asks after, until it is answered.
+    pub(crate) crossing: Option<Crossing>,
     /// One chunk may leave although the peer's window is closed (§6.1 A).
     pub(crate) zero_window_probe: bool,
     pub(crate) progress: Progress,
@@ -116,8 +131,10 @@ pub(crate) struct Tcb {
     /// A batch of packets owes the peer as many SACKs as if they had come one by one: its window
     /// grows by one PMTU per SACK (§7.2.1), and it counts missing reports (§7.2.4).
     pub(crate) owed_sacks: Vec<(Tsn, GapBlocks)>,
-    /// Where DATA last came from: SACKs go there (§6.4).
+    /// Where SACKs go: by default where DATA last came from (§6.4).
     pub(crate) sack_path: PathId,
+    /// Where a chunk was sent last that T2-shutdown or the timer of RE-CONFIG guards.
+    pub(crate) control_path: PathId,
 
     /// The cookie was stale: go back and ask for so much more time (§5.2.6).
     pub(crate) retry_with: Option<Duration>,
@@ -131,7 +148,8 @@ pub(crate) struct Tcb {
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     pub(crate) cookie_echo: bool,
-    pub(crate) cookie_ack: bool,
+    /// By the path that the COOKIE ECHO came by.
+    pub(crate) cookie_ack: Option<PathId>,
     pub(crate) shutdown: bool,
     pub(crate) shutdown_ack: bool,
     /// Values of HEARTBEAT ACK chunks.
@@ -145,6 +163,15 @@ pub(crate) struct Due {
 }
 
 impl Due {
+    /// Whether a chunk is due that leaves by the path that data takes by default.
+    pub(crate) fn control(&self) -> bool {
+        self.shutdown
+            || self.shutdown_ack
+            || self.reconfig_request
+            || !self.reconfig_responses.is_empty()
+            || self.errors.is_some()
+    }
+
     /// Queues the answer to a HEARTBEAT. Beyond a few the peer gets none: it sends them faster
     /// than they can be answered.
     pub(crate) fn heartbeat_ack(&mut self, path: PathId, value: &[u8]) {
@@ -170,7 +197,15 @@ impl Due {
 
 impl Tcb {
     /// The TCB that a cookie stands for, in ESTABLISHED but for what `establish` does.
-    pub(crate) fn from_cookie(cx: &mut Cx, meta: &DatagramMeta, cookie: &StateCookie) -> Self {
+    ///
+    /// `given` are addresses of the peer that the user has named, if this side called as well.
+    pub(crate) fn from_cookie(
+        cx: &mut Cx,
+        now: Instant,
+        meta: &DatagramMeta,
+        cookie: &StateCookie,
+        given: &[SocketAddr],
+    ) -> Self {
         //= RFC 9260 §3.3.2.1.2
         //# If the INIT chunk does not contain any IP Address parameters, the endpoint receiving the
         //# INIT chunk MUST use the source address associated with the received IP datagram as its
@@ -182,11 +217,22 @@ impl Tcb {
         //# for this peer.
         let mut path = Path::new(PathId(0), meta.remote, PathState::Active, &cx.config);
         path.socket = meta.socket;
-        path.local_ip = meta.local_ip;
+        path.local_ip = cx.local_ip(meta);
+        path.port_seen = true;
+        cx.shook_hands_at(meta);
+        // Whoever is called at an address is not behind a NAT that would change it.
+        for ip in &cookie.local_addresses {
+            cx.locals.set_state(*ip, LocalAddressState::Known);
+        }
         let agreed = Agreement::of_cookie(cookie);
-        Self::new(cx, State::Established, agreed, Paths::new(path))
+        let mut tcb = Self::new(cx, State::Established, agreed, Paths::new(path));
+        tcb.learn_peers(&cookie.peer_addresses, given);
+        tcb.given = given.into();
+        tcb.update_paths(cx, now);
+        tcb
     }
 
+    /// A TCB with one path, that of the handshake.
     pub(crate) fn new(cx: &mut Cx, state: State, agreed: Agreement, paths: Paths) -> Self {
         let config = cx.config.clone();
         let failed = cx
@@ -198,6 +244,9 @@ impl Tcb {
         Self {
             state,
             tie_tags: cx.random_tags(),
+            given: Box::default(),
+            peers: Peers::new(paths.get(paths.primary()).remote),
+            probes: Burst::default(),
             errors: 0,
             outstanding: Outstanding::new(
                 agreed.local_initial_tsn,
@@ -210,7 +259,9 @@ impl Tcb {
             probing: false,
             burst: burst.max(first_flight(&config, packet)),
             fast_retransmit: false,
+            data_path: paths.primary(),
             tail_probe: None,
+            crossing: None,
             zero_window_probe: false,
             progress: Progress::new(Instant::EPOCH),
             outcome: AckOutcome::default(),
@@ -219,6 +270,7 @@ impl Tcb {
             sack: SackPolicy::new(&config),
             owed_sacks: Vec::new(),
             sack_path: paths.primary(),
+            control_path: paths.primary(),
             retry_with: None,
             due: Due::default(),
             reconfig: Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn),
@@ -230,7 +282,7 @@ impl Tcb {
 
     /// Whether an address is one of the peer's, as far as it told.
     pub(crate) fn has_address(&self, ip: IpAddr) -> bool {
-        self.agreed.peer_addresses.contains(&ip) || self.paths.by_remote(ip).is_some()
+        self.agreed.peer_addresses.contains(&ip) || self.peers.get(ip).is_some()
     }
 
     /// Begins receiving anew: the peer chose other tags and TSNs before anything was received
@@ -283,14 +335,14 @@ impl Tcb {
     /// initial window that is set to more. A burst that is right for a path nothing is known of is
     /// right for a known one.
     pub(crate) fn opening_burst(&self, cx: &Cx) -> usize {
-        let flight = self.outstanding.flight(self.paths.primary());
+        let flight = self.outstanding.flight(self.data_path);
         let first = first_flight(&cx.config, self.full_chunk());
         self.max_burst(cx).max(first.saturating_sub(flight))
     }
 
-    /// Bytes of the largest chunk that fits a packet of the primary path.
+    /// Bytes of the largest chunk that fits a packet of the path that data takes.
     fn full_chunk(&self) -> usize {
-        self.paths.get(self.paths.primary()).max_packet - COMMON_HEADER
+        self.paths.get(self.data_path).max_packet - COMMON_HEADER
     }
 
     /// Bytes of a DATA or I-DATA chunk besides the payload.
@@ -311,16 +363,21 @@ impl Tcb {
         }
     }
 
-    /// Largest payload of a chunk that leaves on a path for the first time: the most that fits a
-    /// packet of its own (§6.9), on every other path in use as well, which it may have to take when
-    /// it gets lost.
+    /// Largest payload of a chunk: the most that fits a packet of its own, whichever of the paths
+    /// it takes or has to take later (§6.9).
     //= RFC 9260 §6
     //# The size of each DATA chunk SHOULD be smaller than or equal to the Association Maximum DATA
     //# Chunk Size (AMDCS).
     //= RFC 9260 §6.9
     //# The sender SHOULD choose a size of DATA chunks that is smaller than or equal to the AMDCS.
-    pub(crate) fn full_payload(&self, path: PathId) -> usize {
-        let room = self.paths.smallest_packet(path) - COMMON_HEADER - self.data_header();
+    //= RFC 9260 §6.9
+    //# If its peer is multi-homed, the endpoint SHOULD choose a DATA chunk size smaller than or
+    //# equal to the AMDCS.
+    //= RFC 9260 §7.3
+    //# When fragmenting messages into multiple parts, this AMDCS SHOULD be used to calculate the
+    //# size of each DATA chunk.
+    pub(crate) fn full_payload(&self) -> usize {
+        let room = self.paths.least_max_packet() - COMMON_HEADER - self.data_header();
         room - self.auth_room(self.data_kind())
     }
 }

@@ -111,6 +111,13 @@ impl TimerTable {
         }
     }
 
+    /// Stops all timers of a path.
+    pub(crate) fn stop_all_of(&mut self, path: PathId) {
+        if let Some(slots) = self.paths.get_mut(path.index()) {
+            *slots = PathSlots::default();
+        }
+    }
+
     /// Whether a timer of a path runs.
     pub(crate) fn is_path_set(&self, timer: PathTimer, path: PathId) -> bool {
         self.path_deadline(timer, path).is_some()

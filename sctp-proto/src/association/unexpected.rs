@@ -118,7 +118,7 @@ impl Association {
         // draft-ietf-tsvwg-udp-encaps-cons §4 rule 7: the UDP port of a live association does not
         // change by an INIT, which anybody at that address can send.
         let known = paths
-            .by_remote(meta.remote.ip())
+            .find(meta.remote.ip(), meta.local_ip)
             .map(|id| paths.get(id).remote.port());
         if let Some(current) = known.filter(|&port| port != meta.remote.port()) {
             let mut causes = CauseWriter::new();
@@ -177,6 +177,7 @@ impl Association {
             local_tag,
             local_initial_tsn: initial_tsn,
             tie_tags,
+            locals: &self.cx.locals,
         };
         let transmit = init_ack.write(now, &meta, ports, &init, &params, &mut bytes);
         self.cx.reply(Reply { transmit, bytes });
@@ -239,8 +240,7 @@ impl Association {
                 if let State::CookieEchoed { .. } = tcb.state {
                     tcb.establish(&mut self.cx, now, false);
                 }
-                tcb.due.cookie_ack = true;
-                tcb.on_packet(&mut self.cx, now, meta, packet, begin)
+                tcb.answer_cookie(&mut self.cx, now, meta, packet, begin)
             }
             Action::Discard => Ok(()),
         }
@@ -334,17 +334,16 @@ impl Association {
         //= RFC 9260 §5.2.4
         //# All the congestion control parameters (e.g., cwnd, ssthresh) related to this peer MUST
         //# be reset to their initial values (see Section 6.2.1).
-        let mut tcb = Tcb::from_cookie(&mut self.cx, meta, cookie);
+        let mut tcb = Tcb::from_cookie(&mut self.cx, now, meta, cookie, &[]);
         //= RFC 9260 §5.2.4
         //# A RESTART notification SHOULD be sent to the ULP instead of a COMMUNICATION LOST
         //# notification.
         tcb.establish(&mut self.cx, now, true);
-        tcb.due.cookie_ack = true;
         self.phase = Phase::Open(Box::new(tcb));
         let Phase::Open(tcb) = &mut self.phase else {
             return Ok(());
         };
-        tcb.on_packet(&mut self.cx, now, meta, packet, begin)
+        tcb.answer_cookie(&mut self.cx, now, meta, packet, begin)
     }
 
     /// Action B: both sides called at once; the peer's later tag holds.
@@ -359,7 +358,8 @@ impl Association {
         match &mut self.phase {
             Phase::CookieWait(wait) => {
                 let outstanding = wait.outstanding.take();
-                let mut tcb = Tcb::from_cookie(&mut self.cx, meta, cookie);
+                let given = std::mem::take(&mut wait.peers);
+                let mut tcb = Tcb::from_cookie(&mut self.cx, now, meta, cookie, &given);
                 tcb.keep_outstanding(outstanding)?;
                 tcb.establish(&mut self.cx, now, false);
                 self.phase = Phase::Open(Box::new(tcb));
@@ -367,6 +367,8 @@ impl Association {
             Phase::Open(tcb) => {
                 if let State::CookieEchoed { .. } = tcb.state {
                     tcb.replace_peer(&mut self.cx, Agreement::of_cookie(cookie))?;
+                    tcb.learn_peers(&cookie.peer_addresses, &[]);
+                    tcb.update_paths(&mut self.cx, now);
                     tcb.establish(&mut self.cx, now, false);
                 } else {
                     //= RFC 9260 §5.2.4
@@ -389,12 +391,25 @@ impl Association {
         let Phase::Open(tcb) = &mut self.phase else {
             return Ok(());
         };
-        tcb.due.cookie_ack = true;
-        tcb.on_packet(&mut self.cx, now, meta, packet, begin)
+        tcb.answer_cookie(&mut self.cx, now, meta, packet, begin)
     }
 }
 
 impl Tcb {
+    /// COOKIE ACK goes where the COOKIE ECHO came from; what came with that is taken.
+    fn answer_cookie(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        meta: &DatagramMeta,
+        packet: &Bytes,
+        begin: Begin,
+    ) -> Handled {
+        let path = self.arrived(cx, now, meta);
+        self.due.cookie_ack = path.or(Some(self.paths.for_new_data()));
+        self.on_packet(cx, now, meta, packet, begin)
+    }
+
     /// Those of an INIT's addresses, its source first, that are not the association's: as the
     /// parameters that would have listed them.
     //= RFC 9260 §5.2.2

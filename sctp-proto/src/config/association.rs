@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::multihoming::MAX_PATHS;
 use crate::{
     auth::{HmacAlgorithm, SharedKey},
     error::ConfigError,
@@ -108,6 +109,11 @@ pub struct AssociationConfig {
     pub(crate) event_log: Option<Arc<dyn EventLog>>,
     pub(crate) max_segment: Option<u16>,
     pub(crate) adaptation_indication: Option<u32>,
+    pub(crate) max_paths: usize,
+    pub(crate) announce_addresses: bool,
+    pub(crate) potentially_failed_max_retrans: Option<u32>,
+    pub(crate) primary_switchover_max_retrans: Option<u32>,
+    pub(crate) heartbeat_max_burst: u32,
 }
 
 impl Default for AssociationConfig {
@@ -159,6 +165,11 @@ impl Default for AssociationConfig {
             event_log: None,
             max_segment: None,
             adaptation_indication: None,
+            max_paths: MAX_PATHS,
+            announce_addresses: true,
+            potentially_failed_max_retrans: Some(0),
+            primary_switchover_max_retrans: None,
+            heartbeat_max_burst: 1,
         }
     }
 }
@@ -205,7 +216,9 @@ impl AssociationConfig {
     }
 
     /// Path.Max.Retrans: consecutive failures after which a path counts as inactive. Default 5
-    /// (§16).
+    /// (§16). Association.Max.Retrans ought not to be larger than the sum of those of all paths
+    /// (§8.2): all could be inactive, and the peer not be given up yet. Data is then sent by one
+    /// path after the other (RFC 7829 §3.3).
     pub fn path_max_retrans(&mut self, count: u32) -> &mut Self {
         self.path_max_retrans = count;
         self
@@ -492,7 +505,8 @@ impl AssociationConfig {
         self.validate_progress()?;
         self.validate_messages()?;
         self.validate_path_mtu()?;
-        self.validate_auth()
+        self.validate_auth()?;
+        self.validate_multihoming()
     }
 }
 

@@ -5,6 +5,7 @@ mod auth;
 mod endpoint;
 mod limits;
 mod message;
+mod multihoming;
 mod observe;
 mod path_mtu;
 mod progress;

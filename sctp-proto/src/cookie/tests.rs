@@ -38,6 +38,7 @@ fn cookie(jar: &CookieJar, now: Instant) -> StateCookie {
         auth: None,
         adaptation: None,
         peer_addresses: smallvec![],
+        local_addresses: smallvec![],
     }
 }
 
@@ -50,6 +51,8 @@ fn comes_back_as_it_was() {
         let opened = jar.open(at(HOUR), &cookie.context(), &sealed);
         assert_eq!(opened, Ok((cookie.clone(), Freshness::Fresh)));
         cookie.tie_tags = (5, 6);
+        cookie.local_addresses =
+            smallvec!["2001:db8::9".parse().unwrap(), "10.9.0.1".parse().unwrap(),];
         cookie.peer_addresses = smallvec![
             Ipv4Addr::new(198, 51, 100, 1).into(),
             Ipv6Addr::LOCALHOST.into()

@@ -85,6 +85,11 @@ impl Pending {
         self.account.hold(PENDING + self.early_size);
     }
 
+    /// Whether an address is the peer's, as far as it told.
+    fn is_at(&self, ip: IpAddr) -> bool {
+        self.meta.remote.ip().to_canonical() == ip || self.cookie.peer_addresses.contains(&ip)
+    }
+
     fn keep(&mut self, inbound: &Inbound) {
         let size = self.early_size + inbound.packet.len() + EARLY_OVERHEAD;
         if size <= MAX_EARLY {
@@ -192,6 +197,7 @@ impl Endpoint {
             //# random value in that range.
             local_initial_tsn: Tsn::new(self.rng.random()),
             tie_tags: (0, 0),
+            locals: &self.locals,
         };
         //= RFC 9260 §3.3.2
         //# If an INIT chunk is received with all mandatory parameters that are specified for the
@@ -386,10 +392,12 @@ impl Endpoint {
 
     /// A packet with the tag of a waiting peer.
     pub(super) fn handle_early(&mut self, handle: AssociationHandle, inbound: &Inbound) {
+        let from = inbound.meta.remote.ip().to_canonical();
+        let pending = self.pending.get(&handle);
         // What has to be authenticated is looked into once there is an association to do it.
-        if has_abort(&inbound.packet, false)
-            && !self.pending.get(&handle).is_some_and(Pending::guards_abort)
-        {
+        if !pending.is_some_and(|pending| pending.is_at(from)) {
+            self.stats.out_of_the_blue += 1;
+        } else if has_abort(&inbound.packet, false) && !pending.is_some_and(Pending::guards_abort) {
             self.forget(handle);
         } else if let Some(pending) = self.pending.get_mut(&handle) {
             pending.keep(inbound);

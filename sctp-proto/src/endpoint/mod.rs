@@ -28,6 +28,7 @@ use self::{
 };
 pub use self::{listen::Incoming, stats::EndpointStats};
 use crate::{
+    address::LocalAddress,
     association::{
         Association, AssociationEvent, AssociationEventKind, EndpointEvent, EndpointEventKind,
         Given,
@@ -37,6 +38,7 @@ use crate::{
     error::{AcceptError, ConnectError},
     icmp::IcmpMessage,
     ids::{AssociationHandle, Ports},
+    path::Locals,
     time::Instant,
     transmit::{DatagramMeta, Transmit, is_unicast},
     wire::{
@@ -79,6 +81,8 @@ struct Inbound {
 pub struct Endpoint {
     config: Arc<EndpointConfig>,
     server: Option<Arc<ServerConfig>>,
+    /// Addresses of this side, as the driver told them.
+    locals: Locals,
     cookies: Arc<CookieJar>,
     rng: StdRng,
     /// Of associations and of waiting peers.
@@ -115,6 +119,7 @@ impl Endpoint {
             icmp: RateLimit::new(ICMP_PER_SECOND),
             config,
             server,
+            locals: Locals::default(),
             rng,
             routes: Routes::default(),
             departed: Departed::default(),
@@ -132,14 +137,23 @@ impl Endpoint {
         self.server = server;
     }
 
-    /// Begins an association (ASSOCIATE, §11.1.2). `local` lists addresses of this side to tell
-    /// the peer (not used before multihoming is), `peer` the known ones of the peer, which INITs
-    /// try in turn.
+    /// The addresses of this side are these from now on: what INIT ACK lists, and what `connect`
+    /// uses if it is given none. Associations that exist are told by
+    /// [`Association::handle_local_addresses`].
+    pub fn set_local_addresses(&mut self, addresses: Vec<LocalAddress>) {
+        self.locals = Locals::new(&addresses);
+    }
+
+    /// Begins an association (ASSOCIATE, §11.1.2). `local` are the addresses of this side that it
+    /// may use and tell the peer; if there are none, those of
+    /// [`set_local_addresses`](Self::set_local_addresses); if there are none either, whatever the
+    /// system sends from. `peer` are the known addresses of the peer. INITs go from each to each
+    /// in turn.
     pub fn connect(
         &mut self,
         now: Instant,
         config: Arc<AssociationConfig>,
-        _local: &[IpAddr],
+        local: &[LocalAddress],
         peer: &[SocketAddr],
     ) -> Result<(AssociationHandle, Association), ConnectError> {
         if peer.is_empty() {
@@ -168,10 +182,15 @@ impl Endpoint {
         }
         let tag = self.routes.fresh_tag(&mut self.rng);
         let handle = self.routes.insert(Route { tag, ports, peers });
+        let locals = match local {
+            [] => self.locals.clone(),
+            local => Locals::new(local),
+        };
         let given = Given {
             config,
             cookies: Arc::clone(&self.cookies),
             account: self.ledger.open(handle, peer[0].ip(), true),
+            locals,
             seed: self.rng.random(),
         };
         let association = Association::connect(now, given, ports, tag, peer);
@@ -255,7 +274,7 @@ impl Endpoint {
     ) -> Option<DatagramEvent> {
         let remote = inbound.meta.remote.ip();
         let ports = inbound.ports;
-        if let Some(handle) = self.routes.by_packet(inbound.tag, remote, ports) {
+        if let Some(handle) = self.routes.by_packet(inbound.tag, ports) {
             if self.pending.contains_key(&handle) {
                 self.handle_early(handle, &inbound);
                 return None;
@@ -365,6 +384,10 @@ impl Endpoint {
         event: EndpointEvent,
     ) -> Option<AssociationEvent> {
         let departed = match event.0 {
+            EndpointEventKind::AddressesChanged { confirmed } => {
+                self.routes.readdress(handle, &confirmed);
+                None
+            }
             EndpointEventKind::Drained => self.remove(handle),
             EndpointEventKind::TagChanged { new } => self.routes.retag(handle, new),
         };
@@ -391,12 +414,13 @@ impl Endpoint {
                 Arc::make_mut(&mut config).announce_as(&pending.config);
                 config
             }
-            None => pending.config,
+            None => Arc::clone(&pending.config),
         };
         let given = Given {
             config,
             cookies: Arc::clone(&self.cookies),
             account: pending.account,
+            locals: self.locals.clone(),
             seed: self.rng.random(),
         };
         let (meta, packet) = (&pending.meta, &pending.packet);

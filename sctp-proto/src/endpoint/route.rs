@@ -1,6 +1,9 @@
 //! Which association a packet belongs to.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+};
 
 use rand::{Rng, RngExt, rngs::StdRng};
 use rustc_hash::FxHashMap;
@@ -19,7 +22,7 @@ pub(super) struct Route {
     /// The verification tag of its incoming packets.
     pub(super) tag: u32,
     pub(super) ports: Ports,
-    /// Addresses of the peer, canonical (no IPv4-mapped ones).
+    /// Addresses where the peer is known to be, canonical (no IPv4-mapped ones).
     pub(super) peers: SmallVec<[IpAddr; 2]>,
 }
 
@@ -82,17 +85,28 @@ impl Routes {
         Some(AssociationHandle(*key))
     }
 
-    /// By tag, if the packet comes from an address of that association and has its ports.
-    pub(super) fn by_packet(
-        &self,
-        tag: u32,
-        ip: IpAddr,
-        ports: Ports,
-    ) -> Option<AssociationHandle> {
+    /// By tag, if the packet has the ports of that association, which knows by itself what the
+    /// addresses of its peer are.
+    pub(super) fn by_packet(&self, tag: u32, ports: Ports) -> Option<AssociationHandle> {
         let key = *self.tags.get(&tag)?;
-        let route = &self.routes[key];
-        let ours = route.ports == ports && route.peers.contains(&ip.to_canonical());
-        ours.then_some(AssociationHandle(key))
+        (self.routes[key].ports == ports).then_some(AssociationHandle(key))
+    }
+
+    /// The peer of an association is known for certain to be at these addresses, and at no other.
+    /// One that leads to another association stays with that.
+    pub(super) fn readdress(&mut self, handle: AssociationHandle, peers: &[IpAddr]) {
+        let Some(route) = self.routes.get_mut(handle.0) else {
+            return;
+        };
+        for ip in std::mem::take(&mut route.peers) {
+            self.peers.remove(&(ip, route.ports));
+        }
+        for ip in peers.iter().map(IpAddr::to_canonical) {
+            if let Entry::Vacant(place) = self.peers.entry((ip, route.ports)) {
+                place.insert(handle.0);
+                route.peers.push(ip);
+            }
+        }
     }
 
     /// A random tag that no association uses (§5.3.1).

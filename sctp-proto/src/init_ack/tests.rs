@@ -68,6 +68,7 @@ fn answer(jar: &CookieJar, from: &str, params: &ParamWriter) -> (Vec<u8>, Transm
         local_tag: LOCAL_TAG,
         local_initial_tsn: Tsn::new(1234),
         tie_tags: (0, 0),
+        locals: &Locals::default(),
     };
     let mut buf = Vec::new();
     let transmit = this_side.write(NOW, &meta(from), PORTS, &init, &peer, &mut buf);

@@ -83,6 +83,39 @@ impl Heartbeat {
     }
 }
 
+/// How many HEARTBEATs may leave per time-out to addresses that are to be confirmed.
+#[derive(Debug)]
+pub(crate) struct Burst {
+    ends: Instant,
+    left: u32,
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Self {
+            ends: Instant::EPOCH,
+            left: 0,
+        }
+    }
+}
+
+impl Burst {
+    /// Takes one of `most` per `rto`; else tells when there is one again.
+    //= RFC 9260 §5.4
+    //# The number of packets containing HEARTBEAT chunks sent at each RTO SHOULD be limited by the
+    //# 'HB.Max.Burst' parameter.
+    pub(crate) fn take(&mut self, now: Instant, rto: Duration, most: u32) -> Result<(), Instant> {
+        if now >= self.ends {
+            *self = Self {
+                ends: now + rto,
+                left: most,
+            };
+        }
+        self.left = self.left.checked_sub(1).ok_or(self.ends)?;
+        Ok(())
+    }
+}
+
 /// Time to the next HEARTBEAT of an idle path, by a random number.
 pub(crate) fn next_in(interval: Duration, rto: Duration, random: u64) -> Duration {
     //= RFC 9260 §8.3
@@ -113,6 +146,16 @@ mod tests {
         );
         assert_eq!(heartbeat.answered(now, &second), None);
         assert!(!heartbeat.timed_out());
+    }
+
+    #[test]
+    fn a_burst_is_for_one_time_out() {
+        let mut burst = Burst::default();
+        let (at, rto) = (Instant::from_nanos, Duration::from_nanos(100));
+        assert_eq!(burst.take(at(50), rto, 2), Ok(()));
+        assert_eq!(burst.take(at(60), rto, 2), Ok(()));
+        assert_eq!(burst.take(at(149), rto, 2), Err(at(150)));
+        assert_eq!(burst.take(at(150), rto, 2), Ok(()));
     }
 
     #[test]

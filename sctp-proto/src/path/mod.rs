@@ -1,10 +1,14 @@
 //! Paths: where packets go, and what is known about the way there.
 
+mod choice;
 mod counters;
 pub(crate) mod heartbeat;
+mod locals;
 mod mtu;
 mod pacer;
+mod pairs;
 mod paths;
+mod peers;
 mod probe;
 pub(crate) mod rto;
 mod search;
@@ -16,11 +20,15 @@ use std::{
 
 use self::{counters::PathCounters, heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator};
 pub(crate) use self::{
+    locals::{LocalAddressState, Locals},
+    pairs::pairs,
     paths::Paths,
+    peers::Peers,
     probe::TailProbe,
     search::{Search, Suspicion},
 };
 use crate::{
+    address::LocalAddress,
     association::{PathInfo, PathState, PathStats},
     config::AssociationConfig,
     congestion::{self, Controller},
@@ -41,9 +49,19 @@ pub(crate) struct Path {
     /// This side's address, once a packet from the peer has told it.
     pub(crate) local_ip: Option<IpAddr>,
     pub(crate) socket: SocketId,
+    /// Whether a packet has come from that port by this path; until then the port is that of
+    /// another.
+    pub(crate) port_seen: bool,
     pub(crate) state: PathState,
+    /// Whether the peer is known to be there: the user said so, the handshake took this path, or a
+    /// HEARTBEAT came back (§5.4). No data goes where it is not, whatever the state.
+    pub(crate) confirmed: bool,
+    /// One of its addresses is no more: nothing is sent, what was is acknowledged yet.
+    pub(crate) gone: bool,
     /// Consecutive failures, against `max_retrans` (§8.2).
     pub(crate) errors: u32,
+    /// Failures since the last answer, those of an inactive path included.
+    pub(crate) unanswered: u32,
     pub(crate) max_retrans: u32,
     pub(crate) rto: RtoEstimator,
     pub(crate) congestion: Box<dyn Controller>,
@@ -65,6 +83,8 @@ pub(crate) struct Path {
     /// When fast recovery began, or began once more.
     pub(crate) recovery_began: Instant,
     pub(crate) probe: TailProbe,
+    /// It was given up before its time-out: what that costs its window is not decided yet.
+    pub(crate) suspended: bool,
     /// T3-rtx expired, and no data was acknowledged since: one packet may be in flight (§7.2.3).
     pub(crate) on_probation: bool,
     /// Whether the last opportunity to send left less than a packet of the congestion window
@@ -93,8 +113,12 @@ impl Path {
             remote,
             local_ip: None,
             socket: SocketId::default(),
+            port_seen: false,
             state,
+            confirmed: state != PathState::Unconfirmed,
+            gone: false,
             errors: 0,
+            unanswered: 0,
             max_retrans: config.path_max_retrans,
             rto: RtoEstimator::new(config),
             pacer: new_pacer(config, congestion.as_ref()),
@@ -107,6 +131,7 @@ impl Path {
             recovery_exit: None,
             recovery_began: Instant::EPOCH,
             probe: TailProbe::default(),
+            suspended: false,
             on_probation: false,
             window_used: false,
             last_sent: None,
@@ -164,13 +189,15 @@ impl Path {
         }
     }
 
-    /// Notes one failure; true if it makes the path inactive.
-    pub(crate) fn on_error(&mut self) -> bool {
+    /// Notes one failure; the state that it leads to, if that is another. With more than
+    /// `tolerated` failures a path that is not the only one has potentially failed.
+    pub(crate) fn on_error(&mut self, tolerated: Option<u32>) -> Option<PathState> {
+        self.unanswered = self.unanswered.saturating_add(1);
         //= RFC 9260 §8.3
         //# After this, the endpoint SHOULD continue sending HEARTBEAT chunks on this destination
         //# address but SHOULD stop increasing the counter.
         if self.state == PathState::Inactive {
-            return false;
+            return None;
         }
         self.errors += 1;
         //= RFC 9260 §8.2
@@ -178,25 +205,47 @@ impl Path {
         //# 'Path.Max.Retrans' of that destination address, the endpoint SHOULD mark the
         //# destination transport address as inactive, and a notification SHOULD be sent to the
         //# upper layer.
-        let fails = self.errors > self.max_retrans;
         //= RFC 9260 §8.3
         //# When the value of this counter exceeds the protocol parameter 'Path.Max.Retrans', the
         //# endpoint SHOULD mark the corresponding destination address as inactive if it is not so
         //# marked and SHOULD also report to the upper layer the change in reachability of this
         //# destination address.
-        if fails {
-            self.state = PathState::Inactive;
-            self.counters.state_changes += 1;
+        if self.errors > self.max_retrans {
+            return self.enter(PathState::Inactive);
         }
-        fails
+        // RFC 7829 §3.2.
+        let tolerated = tolerated.filter(|&tolerated| self.errors > tolerated);
+        match self.state {
+            PathState::Active if tolerated.is_some() => self.enter(PathState::PotentiallyFailed),
+            _ => None,
+        }
     }
 
-    /// Notes that the peer answered by this path; true if it was not active before.
-    pub(crate) fn on_answer(&mut self) -> bool {
+    /// Notes that the peer answered by this path; the state, if it was another before.
+    pub(crate) fn on_answer(&mut self) -> Option<PathState> {
         self.errors = 0;
-        let changed = std::mem::replace(&mut self.state, PathState::Active) != PathState::Active;
-        self.counters.state_changes += u64::from(changed);
-        changed
+        self.unanswered = 0;
+        self.enter(PathState::Active)
+    }
+
+    /// Goes to a state; gives it if that is news.
+    pub(crate) fn enter(&mut self, state: PathState) -> Option<PathState> {
+        let before = std::mem::replace(&mut self.state, state);
+        self.counters.state_changes += u64::from(before != state);
+        (before != state).then_some(state)
+    }
+
+    /// Goes between other addresses: what is not known of the way there is as for a new path.
+    pub(crate) fn aim(&mut self, local: Option<LocalAddress>, remote: SocketAddr) {
+        self.max_packet = mtu::between(self.max_packet, self.remote.ip(), remote.ip());
+        self.remote = remote;
+        self.local_ip = local.map(|local| local.ip);
+        self.socket = local.map_or(self.socket, |local| local.socket);
+    }
+
+    /// This side's address as addresses are compared.
+    pub(crate) fn local(&self) -> Option<IpAddr> {
+        self.local_ip.map(|ip| ip.to_canonical())
     }
 
     /// As if a packet had just come by this path: where a reply to the peer goes.

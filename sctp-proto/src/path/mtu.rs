@@ -220,6 +220,12 @@ pub(super) fn max_packet(remote: IpAddr, mtu: usize) -> usize {
     (mtu - headers(remote)) & !3
 }
 
+/// The largest SCTP packet to one address where to another it is `max_packet`: the headers before
+/// it may have another size.
+pub(super) fn between(max_packet: usize, before: IpAddr, now: IpAddr) -> usize {
+    (max_packet + headers(before)).saturating_sub(headers(now)) & !3
+}
+
 /// The smallest MTU that a path is believed to have: what is configured, but not more than what it
 /// begins with, and what every IPv6 link carries.
 fn min_mtu(remote: IpAddr, configured: u16, initial: u16) -> u16 {

@@ -63,6 +63,8 @@ pub(super) struct PathFlight {
     pub(super) earliest: u32,
     pub(super) rack: Rack,
     pub(super) retransmits: Retransmits,
+    /// The last transmission: its time and TSN.
+    pub(super) latest: Option<(Instant, Tsn)>,
 }
 
 /// A TSN marked for retransmission, with what its chunk is made from.
@@ -208,7 +210,40 @@ impl Outstanding {
             reneged: false,
         });
         self.enter_flight(index, path, fragment.len);
+        self.paths[path.index()].latest = Some((now, tsn));
         tsn
+    }
+
+    /// Whether a record is of a path, so that the path cannot be another's yet. O(window).
+    pub fn refers_to(&self, path: PathId) -> bool {
+        self.records.iter().any(|record| record.path == path)
+    }
+
+    /// A path begins: what is remembered of an earlier one with its id, which no record is of any
+    /// more, says nothing of it.
+    pub fn forget_path(&mut self, path: PathId) {
+        if let Some(known) = self.paths.get_mut(path.index()) {
+            *known = PathFlight::default();
+        }
+    }
+
+    /// Whether a TSN is acknowledged, cumulatively or by a gap block.
+    pub fn is_acked(&self, tsn: Tsn) -> bool {
+        if !self.cumulative.before(tsn) {
+            return true;
+        }
+        let index = tsn.distance_from(self.cumulative.next()) as usize;
+        let record = self.records.get(index);
+        record.is_some_and(|record| record.state == State::GapAcked)
+    }
+
+    /// Whether something is in flight on a path, and of what has arrived nothing left after the
+    /// last of it.
+    pub fn is_tail_missing(&self, path: PathId) -> bool {
+        let Some(path) = self.paths.get(path.index()).filter(|path| path.bytes > 0) else {
+            return false;
+        };
+        (path.latest).is_some_and(|(sent_at, tsn)| !path.rack.has_arrived(sent_at, tsn))
     }
 
     /// Send time of the earliest TSN in flight on a path, from which T3-rtx runs.

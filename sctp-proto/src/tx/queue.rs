@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::AssociationConfig,
     error::SendError,
-    ids::StreamId,
+    ids::{PathId, StreamId},
     message::{Reliability, SendInfo},
     time::Instant,
 };
@@ -61,6 +61,8 @@ pub struct SendQueue {
     /// another packet.
     packet_room: usize,
     pushed: u64,
+    /// Whether a message has ever asked for a path.
+    pinned: bool,
 }
 
 impl SendQueue {
@@ -87,6 +89,7 @@ impl SendQueue {
             stages: VecDeque::new(),
             packet_room: 0,
             pushed: 0,
+            pinned: false,
         }
     }
 
@@ -149,6 +152,7 @@ impl SendQueue {
         }
 
         self.pushed += 1;
+        self.pinned |= info.path.is_some();
         self.buffered += len;
         self.unsent += len;
         stream.buffered += len;
@@ -323,6 +327,17 @@ impl SendQueue {
             self.packet_room = room - len;
             return Some(fragment);
         }
+    }
+
+    /// The path that the message asks for which [`next_fragment`](Self::next_fragment) would cut,
+    /// for a packet that is empty (`new_packet`) or not.
+    pub fn wanted_path(&mut self, new_packet: bool) -> Option<PathId> {
+        if !self.pinned {
+            return None;
+        }
+        let id = self.scheduler.choose(new_packet)?;
+        let head = self.streams.entry(id).head?;
+        self.messages[head].path
     }
 
     /// Gives up the first message of a stream, nothing of which was sent.

@@ -123,6 +123,13 @@ impl Rack {
         }
     }
 
+    /// Whether a transmission, or one that left after it, has arrived.
+    pub(super) fn has_arrived(&self, sent_at: Instant, tsn: Tsn) -> bool {
+        (self.newest).is_some_and(|newest| {
+            newest.is_after(sent_at, tsn) || (newest.sent_at, newest.tsn) == (sent_at, tsn)
+        })
+    }
+
     /// Whether no packet of the path can have been acknowledged after so short a time.
     pub(super) fn is_too_fast(&self, rtt: Duration) -> bool {
         self.min_rtt.get().is_some_and(|least| rtt < least)

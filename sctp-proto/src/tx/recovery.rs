@@ -130,6 +130,7 @@ impl Outstanding {
         self.enter_flight(index, path, len);
         self.note_resent(index);
         let tsn = self.cumulative.plus(index + 1);
+        self.paths[path.index()].latest = Some((now, tsn));
         let retransmits = &mut self.paths[path.index()].retransmits;
         retransmits.resent(now, tsn, lost);
         self.last_resent = Some(now);
@@ -153,6 +154,18 @@ impl Outstanding {
             }
         }
         bytes
+    }
+
+    /// The paths that there were are no more: all that is in flight is to be sent again, as if it had
+    /// left by the first path.
+    pub fn leave_paths(&mut self) {
+        for index in 0..self.records.len() as u32 {
+            if self.records[index as usize].state == State::InFlight {
+                self.mark_lost(index);
+            }
+            self.records[index as usize].path = PathId::from_index(0);
+        }
+        self.paths.truncate(1);
     }
 
     /// Chunks of certain sizes, header and padding included, are known to have been dropped on a

@@ -84,6 +84,16 @@ impl<'a> Params<'a> {
         Self { bytes }
     }
 
+    /// Their bytes, padding included.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The parameters in order; the first malformed one is the last item.
     pub fn iter(&self) -> Tlvs<'a> {
         Tlvs::new(self.bytes)

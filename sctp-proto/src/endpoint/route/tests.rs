@@ -21,20 +21,34 @@ fn route(tag: u32, peers: &[IpAddr]) -> Route {
 }
 
 #[test]
-fn a_packet_needs_tag_ports_and_address_of_one_association() {
+fn a_packet_needs_tag_and_ports_of_one_association() {
     let mut routes = Routes::default();
     let a = routes.insert(route(1, &[ip(1), ip(2)]));
     let b = routes.insert(route(2, &[ip(3)]));
-    assert_eq!(routes.by_packet(1, ip(1), PORTS), Some(a));
-    assert_eq!(routes.by_packet(1, ip(2), PORTS), Some(a));
-    assert_eq!(routes.by_packet(2, ip(3), PORTS), Some(b));
-    assert_eq!(routes.by_packet(1, ip(3), PORTS), None);
-    assert_eq!(routes.by_packet(3, ip(3), PORTS), None);
+    assert_eq!(routes.by_packet(1, PORTS), Some(a));
+    assert_eq!(routes.by_packet(2, PORTS), Some(b));
+    assert_eq!(routes.by_packet(3, PORTS), None);
     let other = Ports { local: 81, ..PORTS };
-    assert_eq!(routes.by_packet(1, ip(1), other), None);
+    assert_eq!(routes.by_packet(1, other), None);
     let mapped = "::ffff:192.0.2.1".parse().unwrap();
-    assert_eq!(routes.by_packet(1, mapped, PORTS), Some(a));
     assert_eq!(routes.by_peer(mapped, PORTS), Some(a));
+}
+
+#[test]
+fn an_address_leads_to_one_association_whoever_else_claims_it() {
+    let mut routes = Routes::default();
+    let a = routes.insert(route(1, &[ip(1), ip(2)]));
+    let b = routes.insert(route(2, &[ip(3)]));
+    routes.readdress(b, &[ip(3), ip(1), ip(4)]);
+    let owner = |routes: &Routes, last| routes.by_peer(ip(last), PORTS);
+    assert_eq!((owner(&routes, 1), owner(&routes, 4)), (Some(a), Some(b)));
+    routes.readdress(a, &[ip(2)]);
+    assert_eq!((owner(&routes, 1), owner(&routes, 2)), (None, Some(a)));
+    routes.remove(b);
+    routes.readdress(b, &[ip(9)]);
+    assert_eq!((owner(&routes, 3), owner(&routes, 9)), (None, None));
+    routes.remove(a);
+    assert!(routes.peers.is_empty());
 }
 
 #[test]
