@@ -15,7 +15,7 @@ use crate::{path::Search, time::Instant};
 /// What an association holds, summed anew from its parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Bytes of DATA chunks that have a TSN, beyond the cumulative TSN ack point.
+    /// Bytes of DATA chunks that have a TSN and that no SACK has named yet.
     pub unacknowledged: usize,
     /// Bytes of messages queued or unacknowledged.
     pub buffered: usize,

@@ -35,7 +35,8 @@ impl SendQueue {
 
 impl Outstanding {
     /// Checks the books against the records, and these against the messages they are of. O(records
-    /// and messages). Gives the bytes of chunks that an acknowledgement may still name.
+    /// and messages). Gives the bytes of chunks that an acknowledgement may still name for the first
+    /// time.
     pub fn audit(&self, queue: &SendQueue) -> usize {
         let mut flight = vec![0; self.paths.len()];
         let (mut data_in_flight, mut lost, mut unacknowledged) = (0, 0, 0);
@@ -60,9 +61,9 @@ impl Outstanding {
                     _ => gaps.push((index, index + 1)),
                 },
             }
-            // By gap blocks, too: a SACK that comes late takes them back, and the next one names
-            // them again.
-            unacknowledged += size;
+            if !record.counted {
+                unacknowledged += size;
+            }
         }
         let kept: Vec<usize> = self.paths.iter().map(|path| path.bytes).collect();
         assert_eq!(kept, flight, "bytes in flight, per path");

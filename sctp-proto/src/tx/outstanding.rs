@@ -50,6 +50,9 @@ pub(super) struct Record {
     pub(super) large: bool,
     /// The peer had it and gave it up since it was last sent (§6.2.1): its send time says nothing.
     pub(super) reneged: bool,
+    /// Acknowledged once, and its bytes counted then. The peer may take it back and acknowledge it
+    /// again, as it does whenever its SACKs overtake each other.
+    pub(super) counted: bool,
 }
 
 const _: () = assert!(size_of::<Record>() <= 32);
@@ -208,6 +211,7 @@ impl Outstanding {
             fast_retransmitted: false,
             large: false,
             reneged: false,
+            counted: false,
         });
         self.enter_flight(index, path, fragment.len);
         self.paths[path.index()].latest = Some((now, tsn));

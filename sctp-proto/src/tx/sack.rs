@@ -43,7 +43,8 @@ pub struct AckOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathAck {
     pub path: PathId,
-    /// Bytes of chunks newly acknowledged, cumulatively or by gap blocks.
+    /// Bytes of chunks newly acknowledged, cumulatively or by gap blocks. What the peer takes back
+    /// and acknowledges once more is not counted again.
     pub bytes: usize,
     /// Bytes in flight on the path before.
     pub flight_before: usize,
@@ -271,7 +272,9 @@ impl Outstanding {
                 self.newly_acked(now, tsn, &record, Some(index), true, outcome);
                 let size = self.chunk_size(record.len);
                 self.paths[record.path.index()].rack.gap_bytes += size;
-                self.records[index as usize].state = State::GapAcked;
+                let record = &mut self.records[index as usize];
+                record.state = State::GapAcked;
+                record.counted = true;
                 if record.transmits == 1 {
                     newest = newest.max(Some(record.sent_at));
                 }
@@ -303,8 +306,8 @@ impl Outstanding {
         }
     }
 
-    /// Accounts for a record, in whatever state it was, that is acknowledged for the first time.
-    /// `index` is where it is, `None` if it was in front. Only the first record of a path in a
+    /// Accounts for a record, in whatever state it was, that is acknowledged, for the first time
+    /// or again after the peer had taken that back: its bytes count once. `index` is where it is, `None` if it was in front. Only the first record of a path in a
     /// SACK can be the earliest there: they come in order.
     fn newly_acked(
         &mut self,
@@ -315,7 +318,10 @@ impl Outstanding {
         unambiguous: bool,
         outcome: &mut AckOutcome,
     ) {
-        let bytes = self.chunk_size(record.len);
+        let bytes = match record.counted {
+            false => self.chunk_size(record.len),
+            true => 0,
+        };
         match (outcome.acked.iter_mut()).find(|ack| ack.path == record.path) {
             Some(ack) => {
                 ack.bytes += bytes;

@@ -1,6 +1,9 @@
 //! The ring against a model that keeps a `BTreeMap` and recomputes everything.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
@@ -100,6 +103,8 @@ struct Chunk {
     misses: u32,
     fast_retransmitted: bool,
     reneged: bool,
+    /// A SACK has named it.
+    counted: bool,
 }
 
 /// What the model knows of a path: RFC 8985, with no list and no hint.
@@ -224,7 +229,7 @@ impl Model {
         let mut expected = Expected::default();
         let before = self.chunks.clone();
         let flights: Vec<_> = (0..PATHS).map(|path| self.flight(path)).collect();
-        let mut newly = Vec::new();
+        let (mut newly, mut named) = (Vec::new(), BTreeSet::new());
         let front = self.front + advance;
         for (&n, chunk) in &before {
             let covered = n < front || gaps.contains(&n);
@@ -238,9 +243,12 @@ impl Model {
                         .entry(path)
                         .or_insert((0, flights[usize::from(path)], false));
                 // Of those in gaps only the first on its path can be the earliest.
-                ack.2 |= earliest && (n < front || ack.0 == 0);
-                ack.0 += size(chunk.len);
-                self.chunks.get_mut(&n).unwrap().state = State::GapAcked;
+                ack.2 |= earliest && (n < front || !named.contains(&path));
+                named.insert(path);
+                ack.0 += if chunk.counted { 0 } else { size(chunk.len) };
+                let chunk_now = self.chunks.get_mut(&n).unwrap();
+                chunk_now.state = State::GapAcked;
+                chunk_now.counted = true;
                 self.delivered(now, n, chunk);
             }
         }
@@ -397,6 +405,7 @@ impl Run {
                 misses: 0,
                 fast_retransmitted: false,
                 reneged: false,
+                counted: false,
             };
             self.model.chunks.insert(self.model.next, chunk);
             self.model.next += 1;
