@@ -41,6 +41,7 @@ impl Capabilities {
     const ZERO_CHECKSUM_OUT: u16 = 1 << 6;
     const NR_SACK: u16 = 1 << 7;
     const ECN: u16 = 1 << 8;
+    const I_FORWARD_TSN: u16 = 1 << 9;
 
     const KNOWN: u16 = Self::INTERLEAVING
         | Self::RECONFIG
@@ -50,18 +51,22 @@ impl Capabilities {
         | Self::ZERO_CHECKSUM_IN
         | Self::ZERO_CHECKSUM_OUT
         | Self::NR_SACK
-        | Self::ECN;
+        | Self::ECN
+        | Self::I_FORWARD_TSN;
 
     /// What this implementation can do at all. The other extensions have their bit so that a
     /// cookie keeps its format when they come.
-    const IMPLEMENTED: Self = Self(Self::INTERLEAVING | Self::RECONFIG | Self::AUTH);
+    const IMPLEMENTED: Self = Self(
+        Self::INTERLEAVING | Self::RECONFIG | Self::FORWARD_TSN | Self::I_FORWARD_TSN | Self::AUTH,
+    );
 
     /// Chunk types that stand for an extension in the Supported Extensions parameter
     /// (RFC 5061 §4.2.7, RFC 8260 §2.2.1, RFC 6525 §5.1.1).
-    const CHUNKS: [(u8, u16); 6] = [
+    const CHUNKS: [(u8, u16); 7] = [
         (kind::I_DATA, Self::INTERLEAVING),
         (kind::RE_CONFIG, Self::RECONFIG),
         (kind::FORWARD_TSN, Self::FORWARD_TSN),
+        (kind::I_FORWARD_TSN, Self::I_FORWARD_TSN),
         (kind::AUTH, Self::AUTH),
         (kind::ASCONF, Self::ASCONF),
         (kind::ASCONF_ACK, Self::ASCONF),
@@ -73,6 +78,11 @@ impl Capabilities {
             (config.interleaving, Self::INTERLEAVING),
             (config.stream_reset, Self::RECONFIG),
             (config.auth, Self::AUTH),
+            (config.partial_reliability, Self::FORWARD_TSN),
+            (
+                config.partial_reliability && config.interleaving,
+                Self::I_FORWARD_TSN,
+            ),
         ];
         let wanted = settings.iter().filter(|(on, _)| *on);
         let bits = wanted.fold(0, |bits, (_, bit)| bits | bit);
@@ -94,9 +104,18 @@ impl Capabilities {
         self.0 & Self::RECONFIG != 0
     }
 
-    /// Messages can be given up (RFC 3758).
-    pub(crate) const fn forward_tsn(self) -> bool {
-        self.0 & Self::FORWARD_TSN != 0
+    /// Messages can be given up after they were sent (RFC 3758).
+    //= RFC 8260 §2.3.1
+    //# Only if both end points indicated their support of user message interleaving and the
+    //# I-FORWARD-TSN chunk, the partial reliability extension is negotiated and can be used in
+    //# combination with user message interleaving.
+    pub(crate) const fn partial_reliability(self) -> bool {
+        let chunk = if self.interleaving() {
+            Self::I_FORWARD_TSN
+        } else {
+            Self::FORWARD_TSN
+        };
+        self.0 & chunk != 0
     }
 
     /// Chunks can be authenticated (RFC 4895).
@@ -142,7 +161,7 @@ impl Capabilities {
         if !chunks.is_empty() {
             params.supported_extensions(&chunks);
         }
-        if self.forward_tsn() {
+        if self.0 & Self::FORWARD_TSN != 0 {
             params.forward_tsn_supported();
         }
     }
@@ -296,7 +315,7 @@ impl<'a> PeerParams<'a> {
                 Param::SupportedExtensions(chunks) => {
                     chunks.iter().for_each(|c| found.capabilities.add_chunk(*c));
                 }
-                Param::ForwardTsnSupported if Capabilities::IMPLEMENTED.forward_tsn() => {
+                Param::ForwardTsnSupported => {
                     found.capabilities.0 |= Capabilities::FORWARD_TSN;
                 }
                 Param::Random(value) => _ = auth.random.get_or_insert(value),

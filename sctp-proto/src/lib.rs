@@ -55,7 +55,7 @@ pub use error::{
 };
 pub use icmp::{IcmpKind, IcmpMessage};
 pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};
-pub use message::{Message, MessageData, NextMessage, Reliability, SendInfo};
+pub use message::{Message, MessageData, NextMessage, PrPolicy, PrStatus, Reliability, SendInfo};
 pub use time::Instant;
 pub use transmit::{DatagramMeta, EcnCodepoint, Transmit};
 

@@ -17,8 +17,10 @@ pub struct SendInfo {
     pub unordered: bool,
     /// Ask the peer to acknowledge at once: the I bit (RFC 9260 §3.3.1, RFC 7053). Default false.
     pub sack_immediately: bool,
-    /// When to give the message up. Default never.
-    pub reliability: Reliability,
+    /// When to give the message up. Default `None`: as the association's
+    /// [`default_reliability`](crate::AssociationConfig::default_reliability) says, which is never
+    /// unless it is set.
+    pub reliability: Option<Reliability>,
     /// Returned in [`Event::SendFailed`](crate::Event::SendFailed); opaque. Default 0.
     pub context: u32,
     /// Tell of each step that the message takes, with its `context`:
@@ -52,7 +54,7 @@ impl SendInfo {
 
     /// Sets [`reliability`](Self::reliability).
     pub fn reliability(mut self, reliability: Reliability) -> Self {
-        self.reliability = reliability;
+        self.reliability = Some(reliability);
         self
     }
 
@@ -70,24 +72,69 @@ impl SendInfo {
 }
 
 /// When the sender gives a message up (RFC 3758, RFC 7496).
+///
+/// A message given up comes back in [`Event::SendFailed`](crate::Event::SendFailed). Where the peer
+/// has no part in it ([`Association::partial_reliability`](crate::Association::partial_reliability)),
+/// only messages of which nothing was sent yet are given up: for a lifetime, or for room.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reliability {
     /// Never: the message arrives, or the association fails.
     #[default]
     Reliable,
-    /// This long after it was queued (RFC 3758 §4.1, timed reliability).
+    /// This long after it was queued (RFC 3758 §4.1, timed reliability). Looked at when the message,
+    /// or a part of it, would be sent or sent again.
     Lifetime(Duration),
-    /// After this many retransmissions (RFC 7496 §4.1).
+    /// When a fragment of it would be sent again after this many retransmissions (RFC 7496 §4.1); 255
+    /// and more do not limit them.
     MaxRetransmits(u16),
-    /// When the send buffer is full and a message with a smaller number needs room (RFC 7496 §4.2).
+    /// When the send buffer, or the stream's share of it, is full and a message with a smaller number
+    /// needs room (RFC 7496 §4.2).
     Priority(u32),
+}
+
+impl Reliability {
+    pub(crate) const fn policy(self) -> Option<PrPolicy> {
+        match self {
+            Self::Reliable => None,
+            Self::Lifetime(_) => Some(PrPolicy::Lifetime),
+            Self::MaxRetransmits(_) => Some(PrPolicy::MaxRetransmits),
+            Self::Priority(_) => Some(PrPolicy::Priority),
+        }
+    }
+}
+
+/// Why messages are given up: SCTP_PR_SCTP_TTL, _RTX and _BUF of RFC 7496.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PrPolicy {
+    /// [`Reliability::Lifetime`]
+    Lifetime,
+    /// [`Reliability::MaxRetransmits`]
+    MaxRetransmits,
+    /// [`Reliability::Priority`]
+    Priority,
+}
+
+impl PrPolicy {
+    pub(crate) const ALL: [Self; 3] = [Self::Lifetime, Self::MaxRetransmits, Self::Priority];
+}
+
+/// How many messages were given up: `sctp_prstatus` of RFC 7496 §4.3.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PrStatus {
+    /// Of which nothing had been sent.
+    pub unsent: u64,
+    /// Of which at least a part had been sent.
+    pub sent: u64,
 }
 
 /// A received user message, or a part of one: `sctp_rcvinfo` of RFC 6458 §5.3.5 and the bytes.
 ///
 /// A message that is larger than the receive buffer can hold comes in parts, in order, each with
-/// [`complete`](Self::complete) false but the last (partial delivery, RFC 9260 §11.1.7).
+/// [`complete`](Self::complete) false but the last (partial delivery, RFC 9260 §11.1.7); or the last
+/// is [`aborted`](Self::aborted).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The inbound stream.
@@ -96,13 +143,18 @@ pub struct Message {
     pub ppid: Ppid,
     /// Whether it was sent outside the order of the stream.
     pub unordered: bool,
-    /// Stream sequence number or, with I-DATA, message identifier; without meaning if unordered and
-    /// not I-DATA.
+    /// Stream sequence number or, with I-DATA, message identifier; means nothing for an unordered
+    /// message in DATA chunks. A number left out within a stream is of a message that the sender
+    /// gave up (RFC 3758 §3.6).
     pub seq: u32,
     /// TSN of the last fragment in `data`.
     pub tsn: Tsn,
     /// Whether the message ends with `data`.
     pub complete: bool,
+    /// The sender gave the message up after parts of it were read (RFC 3758): these are all there
+    /// will be, `data` is empty, and what is read next is of another message
+    /// (SCTP_PARTIAL_DELIVERY_ABORTED, RFC 6458 §6.1.7).
+    pub aborted: bool,
     /// The bytes.
     pub data: MessageData,
 }

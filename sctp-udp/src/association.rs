@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use sctp_proto::{
     AssociationConfig, AssociationState, AssociationStats, AssociationStatus, CloseReason,
-    ConfigError, Memory, Message, NextMessage, PathConfig, PathError, PathId, PathInfo, SendInfo,
-    StreamId,
+    ConfigError, Memory, Message, NextMessage, PathConfig, PathError, PathId, PathInfo, PrPolicy,
+    PrStatus, Reliability, SendInfo, StreamId,
 };
 use tokio::{sync::Notify, task::coop};
 
@@ -218,6 +218,27 @@ impl Association {
     /// Whether messages of several streams can be interleaved (I-DATA, RFC 8260).
     pub fn interleaving(&self) -> bool {
         self.shared().lock().proto.interleaving()
+    }
+
+    /// Whether messages can be given up after they were sent (RFC 3758).
+    pub fn partial_reliability(&self) -> bool {
+        self.shared().lock().proto.partial_reliability()
+    }
+
+    /// The reliability of messages sent from now on whose `SendInfo` has none.
+    pub fn set_default_reliability(&self, reliability: Reliability) {
+        let mut state = self.shared().lock();
+        state.proto.set_default_reliability(reliability);
+    }
+
+    /// How many messages were given up, by one policy or by all (RFC 7496 §4.3).
+    pub fn pr_status(&self, policy: Option<PrPolicy>) -> PrStatus {
+        self.shared().lock().proto.pr_status(policy)
+    }
+
+    /// The same of one outbound stream.
+    pub fn pr_stream_status(&self, stream: StreamId, policy: Option<PrPolicy>) -> PrStatus {
+        self.shared().lock().proto.pr_stream_status(stream, policy)
     }
 }
 

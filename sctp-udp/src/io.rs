@@ -120,7 +120,8 @@ impl AsyncWrite for StreamWriter {
 }
 
 /// Messages in, bytes out: message boundaries are dropped. A stream reset or SHUTDOWN by the peer
-/// is end of file.
+/// is end of file, a message that it gives up after a part was read an error. Whole messages left
+/// out by a sender that does not send reliably go unnoticed: bytes are not for such a sender.
 #[derive(Debug)]
 pub struct StreamReader {
     stream: RecvStream,
@@ -157,6 +158,10 @@ impl AsyncRead for StreamReader {
         }
         while self.unread.is_empty() {
             match ready!(self.stream.poll_recv(cx))? {
+                Some(message) if message.aborted => {
+                    let how = "the peer gave up a message of which a part was read";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, how)));
+                }
                 Some(message) => self.unread = message.data,
                 None => return Poll::Ready(Ok(())),
             }

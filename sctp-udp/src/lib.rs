@@ -69,6 +69,6 @@ pub use sctp_proto::{
     AssociationConfig, AssociationState, AssociationStats, AssociationStatus, CloseReason,
     ConfigError, CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause,
     IcmpKind, IcmpMessage, LossDetection, Memory, Message, MessageData, NextMessage, PathConfig,
-    PathError, PathId, PathInfo, PathState, PathStats, Ppid, ReconfigOutcome, Reliability,
-    SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
+    PathError, PathId, PathInfo, PathState, PathStats, Ppid, PrPolicy, PrStatus, ReconfigOutcome,
+    Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
 };

@@ -30,8 +30,8 @@ pub enum Notification {
         stream: StreamId,
         /// [`SendInfo::context`](crate::SendInfo::context) of the message.
         context: u32,
-        /// Whether any part of it was transmitted.
-        sent: bool,
+        /// How many of its bytes were transmitted.
+        sent: usize,
         /// The message.
         data: Bytes,
     },

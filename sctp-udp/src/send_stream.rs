@@ -125,8 +125,10 @@ impl SendStream {
         self.association.reset_streams(&[self.id]).await
     }
 
-    /// Discards the messages of which nothing was sent yet, then resets the stream. A message sent
-    /// in part is completed. Where the peer cannot reset streams, only the first is done.
+    /// Discards what was not sent yet, then resets the stream. A message sent in part is given up,
+    /// and its reader told, where the peer knows of that
+    /// ([`Association::partial_reliability`], RFC 3758), and completed where it does not. Where the
+    /// peer cannot reset streams, only that is done.
     pub fn reset(self) {
         if self.is_stale() {
             return;
@@ -135,7 +137,7 @@ impl SendStream {
         let now = shared.clock.now();
         shared.with(|state, wakes| {
             if state.closed.is_none() {
-                state.proto.discard_unsent(self.id);
+                state.proto.discard_unsent(now, self.id);
                 // Fails where the peer cannot, or when the association is ending anyway.
                 let _ = state.start_reset(now, &[self.id], wakes);
             }

@@ -331,6 +331,27 @@ pub fn shutdown_complete(t_bit: bool) -> Chunk {
     Chunk::new(kind::SHUTDOWN_COMPLETE, u8::from(t_bit), &[])
 }
 
+/// FORWARD-TSN (RFC 3758 §3.2): the new cumulative TSN, and (stream, SSN) skipped.
+pub fn forward_tsn(cumulative: u32, skipped: &[(u16, u16)]) -> Chunk {
+    let mut value = cumulative.to_be_bytes().to_vec();
+    for (stream, ssn) in skipped {
+        value.extend_from_slice(&stream.to_be_bytes());
+        value.extend_from_slice(&ssn.to_be_bytes());
+    }
+    Chunk::new(kind::FORWARD_TSN, 0, &value)
+}
+
+/// I-FORWARD-TSN (RFC 8260 §2.3.1): the new cumulative TSN, and (stream, unordered, MID) skipped.
+pub fn i_forward_tsn(cumulative: u32, skipped: &[(u16, bool, u32)]) -> Chunk {
+    let mut value = cumulative.to_be_bytes().to_vec();
+    for &(stream, unordered, mid) in skipped {
+        value.extend_from_slice(&stream.to_be_bytes());
+        value.extend_from_slice(&u16::from(unordered).to_be_bytes());
+        value.extend_from_slice(&mid.to_be_bytes());
+    }
+    Chunk::new(kind::I_FORWARD_TSN, 0, &value)
+}
+
 /// RE-CONFIG: outgoing SSN reset request (RFC 6525 §4.1).
 pub fn outgoing_reset(request: u32, response: u32, last_tsn: u32, streams: &[u16]) -> Chunk {
     let mut value = request.to_be_bytes().to_vec();

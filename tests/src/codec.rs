@@ -326,6 +326,22 @@ impl Chunk {
         be32(&self.value, 0)
     }
 
+    /// The new cumulative TSN of FORWARD-TSN or I-FORWARD-TSN, and what is skipped: (stream,
+    /// unordered, SSN or MID).
+    pub fn as_forward_tsn(&self) -> (u32, Vec<(u16, bool, u32)>) {
+        let (cumulative, list) = self.value.split_at(4);
+        let skipped = match self.kind {
+            kind::FORWARD_TSN => (list.chunks_exact(4))
+                .map(|entry| (be16(entry, 0), false, u32::from(be16(entry, 2))))
+                .collect(),
+            kind::I_FORWARD_TSN => (list.chunks_exact(8))
+                .map(|entry| (be16(entry, 0), be16(entry, 2) == 1, be32(entry, 4)))
+                .collect(),
+            _ => panic!("{self:?}"),
+        };
+        (be32(cumulative, 0), skipped)
+    }
+
     /// Causes of ABORT or ERROR: (code, information).
     pub fn causes(&self) -> Vec<(u16, Vec<u8>)> {
         assert!(matches!(self.kind, kind::ABORT | kind::ERROR));

@@ -14,7 +14,7 @@ use sctp_proto::{
 
 use crate::{
     build::{self, cookie_ack, cookie_echo, init, init_ack},
-    codec::{Chunk, Init, Packet, kind, seal},
+    codec::{Chunk, Init, Packet, kind, param, seal},
     host::{Conn, Host},
     net::Datagram,
     rng::Rng,
@@ -135,6 +135,18 @@ impl Peer {
     pub fn interleaving() -> Self {
         let mut peer = Self::client();
         peer.connect(init(TAG).extensions(&[kind::RE_CONFIG, kind::I_DATA]));
+        peer
+    }
+
+    /// A peer that has an association with a listening host in which messages can be given up, in
+    /// I-DATA or in DATA.
+    pub fn partial(interleaving: bool, change: impl FnOnce(&mut AssociationConfig)) -> Self {
+        let mut peer = Self::client_with(change);
+        let data = [kind::RE_CONFIG];
+        let i_data = [kind::RE_CONFIG, kind::I_DATA, kind::I_FORWARD_TSN];
+        let chunks: &[u8] = if interleaving { &i_data } else { &data };
+        let supported = param::FORWARD_TSN_SUPPORTED;
+        peer.connect(init(TAG).extensions(chunks).param(supported, &[]));
         peer
     }
 

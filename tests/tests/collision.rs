@@ -215,7 +215,7 @@ fn what_was_queued_before_a_restart_comes_back_and_nothing_goes_over() {
     let failed = Event::SendFailed {
         stream: StreamId(3),
         context: 5,
-        sent: true,
+        sent: "unacknowledged".len(),
         data: "unacknowledged".into(),
     };
     let events = peer.events();

@@ -183,7 +183,7 @@ fn what_was_queued_comes_back_when_nobody_answers() {
     let failed = Event::SendFailed {
         stream: StreamId(3),
         context: 77,
-        sent: false,
+        sent: 0,
         data: "lost".into(),
     };
     assert!(events.contains(&failed), "{events:?}");

@@ -114,7 +114,7 @@ impl Run {
                 self.pair.conn(side).association.stop(stream);
                 self.received[index(side)].torn.insert(stream.0);
             }
-            82..84 => self.pair.conn(side).association.discard_unsent(stream),
+            82..84 => self.pair.conn(side).association.discard_unsent(now, stream),
             84..88 => {
                 let value = self.rng.below(5) as u16;
                 let association = &mut self.pair.conn(side).association;
@@ -179,6 +179,10 @@ impl Run {
         for message in self.pair.recv_all(side) {
             let received = &mut self.received[index(side)];
             let stream = message.stream.0;
+            if message.aborted {
+                assert!(received.torn.contains(&stream) && message.data.is_empty());
+                continue;
+            }
             let complete = message.complete;
             let bytes: Bytes = message.data.into_bytes();
             assert!(!bytes.is_empty());

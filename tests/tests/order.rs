@@ -464,12 +464,13 @@ fn unsent_messages_can_be_discarded() {
     // One that fills the congestion window, one that waits.
     peer.host_send(1, vec![0; 20_000]);
     peer.host_send_with(1, "never mind", SendInfo::default().context(9));
-    peer.association().discard_unsent(StreamId(1));
+    let now = peer.now;
+    peer.association().discard_unsent(now, StreamId(1));
     peer.collect();
     let failed = Event::SendFailed {
         stream: StreamId(1),
         context: 9,
-        sent: false,
+        sent: 0,
         data: "never mind".into(),
     };
     let events = peer.events();

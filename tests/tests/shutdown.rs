@@ -492,7 +492,7 @@ fn an_abort_ends_both_sides_with_its_reason() {
             event,
             Event::SendFailed {
                 context: 1,
-                sent: true,
+                sent: 1..,
                 ..
             }
         )

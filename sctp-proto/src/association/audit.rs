@@ -151,6 +151,10 @@ impl Tcb {
                 assert!(retransmits, "data in flight without a timer");
             }
             some |= retransmits || timers.is_path_set(PathTimer::Pacing, id);
+            if self.forward_pending() && self.told.path == id && self.state.sends_data() {
+                assert!(retransmits, "a FORWARD-TSN under way without a timer");
+                assert!(!self.forward_due(id), "a FORWARD-TSN is due");
+            }
             let probes = path.mtu_probe_under_way().is_some();
             assert!(
                 !probes || timers.is_path_set(PathTimer::PathMtu, id),

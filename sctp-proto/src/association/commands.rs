@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{CloseReason, PathError, SendError},
     ids::{PathId, StreamId, Tsn},
-    message::{Message, NextMessage, SendInfo},
+    message::{Message, NextMessage, PrPolicy, PrStatus, Reliability, SendInfo},
     path::Paths,
     rx::Reassembly,
     time::Instant,
@@ -73,7 +73,11 @@ impl Association {
             tcb.progress.advanced(now);
         }
         self.limit_holdings();
-        self.cx.queue.push(now, stream, data, info)?;
+        let pushed = self.cx.queue.push(now, stream, data, info);
+        if let Phase::Open(tcb) = &mut self.phase {
+            tcb.settle(&mut self.cx, now);
+        }
+        pushed?;
         self.cx.stats.messages_sent += 1;
         Ok(())
     }
@@ -137,10 +141,21 @@ impl Association {
         }
     }
 
-    /// Drops the messages of a stream of which nothing was sent yet; each comes back as
-    /// [`Event::SendFailed`].
-    pub fn discard_unsent(&mut self, stream: StreamId) {
+    /// Drops what of a stream was not sent yet; each message comes back as [`Event::SendFailed`]. One
+    /// of which a part was sent is given up where the peer can be told
+    /// ([`partial_reliability`](Self::partial_reliability)), and else completed.
+    pub fn discard_unsent(&mut self, now: Instant, stream: StreamId) {
         self.cx.queue.discard_unsent(stream);
+        if let Phase::Open(tcb) = &mut self.phase {
+            tcb.settle(&mut self.cx, now);
+        }
+        self.conclude(now, Ok(()));
+    }
+
+    /// The reliability of messages sent from now on whose [`SendInfo`] has none
+    /// (SCTP_DEFAULT_PRINFO, RFC 7496 §4.4).
+    pub fn set_default_reliability(&mut self, reliability: Reliability) {
+        self.cx.queue.set_default_reliability(reliability);
     }
 
     /// Priority (smaller first) or weight (larger is more) of an outbound stream, as the scheduler
@@ -295,6 +310,24 @@ impl Association {
     /// Whether messages of several streams can be interleaved (I-DATA was negotiated, RFC 8260).
     pub fn interleaving(&self) -> bool {
         matches!(&self.phase, Phase::Open(tcb) if tcb.agreed.capabilities.interleaving())
+    }
+
+    /// Whether messages can be given up after they were sent (RFC 3758; with
+    /// [`interleaving`](Self::interleaving), RFC 8260 §2.3.1).
+    pub fn partial_reliability(&self) -> bool {
+        matches!(&self.phase, Phase::Open(tcb) if tcb.can_abandon())
+    }
+
+    /// How many messages were given up, by one policy or by all (SCTP_PR_ASSOC_STATUS, RFC 7496
+    /// §4.3).
+    pub fn pr_status(&self, policy: Option<PrPolicy>) -> PrStatus {
+        self.cx.queue.pr_status(None, policy)
+    }
+
+    /// The same of one outbound stream (SCTP_PR_STREAM_STATUS). A reset of the stream changes
+    /// nothing in it.
+    pub fn pr_stream_status(&self, stream: StreamId, policy: Option<PrPolicy>) -> PrStatus {
+        self.cx.queue.pr_status(Some(stream), policy)
     }
 
     /// Whether streams can be reset (RE-CONFIG was negotiated, RFC 6525).

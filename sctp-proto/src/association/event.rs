@@ -159,8 +159,9 @@ pub enum Event {
         stream: StreamId,
         /// [`SendInfo::context`](crate::SendInfo::context) of the message.
         context: u32,
-        /// Whether any part of it was transmitted.
-        sent: bool,
+        /// How many of its bytes were transmitted, from the first on, once at least: 0 for
+        /// SCTP_DATA_UNSENT of RFC 6458 §6.1.11.
+        sent: usize,
         /// The message.
         data: Bytes,
     },

@@ -369,6 +369,17 @@ impl Tcb {
             //# If such an INIT ACK chunk is received in any state other than CLOSED or COOKIE-WAIT,
             //# it SHOULD be discarded silently (see Section 5.2.3).
             Chunk::Init(_) | Chunk::InitAck(_) | Chunk::CookieEcho(_) => return Ok(Next::Stop),
+            Chunk::ForwardTsn(forward) if self.agreed.capabilities.partial_reliability() => {
+                self.on_forward_tsn(cx, &forward, data)?;
+            }
+            Chunk::IForwardTsn(forward) if self.agreed.capabilities.partial_reliability() => {
+                self.on_i_forward_tsn(cx, &forward, data)?;
+            }
+            //= RFC 3758 §3.3.1
+            //# Note that if the endpoint chooses NOT to include the parameter, then at no time
+            //# during the life of the association can it send or process a FORWARD TSN. It MUST
+            //# instead act as if it does NOT support the FORWARD TSN chunk, returning an ERROR to
+            //# the peer upon receipt of any FORWARD TSN.
             Chunk::ForwardTsn(_)
             | Chunk::IForwardTsn(_)
             | Chunk::ReConfig(_)

@@ -1,5 +1,6 @@
 //! One association: the state machine a driver moves.
 
+mod abandon;
 mod addresses;
 #[cfg(feature = "internals")]
 mod audit;
@@ -14,6 +15,7 @@ mod logged;
 mod on_auth;
 mod on_control;
 mod on_data;
+mod on_forward_tsn;
 mod on_network;
 mod on_sack;
 mod on_timeout;
@@ -334,6 +336,10 @@ impl Association {
         if let Some(failed) = self.cx.queue.poll_failed() {
             self.cx.stats.messages_abandoned += 1;
             self.cx.fail([failed]);
+            // Nothing is left that an acknowledgement could be the last of.
+            if self.cx.queue.is_empty() && !self.cx.queue.has_failed() {
+                self.cx.event(Event::SenderDry);
+            }
             return self.cx.next_event();
         }
         let Phase::Open(tcb) = &mut self.phase else {

@@ -116,6 +116,7 @@ impl Tcb {
         self.state = State::Established;
         cx.stats.establishments += u64::from(!restarted);
         self.due.cookie_echo = false;
+        cx.queue.set_partial(self.can_abandon());
         cx.timers.stop(Timer::T1);
         self.progress.advanced(now);
         cx.event(Event::Established { restarted });

@@ -193,6 +193,8 @@ impl Tcb {
         for loss in &outcome.lost {
             self.on_loss(cx, now, loss, outcome.highest_outstanding);
         }
+        self.give_up_lost(cx, now);
+        self.review_forward(now);
         if outcome.reneged > 0 {
             self.guard_reneged(cx, now);
         }
@@ -227,7 +229,9 @@ impl Tcb {
 
     /// The rules R2 and R3 of §6.3.2 after an acknowledgement of data sent on `path`.
     fn restart_t3(&mut self, cx: &mut Cx, now: Instant, path: PathId, includes_earliest: bool) {
-        let outstanding = self.outstanding.flight(path) > 0 || self.is_waited_for(path);
+        let outstanding = self.outstanding.flight(path) > 0
+            || self.is_waited_for(path)
+            || self.forward_under_way(path);
         if !outstanding {
             cx.timers.stop_path(PathTimer::T3, path);
         } else if includes_earliest {

@@ -144,7 +144,13 @@ impl Tcb {
         self.check_progress(cx, now)?;
         let large_at = self.outstanding.last_large(id);
         let lost = self.outstanding.t3_expired(id);
+        self.give_up_lost(cx, now);
+        self.repeat_forward();
         if lost == 0 && !self.is_waited_for(id) {
+            if self.forward_under_way(id) {
+                // Nothing but a FORWARD-TSN is on its way: no loss of data.
+                return self.count_error(cx, id);
+            }
             // Nothing is on its way: the timer ran because the peer's window is closed.
             //= RFC 9260 §6.1
             //# Senders MUST support zero window probing.

@@ -98,7 +98,19 @@ impl Association {
             //# another SCTP endpoint ("Z"), the two endpoints MUST complete an initialization
             //# process in order to set up an SCTP association between them.
             Phase::CookieWait(wait) => wait.poll_transmit(&mut self.cx, now, buf),
-            Phase::Open(tcb) => tcb.poll_transmit(&mut self.cx, now, max_segments.get(), buf),
+            Phase::Open(tcb) => {
+                let (cx, max_segments) = (&mut self.cx, max_segments.get());
+                let transmit = tcb.poll_transmit(cx, now, max_segments, buf);
+                if transmit.is_none() && cx.queue.has_failed() {
+                    // What the end of the association or of a stream waited for may just have been
+                    // given up.
+                    tcb.advance_reconfig(cx);
+                    tcb.advance_shutdown(cx, now);
+                    tcb.poll_transmit(cx, now, max_segments, buf)
+                } else {
+                    transmit
+                }
+            }
             Phase::Closed(..) => {
                 if !std::mem::replace(&mut self.drained, true) {
                     self.cx
@@ -167,6 +179,8 @@ impl Tcb {
         {
             return Some(transmit);
         }
+        self.give_up_lost(cx, now);
+        self.reroute_forward();
         self.data_path = self.choose_data_path(cx, true);
         let id = self.next_path();
         self.refill_pacer(cx, now);
@@ -361,7 +375,8 @@ impl Tcb {
             self.write_reconfig(cx, now, id, packet);
         }
         let bundles = id == self.sack_path && self.sack.pending();
-        if sack_due || (bundles && (!packet.is_empty() || data_ready)) {
+        let leaves = !packet.is_empty() || data_ready || self.forward_due(id);
+        if sack_due || (bundles && leaves) {
             //= RFC 9260 §6.1
             //# Before an endpoint transmits a DATA chunk, if any received DATA chunks have not been
             //# acknowledged (e.g., due to delayed ack), the sender SHOULD create a SACK chunk and
@@ -369,6 +384,7 @@ impl Tcb {
             //# does not exceed the current PMTU.
             self.write_sack(cx, packet);
         }
+        self.write_forward(cx, now, id, packet);
         if !general {
             return;
         }

@@ -72,6 +72,9 @@ impl Tcb {
     /// Rules A, B and D of §6.1, sender's silly window avoidance, and Nagle's algorithm, which
     /// holds no chunk back from a packet that leaves.
     fn may_send_new(&self, cx: &Cx, id: PathId, bundled: bool) -> bool {
+        if self.outstanding.is_full() {
+            return false;
+        }
         let flight = self.outstanding.flight(id);
         //= RFC 9260 §6.1
         //# When the time comes for the sender to transmit new DATA chunks, the protocol parameter
@@ -178,7 +181,10 @@ impl Tcb {
         packet: &mut PacketWriter<'_>,
     ) -> usize {
         let mut sent = 0;
-        while let Some(lost) = self.outstanding.next_lost() {
+        while let Some(lost) = {
+            self.give_up_lost(cx, now);
+            self.outstanding.next_lost()
+        } {
             let len = lost.fragment.len;
             if self.paths.for_lost(lost.path) != id {
                 break;
@@ -250,10 +256,13 @@ impl Tcb {
                 full.min(self.peer_rwnd)
             };
             let room = (room + 4).min(full);
-            let Some(fragment) = cx.queue.next_fragment(now, room, full) else {
+            let fragment = cx.queue.next_fragment(now, room, full);
+            self.settle(cx, now);
+            let Some(fragment) = fragment else {
                 break;
             };
             let tsn = self.outstanding.push(now, &fragment, id);
+            cx.queue.assigned(fragment.key, tsn);
             let size = self.outstanding.chunk_size(fragment.len);
             self.probing |= std::mem::take(&mut self.zero_window_probe);
             self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(fragment.len));
@@ -316,6 +325,10 @@ impl Tcb {
             while let Some(chunk) = next {
                 let size = self.outstanding.chunk_size(chunk.fragment.len);
                 if packet.remaining() < size {
+                    break;
+                }
+                // No second time what is to be sent once: T3-rtx finds out.
+                if (cx.queue).is_worthless(now, chunk.fragment.key, chunk.transmits) {
                     break;
                 }
                 self.outstanding.probed(chunk.tsn, now, via);

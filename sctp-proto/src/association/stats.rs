@@ -46,8 +46,12 @@ pub struct AssociationStats {
     pub messages_sent: u64,
     /// User messages acknowledged in full.
     pub messages_acked: u64,
-    /// User messages given up.
+    /// User messages given up, whether anything of them was sent or not.
     pub messages_abandoned: u64,
+    /// FORWARD-TSN and I-FORWARD-TSN chunks sent.
+    pub forward_tsns_sent: u64,
+    /// FORWARD-TSN and I-FORWARD-TSN chunks received that moved the cumulative TSN on.
+    pub forward_tsns_received: u64,
     /// User messages handed to the user, parts of one counted once.
     pub messages_received: u64,
     /// SACK chunks sent.

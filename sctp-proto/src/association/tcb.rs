@@ -10,6 +10,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{
+    abandon::Told,
     cx::{Cx, Handled},
     failover::{Crossing, Probe},
     on_data::violation,
@@ -120,6 +121,8 @@ pub(crate) struct Tcb {
     /// One chunk may leave although the peer's window is closed (§6.1 A).
     pub(crate) zero_window_probe: bool,
     pub(crate) progress: Progress,
+    /// FORWARD-TSN: what the peer was told.
+    pub(crate) told: Told,
     /// Reused from SACK to SACK, so that none allocates.
     pub(crate) outcome: AckOutcome,
 
@@ -264,6 +267,7 @@ impl Tcb {
             crossing: None,
             zero_window_probe: false,
             progress: Progress::new(Instant::EPOCH),
+            told: Told::default(),
             outcome: AckOutcome::default(),
             tsn_map: TsnMap::new(agreed.peer_initial_tsn),
             rx: new_reassembly(&config, &agreed),

@@ -162,14 +162,51 @@ fn unknown_parameters_go_by_their_two_high_bits() {
 }
 
 #[test]
-fn partial_reliability_is_reported_as_long_as_it_is_missing() {
-    with_params(
-        InitKind::Init,
-        |params| {
-            params.forward_tsn_supported();
-        },
-        |peer| assert_eq!(&peer.unwrap().unrecognized[..], [[0xC0, 0, 0, 4]]),
-    );
+fn partial_reliability_needs_the_chunk_that_goes_with_the_data() {
+    let ours = Capabilities::offered(&AssociationConfig::default());
+    type Offer = fn(&mut ParamWriter);
+    let peers: [(&str, Offer, bool); 6] = [
+        ("nothing", |_| {}, false),
+        ("the parameter", |p| _ = p.forward_tsn_supported(), true),
+        (
+            "the chunk",
+            |p| _ = p.supported_extensions(&[kind::FORWARD_TSN]),
+            true,
+        ),
+        (
+            "I-DATA, and the parameter only",
+            |p| {
+                p.supported_extensions(&[kind::I_DATA]);
+                p.forward_tsn_supported();
+            },
+            false,
+        ),
+        (
+            "I-FORWARD-TSN without I-DATA",
+            |p| _ = p.supported_extensions(&[kind::I_FORWARD_TSN]),
+            false,
+        ),
+        (
+            "I-DATA with I-FORWARD-TSN",
+            |p| _ = p.supported_extensions(&[kind::I_DATA, kind::I_FORWARD_TSN]),
+            true,
+        ),
+    ];
+    for (what, offer, expected) in peers {
+        with_params(InitKind::Init, offer, |peer| {
+            let peer = peer.unwrap();
+            assert!(peer.unrecognized.is_empty(), "{what}");
+            let agreed = ours.and(peer.capabilities);
+            assert_eq!(agreed.partial_reliability(), expected, "{what}");
+        });
+    }
+    let mut off = AssociationConfig::default();
+    off.partial_reliability(false);
+    let mut params = ParamWriter::new();
+    Capabilities::offered(&off).write_params(&mut params);
+    // As a chunk type, or as the first byte of the parameter.
+    let told = |byte: &u8| matches!(*byte, kind::FORWARD_TSN | kind::I_FORWARD_TSN);
+    assert!(!params.as_bytes().iter().any(told));
 }
 
 #[test]

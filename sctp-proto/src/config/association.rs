@@ -7,6 +7,7 @@ use crate::{
     auth::{HmacAlgorithm, SharedKey},
     error::ConfigError,
     event_log::EventLog,
+    message::Reliability,
     wire::ChunkSet,
 };
 
@@ -94,6 +95,8 @@ pub struct AssociationConfig {
     pub(crate) auth_chunks: ChunkSet,
     pub(crate) hmac_algorithms: Vec<HmacAlgorithm>,
     pub(crate) auth_keys: Vec<(u16, SharedKey)>,
+    pub(crate) partial_reliability: bool,
+    pub(crate) default_reliability: Reliability,
     pub(crate) scheduler: SchedulerKind,
     pub(crate) congestion_control: CongestionControl,
     pub(crate) initial_window: Option<u32>,
@@ -150,6 +153,8 @@ impl Default for AssociationConfig {
             auth_chunks: ChunkSet::default(),
             hmac_algorithms: vec![HmacAlgorithm::Sha256, HmacAlgorithm::Sha1],
             auth_keys: Vec::new(),
+            partial_reliability: true,
+            default_reliability: Reliability::Reliable,
             scheduler: SchedulerKind::default(),
             congestion_control: CongestionControl::default(),
             initial_window: None,
@@ -418,6 +423,7 @@ impl AssociationConfig {
         self.auth_chunks = told.auth_chunks;
         self.hmac_algorithms.clone_from(&told.hmac_algorithms);
         self.adaptation_indication = told.adaptation_indication;
+        self.partial_reliability = told.partial_reliability;
     }
 
     /// Checks the settings against each other. The drivers call it; so must whoever drives an

@@ -10,6 +10,7 @@ mod observe;
 mod path_mtu;
 mod progress;
 mod reconfig;
+mod reliability;
 
 pub use association::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind};
 pub use endpoint::{EndpointConfig, ServerConfig};

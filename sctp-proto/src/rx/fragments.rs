@@ -40,6 +40,14 @@ impl Key {
         }
     }
 
+    /// Where a DATA chunk of the stream with this TSN belongs.
+    pub(super) fn of_tsn(stream: StreamId, tsn: Tsn) -> Self {
+        Self {
+            lane: u64::from(stream.0) << 33,
+            number: tsn.value(),
+        }
+    }
+
     fn at(self, number: u32) -> Self {
         Self { number, ..self }
     }
@@ -52,6 +60,15 @@ impl Key {
             number: u32::MAX,
         }
     }
+}
+
+/// What was read last of a message that is delivered in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) tsn: Tsn,
+    pub(super) ppid: Ppid,
+    pub(super) seq: u32,
+    pub(super) unordered: bool,
 }
 
 /// Fragments of one message in a row, perhaps all of them. Empty only when what came from the
@@ -68,9 +85,26 @@ pub(super) struct Run {
     pub(super) seq: u32,
     /// Known if `begins`.
     pub(super) ppid: Ppid,
+    /// TSN of the first fragment or, if some were delivered in part, of the last of these.
+    tsn: Tsn,
 }
 
 impl Run {
+    /// Number of the fragment that would come next.
+    pub(super) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// The message, as far as it was read.
+    pub(super) fn read(&self) -> Read {
+        Read {
+            tsn: self.tsn,
+            ppid: self.ppid,
+            seq: self.seq,
+            unordered: self.unordered,
+        }
+    }
+
     pub(super) fn is_complete(&self) -> bool {
         self.begins && self.ends
     }
@@ -195,6 +229,7 @@ impl Runs {
             unordered: chunk.unordered,
             seq: chunk.seq,
             ppid: chunk.ppid,
+            tsn: chunk.tsn,
         };
         if let Some(after) = joins.after.and_then(|key| self.map.remove(&key)) {
             run.list = store.join(run.list, after.list);
@@ -228,6 +263,7 @@ impl Runs {
         while run.list.first().is_some_and(|id| !store.is_above(id)) {
             if let Some(chunk) = store.pop_front(&mut run.list) {
                 number = number.wrapping_add(1);
+                run.tsn = chunk.tsn;
                 take(chunk, run.ppid);
             }
         }
@@ -270,6 +306,36 @@ impl Runs {
     pub(super) fn complete_unordered(&self, stream: StreamId) -> SmallVec<[Key; 4]> {
         let runs = self.map.range(Key::whole_stream(stream));
         runs.filter(|(_, run)| run.unordered && run.is_complete())
+            .map(|(&key, _)| key)
+            .collect()
+    }
+
+    /// The row that has the fragment of this number.
+    pub(super) fn containing(&self, key: Key) -> Option<(Key, &Run)> {
+        self.before(key)
+            .filter(|(_, run)| before32(key.number, run.end))
+    }
+
+    /// The unordered messages of a stream with MIDs from `from` to `to` of which something is
+    /// missing (I-DATA).
+    pub(super) fn incomplete_unordered(
+        &self,
+        stream: StreamId,
+        from: u32,
+        to: u32,
+    ) -> SmallVec<[Key; 4]> {
+        let key = |mid: u32, number| Key {
+            lane: u64::from(stream.0) << 33 | 1 << 32 | u64::from(mid),
+            number,
+        };
+        let ranges = if from <= to {
+            [Some((from, to)), None]
+        } else {
+            [Some((from, u32::MAX)), Some((0, to))]
+        };
+        (ranges.into_iter().flatten())
+            .flat_map(|(from, to)| self.map.range(key(from, 0)..=key(to, u32::MAX)))
+            .filter(|(_, run)| !run.is_complete())
             .map(|(&key, _)| key)
             .collect()
     }

@@ -37,6 +37,9 @@
 //! It is told so only while less than two packets fit, and every SACK, which each chunk dropped
 //! calls for, tells of more: a lost window update costs the peer one probe.
 //!
+//! What the peer gives up (FORWARD-TSN) is dropped and so takes no room; a message that waited only
+//! for such a one is of case 2 from then on.
+//!
 //! What is offered for partial delivery has only TSNs at or below the cumulative TSN: what has been
 //! read can never have to be reneged.
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
@@ -48,14 +51,10 @@ mod sack_policy;
 mod stall;
 mod store;
 mod stream;
-// FORWARD-TSN will use all of it; until then only fuzz targets do.
-#[cfg_attr(not(feature = "internals"), allow(dead_code))]
 mod tsn_map;
 
 pub(crate) use self::sack_policy::SackPolicy;
-#[cfg(feature = "internals")]
-pub use self::tsn_map::MAX_SPAN;
 pub use self::{
-    reassembly::{Reassembly, RxChunk, RxError},
-    tsn_map::{GapBlocks, TsnCheck, TsnMap},
+    reassembly::{Reassembly, RxChunk, RxError, Skipped},
+    tsn_map::{GapBlocks, MAX_SPAN, TsnCheck, TsnMap},
 };

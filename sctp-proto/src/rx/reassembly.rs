@@ -2,15 +2,17 @@
 
 #[cfg(any(test, feature = "internals"))]
 mod audit;
+mod skip;
 mod window;
 
 use std::collections::BTreeMap;
 
+pub use self::skip::Skipped;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::{
-    fragments::{Key, Run, Runs},
+    fragments::{Key, Read, Run, Runs},
     stall::Stalls,
     store::{Id, List, Store, cost},
     stream::{Partial, Readiness, Stream},
@@ -78,6 +80,10 @@ pub struct Reassembly {
     /// SSN or MID.
     waiting: BTreeMap<(StreamId, u32), Key>,
     readiness: Readiness,
+    /// The stream of the last chunk that was undelivered when the cumulative TSN came to it.
+    edge: StreamId,
+    /// Whether the peer has ever given up messages.
+    skips: bool,
     /// Usual payload of a chunk, in [`UNIT`]s: a moving average over some sixteen chunks.
     usual_payload: u64,
     /// The window is short: incomplete messages are delivered in parts.
@@ -106,6 +112,8 @@ impl Reassembly {
             runs: Runs::new(interleaving),
             waiting: BTreeMap::new(),
             readiness: Readiness::default(),
+            edge: StreamId(0),
+            skips: false,
             usual_payload: UNIT * u64::from(config.path_mtu),
             pressure: false,
             refused: false,
@@ -162,6 +170,9 @@ impl Reassembly {
         if stream.discarding {
             return Ok(());
         }
+        if self.skips && self.interleaving && skip::is_late(stream, chunk.unordered, chunk.seq) {
+            return Ok(());
+        }
         let payload = chunk.payload.len() as u32;
         let key = Key::new(&chunk, self.interleaving);
         let joins = self.runs.admit(key, &chunk).map_err(RxError::Violation)?;
@@ -171,6 +182,7 @@ impl Reassembly {
             end,
             seq,
             cumulative,
+            tsn,
             ..
         } = chunk;
         if !unordered && begin {
@@ -223,7 +235,7 @@ impl Reassembly {
             }
             self.extended(id, run);
             if cumulative {
-                self.settled(node);
+                self.settled(node, tsn);
             }
         }
         self.watch_pressure();
@@ -235,7 +247,7 @@ impl Reassembly {
     /// by the chunks it passed.
     pub fn on_cumulative(&mut self, cumulative: Tsn) {
         while let Some(id) = self.store.settle_one(cumulative) {
-            self.settled(id);
+            self.settled(id, cumulative);
         }
     }
 
@@ -297,6 +309,10 @@ impl Reassembly {
         let stream = self.streams.get_mut(&id)?;
         let taken = match stream.partial {
             Partial::Begun(key) => take_part(id, stream, key, &mut self.runs, &mut self.store),
+            Partial::Aborted(read) => {
+                stream.partial = Partial::None;
+                Some((aborted(id, read), 0))
+            }
             _ if !stream.ready.is_empty() => take_message(id, stream, &mut self.store),
             Partial::Offered(key) if self.pressure => {
                 take_part(id, stream, key, &mut self.runs, &mut self.store)
@@ -310,6 +326,9 @@ impl Reassembly {
         self.stalls.release(id, stream, freed);
         self.stalls.read(id);
         self.relieved();
+        if message.aborted {
+            self.offer_more(id);
+        }
         Some(message)
     }
 
@@ -330,6 +349,15 @@ impl Reassembly {
         };
         let (first, ppid, len, complete) = match (stream.partial, stream.ready.first()) {
             (Partial::Begun(key), _) => part(key)?,
+            (Partial::Aborted(read), _) => {
+                return Some(NextMessage {
+                    ppid: read.ppid,
+                    unordered: read.unordered,
+                    tsn: read.tsn,
+                    len: 0,
+                    complete: false,
+                });
+            }
             (_, Some(first)) => {
                 let (len, end) = self.store.extent(first, |_| false);
                 (first, self.store.get(first).ppid, len, end)
@@ -379,6 +407,20 @@ impl Reassembly {
     }
 }
 
+/// The end of a message that the peer gave up after some of it was read.
+fn aborted(id: StreamId, read: Read) -> Message {
+    Message {
+        stream: id,
+        ppid: read.ppid,
+        unordered: read.unordered,
+        seq: read.seq,
+        tsn: read.tsn,
+        complete: false,
+        aborted: true,
+        data: MessageData::default(),
+    }
+}
+
 /// Takes the next complete message; returns it with what it had counted.
 fn take_message(id: StreamId, stream: &mut Stream, store: &mut Store) -> Option<(Message, usize)> {
     let first = store.pop_front(&mut stream.ready)?;
@@ -390,6 +432,7 @@ fn take_message(id: StreamId, stream: &mut Stream, store: &mut Store) -> Option<
         seq: first.seq,
         tsn: first.tsn,
         complete: true,
+        aborted: false,
         data: first.payload.into(),
     };
     let mut end = first.end;
@@ -420,6 +463,7 @@ fn take_part(
             seq: chunk.seq,
             tsn: chunk.tsn,
             complete: false,
+            aborted: false,
             data: MessageData::default(),
         });
         part.tsn = chunk.tsn;
@@ -483,13 +527,19 @@ impl Reassembly {
         if let Some(first) = run.list.first() {
             self.store.set_ppid(first, run.ppid);
         }
-        if stream.partial.key() == Some(key) {
-            stream.partial = Partial::None;
-        }
         if stream.loose == Some(key) {
             stream.loose = None;
         }
-        stream.ready = self.store.join(stream.ready, run.list);
+        let locked = stream.is_locked();
+        if stream.partial.key() == Some(key) {
+            stream.partial = Partial::None;
+        }
+        stream.ready = if locked && !stream.is_locked() {
+            // The end of what was read in part, before what the peer's skipping has made readable.
+            self.store.join(run.list, stream.ready)
+        } else {
+            self.store.join(stream.ready, run.list)
+        };
         self.readiness.announce(id, stream);
     }
 
@@ -519,11 +569,18 @@ impl Reassembly {
     }
 
     /// The cumulative TSN covers this undelivered chunk now.
-    fn settled(&mut self, node: Id) {
+    fn settled(&mut self, node: Id, cumulative: Tsn) {
         let Some(chunk) = self.store.find(node) else {
             return;
         };
         let id = chunk.stream;
+        self.edge = id;
+        if self.skips && !self.interleaving {
+            self.drop_if_torn(node, cumulative);
+        }
+        let Some(chunk) = self.store.find(node) else {
+            return;
+        };
         if let Some(stream) = self.streams.get_mut(&id)
             && chunk.unordered
             && chunk.begin
@@ -554,6 +611,7 @@ impl Reassembly {
         let deliverable = |key| self.runs.first_deliverable(key, &self.store);
         match (stream.partial, stream.ready.first()) {
             (Partial::Begun(key), _) => deliverable(key),
+            (Partial::Aborted(read), _) => Some(read.tsn),
             (_, Some(first)) => Some(self.store.get(first).tsn),
             (Partial::Offered(key), _) if self.pressure => deliverable(key),
             (Partial::Offered(_) | Partial::None, None) => None,
@@ -579,6 +637,7 @@ fn offer(id: StreamId, stream: &mut Stream, runs: &Runs, store: &Store, readines
     let candidates = match stream.partial {
         Partial::None => [stream.head, stream.loose],
         Partial::Offered(key) | Partial::Begun(key) => [Some(key), None],
+        Partial::Aborted(_) => [None, None],
     };
     let deliverable = |&key: &Key| runs.is_deliverable(key, store);
     if let Some(key) = candidates.into_iter().flatten().find(deliverable) {

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{fragments::Key, store::List};
+use super::{
+    fragments::{Key, Read},
+    store::List,
+};
 use crate::ids::StreamId;
 
 /// The message of a stream that is delivered in parts.
@@ -14,12 +17,14 @@ pub(super) enum Partial {
     Offered(Key),
     /// Some of it was: nothing else of the stream may be read before its end.
     Begun(Key),
+    /// Some of it was, and there is no more: the peer gave it up, and the reader is yet to be told.
+    Aborted(Read),
 }
 
 impl Partial {
     pub(super) fn key(self) -> Option<Key> {
         match self {
-            Self::None => None,
+            Self::None | Self::Aborted(_) => None,
             Self::Offered(key) | Self::Begun(key) => Some(key),
         }
     }
@@ -30,6 +35,8 @@ impl Partial {
 pub(super) struct Stream {
     /// SSN or MID of the next ordered message.
     pub(super) next: u32,
+    /// If unordered messages were skipped: the first MID that was not (I-DATA).
+    pub(super) unordered_from: Option<u32>,
     /// Complete messages in order of delivery, one after the other.
     pub(super) ready: List,
     /// The run that begins message `next`. Whole only while the stream is locked.
@@ -57,7 +64,12 @@ impl Stream {
 
     /// Nothing came of it, or all is over: what a new stream is.
     pub(super) fn is_unused(&self) -> bool {
-        self.bytes == 0 && self.next == 0 && !self.discarding && !self.in_edges && !self.in_turn
+        self.bytes == 0
+            && self.next == 0
+            && !self.discarding
+            && !self.in_edges
+            && !self.in_turn
+            && self.partial == Partial::None
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::{
-    ids::{PathId, Ppid, StreamId},
+    ids::{PathId, Ppid, StreamId, Tsn},
     message::Reliability,
     time::Instant,
 };
@@ -36,12 +36,20 @@ pub struct Message {
     pub(super) sent: u32,
     /// Fragments handed out: the FSN of the next one.
     pub(super) fragments: u32,
-    /// Bytes not yet acknowledged cumulatively, unsent ones included.
+    /// Bytes not yet acknowledged cumulatively, unsent ones included; once the message is abandoned,
+    /// TSNs.
     pub(super) unacked: u32,
+    /// The TSN of the last fragment handed out. Meaningful once `sent` is not 0.
+    pub(super) last: Tsn,
+    /// Given up after a part of it was sent. Its bytes are gone; what is left of it is what the peer
+    /// has to be told.
+    pub(super) abandoned: bool,
     /// Position in the order of the calls to `send`.
     pub(super) order: u64,
     /// The message after this one on its stream, while both have something unsent.
     pub(super) next: Option<MessageKey>,
+    /// The one before it.
+    pub(super) previous: Option<MessageKey>,
 }
 
 impl Message {
@@ -54,7 +62,7 @@ impl Message {
         FailedMessage {
             stream: self.stream,
             context: self.context,
-            sent: self.sent > 0,
+            sent: self.sent as usize,
             data: self.data,
         }
     }
@@ -65,8 +73,8 @@ impl Message {
 pub struct FailedMessage {
     pub stream: StreamId,
     pub context: u32,
-    /// Whether any part of it was transmitted.
-    pub sent: bool,
+    /// How many of its bytes were transmitted, from the first on.
+    pub sent: usize,
     pub data: Bytes,
 }
 

@@ -8,7 +8,8 @@
 //!
 //! [`SendQueue`] owns the bytes and [`Outstanding`] knows the TSNs; a record names its message by
 //! key. Neither knows packets, timers or events. A message is let go when its last TSN is
-//! acknowledged cumulatively: gap blocks are advisory (§7.1), the peer may renege on them.
+//! acknowledged cumulatively: gap blocks are advisory (§7.1), the peer may renege on them. One that is
+//! given up before that (RFC 3758) leaves its TSNs behind, until the peer has been told.
 
 // The whole surface is there for tests and fuzz targets, whether or not the association uses it.
 #![cfg_attr(
@@ -17,6 +18,7 @@
 )]
 #![cfg_attr(feature = "internals", allow(missing_docs))]
 
+mod abandon;
 #[cfg(any(test, feature = "internals"))]
 mod audit;
 mod large;
@@ -34,6 +36,7 @@ mod stream;
 mod tests;
 
 pub use self::{
+    abandon::{Forward, PrCounters},
     message::{FailedMessage, Fragment, Message, MessageKey, Stage},
     outstanding::{LostChunk, Outstanding},
     queue::SendQueue,

@@ -25,6 +25,20 @@ pub(super) enum State {
     GapAcked,
     /// Marked for retransmission.
     Lost,
+    /// Lost, or never sent, and never to be sent again: its message is abandoned.
+    GivenUp,
+}
+
+/// What an acknowledgement of a TSN is worth to the congestion window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credit {
+    /// Its bytes.
+    Due,
+    /// Nothing: it was acknowledged once, and counted then. The peer may take that back and
+    /// acknowledge it again, as it does whenever its SACKs overtake each other.
+    Counted,
+    /// Nothing: its message was given up (RFC 3758).
+    Abandoned,
 }
 
 /// One TSN. 32 bytes, copied freely; the payload stays with its message.
@@ -50,12 +64,14 @@ pub(super) struct Record {
     pub(super) large: bool,
     /// The peer had it and gave it up since it was last sent (§6.2.1): its send time says nothing.
     pub(super) reneged: bool,
-    /// Acknowledged once, and its bytes counted then. The peer may take it back and acknowledge it
-    /// again, as it does whenever its SACKs overtake each other.
-    pub(super) counted: bool,
+    pub(super) credit: Credit,
 }
 
 const _: () = assert!(size_of::<Record>() <= 32);
+
+/// TSNs in the send window at most: the offsets of gap ack blocks have 16 bits. Some are left for
+/// what is pushed to mark the end of messages given up.
+const MAX_RECORDS: usize = u16::MAX as usize - 1024;
 
 /// What is kept per path.
 #[derive(Debug, Default)]
@@ -77,6 +93,8 @@ pub struct LostChunk {
     pub fragment: Fragment,
     /// The path it was last sent on.
     pub path: PathId,
+    /// How often it was sent; 255 may be more.
+    pub transmits: u8,
 }
 
 /// The ring of records, the oldest first. The record of a TSN is found by its distance from the
@@ -106,8 +124,13 @@ pub struct Outstanding {
     pub(super) lost: usize,
     /// The first of them, if there is one.
     pub(super) first_lost: u32,
+    /// Records that are given up: whether they were lost will not be known.
+    pub(super) given_up: usize,
     /// No record before this index can be fast retransmitted.
     pub(super) countable: u32,
+    /// So many records from the front are abandoned: the Advanced.Peer.Ack.Point (RFC 3758 §3.5),
+    /// by its distance.
+    pub(super) skippable: u32,
     /// When something was last sent again.
     pub(super) last_resent: Option<Instant>,
 }
@@ -134,7 +157,9 @@ impl Outstanding {
             claimed: Vec::new(),
             lost: 0,
             first_lost: 0,
+            given_up: 0,
             countable: 0,
+            skippable: 0,
             last_resent: None,
         }
     }
@@ -211,7 +236,7 @@ impl Outstanding {
             fast_retransmitted: false,
             large: false,
             reneged: false,
-            counted: false,
+            credit: Credit::Due,
         });
         self.enter_flight(index, path, fragment.len);
         self.paths[path.index()].latest = Some((now, tsn));
@@ -258,12 +283,23 @@ impl Outstanding {
             .map(|record| record.sent_at)
     }
 
-    pub(super) fn enter_flight(&mut self, index: u32, path: PathId, len: u16) {
-        let size = self.chunk_size(len);
+    /// As many TSNs are in the send window as a peer's gap ack blocks can name (§3.3.4): no more are
+    /// to be sent. Only what was given up, which takes no room in the send buffer, leads here with
+    /// messages of usual size.
+    pub fn is_full(&self) -> bool {
+        self.records.len() >= MAX_RECORDS
+    }
+
+    pub(super) fn know_path(&mut self, path: PathId) {
         if path.index() >= self.paths.len() {
             self.paths
                 .resize_with(path.index() + 1, PathFlight::default);
         }
+    }
+
+    pub(super) fn enter_flight(&mut self, index: u32, path: PathId, len: u16) {
+        let size = self.chunk_size(len);
+        self.know_path(path);
         let flight = &mut self.paths[path.index()];
         flight.earliest = if flight.bytes == 0 {
             index
@@ -284,6 +320,8 @@ impl Outstanding {
         self.cumulative = self.cumulative.plus(count);
         self.first_lost = self.first_lost.saturating_sub(count);
         self.countable = self.countable.saturating_sub(count);
+        self.skippable = self.skippable.saturating_sub(count);
+        self.extend_skippable();
         for path in &mut self.paths {
             path.earliest = path.earliest.saturating_sub(count);
             path.rack.fresh = path.rack.fresh.saturating_sub(count);

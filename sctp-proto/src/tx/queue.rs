@@ -1,10 +1,11 @@
 //! Everything the user has sent and the peer has not acknowledged in full.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
 use super::{
+    abandon::PrCounters,
     message::{FailedMessage, Fragment, Message, MessageKey, MessageSlab, Stage},
     scheduler::{Left, Scheduler},
     stream::{Room, Stream, StreamTable},
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     config::AssociationConfig,
     error::SendError,
-    ids::{PathId, StreamId},
+    ids::{PathId, StreamId, Tsn},
     message::{Reliability, SendInfo},
     time::Instant,
 };
@@ -33,30 +34,38 @@ const MIN_FRAGMENT_SHARE: usize = 4;
 pub struct SendQueue {
     pub(super) messages: MessageSlab,
     pub(super) streams: StreamTable,
-    scheduler: Scheduler,
+    pub(super) scheduler: Scheduler,
     outbound_streams: u16,
     interleaving: bool,
     /// No stream takes messages.
     held: bool,
 
     /// Bytes of all messages.
-    buffered: usize,
+    pub(super) buffered: usize,
     /// Of these, bytes not handed out.
-    unsent: usize,
+    pub(super) unsent: usize,
     pub(super) buffer_limit: usize,
     /// Bytes that may be buffered before the endpoint's limits are reached; a message is taken all
     /// the same if it is the only one.
-    ceiling: usize,
-    stream_limit: usize,
+    pub(super) ceiling: usize,
+    pub(super) stream_limit: usize,
     /// A message found the buffer full: nobody is admitted until no more than this many bytes are
     /// left, so that late-comers do not take the room from those who wait for it.
-    full_until: Option<usize>,
+    pub(super) full_until: Option<usize>,
     /// Streams to tell `Writable`, in turn.
     ready: VecDeque<StreamId>,
 
-    failed: VecDeque<FailedMessage>,
+    pub(super) failed: VecDeque<FailedMessage>,
     /// Steps that messages have taken whose user wants to know.
     stages: VecDeque<Stage>,
+    pub(super) default_reliability: Reliability,
+    /// Whether what was sent in part can be given up: the peer can be told.
+    pub(super) partial: bool,
+    /// Messages that make room for others (RFC 7496 §4.2), by priority number and order.
+    pub(super) discardable: BTreeMap<(u32, u64), MessageKey>,
+    /// Given up after a part was sent, and not made known to `Outstanding` yet.
+    pub(super) given_up: Vec<MessageKey>,
+    pub(super) pr_status: PrCounters,
     /// Room that was left in the packet after the last fragment: more than that, and it is
     /// another packet.
     packet_room: usize,
@@ -87,6 +96,11 @@ impl SendQueue {
             ready: VecDeque::new(),
             failed: VecDeque::new(),
             stages: VecDeque::new(),
+            default_reliability: config.default_reliability,
+            partial: false,
+            discardable: BTreeMap::new(),
+            given_up: Vec::new(),
+            pr_status: PrCounters::default(),
             packet_room: 0,
             pushed: 0,
             pinned: false,
@@ -98,6 +112,7 @@ impl SendQueue {
     pub fn negotiated(&mut self, outbound_streams: u16, interleaving: bool) -> Vec<FailedMessage> {
         self.outbound_streams = outbound_streams;
         self.interleaving = interleaving;
+        self.partial = false;
         self.scheduler.set_interleaving(interleaving);
         let refused: Vec<_> = (self.streams.iter_mut())
             .filter(|(id, stream)| id.0 >= outbound_streams && stream.head.is_some())
@@ -142,15 +157,17 @@ impl SendQueue {
             return Err(SendError::StreamResetting(id));
         }
         let len = data.len();
+        let reliability = info.reliability.unwrap_or(self.default_reliability);
         let stream_has_room = stream.buffered == 0 || stream.buffered + len <= self.stream_limit;
         let limit = self.buffer_limit.min(self.ceiling);
         let has_room = self.full_until.is_none()
             && (self.buffered + len <= limit || (self.buffered == 0 && len <= self.buffer_limit));
-        if !stream_has_room || !has_room {
+        if (!stream_has_room || !has_room) && !self.make_room(now, id, len, reliability) {
             self.block(id, len, !has_room);
             return Err(SendError::Blocked(data));
         }
 
+        let stream = self.streams.entry(id);
         self.pushed += 1;
         self.pinned |= info.path.is_some();
         self.buffered += len;
@@ -159,16 +176,18 @@ impl SendQueue {
         let order = self.pushed;
         let key = self.messages.insert(Message {
             unacked: len as u32,
+            last: Tsn::new(0),
+            abandoned: false,
             data,
             stream: id,
             ppid: info.ppid,
             unordered: info.unordered,
             sack_immediately: info.sack_immediately,
-            expires: match info.reliability {
+            expires: match reliability {
                 Reliability::Lifetime(lifetime) => Some(now + lifetime),
                 _ => None,
             },
-            reliability: info.reliability,
+            reliability,
             context: info.context,
             tracked: info.tracked,
             path: info.path,
@@ -177,7 +196,11 @@ impl SendQueue {
             fragments: 0,
             order,
             next: None,
+            previous: stream.tail,
         });
+        if let Reliability::Priority(number) = reliability {
+            self.discardable.insert((number, order), key);
+        }
         match stream.tail.replace(key) {
             Some(tail) => self.messages[tail].next = Some(key),
             None => {
@@ -223,7 +246,7 @@ impl SendQueue {
     }
 
     /// Gives back the room of a message.
-    fn free(&mut self, id: StreamId, len: usize) {
+    pub(super) fn free(&mut self, id: StreamId, len: usize) {
         self.buffered -= len;
         if self.full_until.is_some_and(|low| self.buffered <= low) {
             self.full_until = None;
@@ -250,7 +273,8 @@ impl SendQueue {
     /// may get something while [`has_unsent`](Self::has_unsent).
     ///
     /// SSN or MID are given here, when the first fragment leaves. Messages whose lifetime ended
-    /// before that are skipped and come out of [`poll_failed`](Self::poll_failed). With DATA the
+    /// before that are skipped and come out of [`poll_failed`](Self::poll_failed); so are those of
+    /// which a part has left, if the peer can be told ([`Outstanding::settle`] is due then). With DATA the
     /// fragments of a message come one after the other, since their TSNs must be consecutive
     /// (§6.9); with I-DATA the scheduler may switch streams after each.
     pub fn next_fragment(&mut self, now: Instant, room: usize, full: usize) -> Option<Fragment> {
@@ -266,8 +290,16 @@ impl SendQueue {
             };
             let message = &mut self.messages[key];
             let begin = message.sent == 0;
-            if begin && message.expires.is_some_and(|at| at <= now) {
-                self.expire(id, key);
+            //= RFC 3758 §4.1
+            //# Before assigning a TSN to any message, the SCTP sender MUST evaluate the lifetime of
+            //# that message. If it is expired, the SCTP sender MUST NOT assign a TSN to that
+            //# message, but instead, SHOULD issue a notification to the upper layer and abandon the
+            //# message.
+            //= RFC 3758 §4.1
+            //# Before transmitting or retransmitting a message for which a TSN is already assigned,
+            //# the SCTP sender MUST evaluate the lifetime of the message.
+            if message.expires.is_some_and(|at| at <= now) && (begin || self.partial) {
+                self.give_up(key);
                 continue;
             }
             if begin && !self.interleaving && !message.unordered && stream.ssn_exhausted() {
@@ -313,8 +345,9 @@ impl SendQueue {
                 }
                 message.next = None;
                 stream.head = next;
-                if next.is_none() {
-                    stream.tail = None;
+                match next {
+                    Some(next) => self.messages[next].previous = None,
+                    None => stream.tail = None,
                 }
             }
             let left = match next {
@@ -340,22 +373,9 @@ impl SendQueue {
         self.messages[head].path
     }
 
-    /// Gives up the first message of a stream, nothing of which was sent.
-    fn expire(&mut self, id: StreamId, key: MessageKey) {
-        let message = self.messages.remove(key);
-        let stream = self.streams.entry(id);
-        stream.head = message.next;
-        let left = match message.next {
-            Some(next) => Left::Message(self.messages[next].order),
-            None => {
-                stream.tail = None;
-                Left::Nothing
-            }
-        };
-        self.scheduler.step(stream, 0, left);
-        self.unsent -= message.data.len();
-        self.free(id, message.data.len());
-        self.failed.push_back(message.failed());
+    /// The last fragment that was handed out of a message has this TSN.
+    pub fn assigned(&mut self, key: MessageKey, tsn: Tsn) {
+        self.messages[key].last = tsn;
     }
 
     /// A step that a message has taken, for the user.
@@ -363,25 +383,36 @@ impl SendQueue {
         self.stages.pop_front()
     }
 
-    /// A message that was given up before anything of it was sent.
+    /// Whether [`poll_failed`](Self::poll_failed) has one.
+    pub fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// A message that was given up.
     pub fn poll_failed(&mut self) -> Option<FailedMessage> {
         self.failed.pop_front()
     }
 
-    /// `len` bytes of a message were acknowledged cumulatively. True if these were the last: the
-    /// message is gone.
+    /// A TSN with `len` bytes of a message was acknowledged cumulatively. True if these were the
+    /// last of a message that was not given up; one that was is gone as well.
     pub(super) fn acked(&mut self, key: MessageKey, len: u16) -> bool {
         let message = &mut self.messages[key];
-        message.unacked -= u32::from(len);
+        message.unacked -= match message.abandoned {
+            false => u32::from(len),
+            true => 1,
+        };
         if message.unacked > 0 {
             return false;
         }
         let message = self.messages.remove(key);
-        if message.tracked {
-            self.stages.push_back(Stage::Acked {
-                stream: message.stream,
-                context: message.context,
-            });
+        if !message.abandoned {
+            self.not_discardable(&message);
+            if message.tracked {
+                self.stages.push_back(Stage::Acked {
+                    stream: message.stream,
+                    context: message.context,
+                });
+            }
         }
         if !message.unordered {
             let stream = self.streams.entry(message.stream);
@@ -394,7 +425,7 @@ impl SendQueue {
             }
         }
         self.free(message.stream, message.data.len());
-        true
+        !message.abandoned
     }
 
     /// The message, for the fields of its chunks. The key is of a fragment not yet acknowledged.
@@ -415,16 +446,20 @@ impl SendQueue {
         self.unsent = 0;
         self.full_until = None;
         self.held = false;
+        self.discardable.clear();
+        self.given_up.clear();
         for (id, stream) in self.streams.iter_mut() {
             stream.buffered = 0;
             unblock(stream, id, &mut self.ready);
             *stream = Stream {
                 room: stream.room,
                 value: stream.value,
+                pr_status: stream.pr_status.take(),
                 ..Stream::default()
             };
         }
         let failed = self.messages.take_all().into_iter();
+        let failed = failed.filter(|message| !message.abandoned);
         self.failed
             .drain(..)
             .chain(failed.map(Message::failed))
@@ -529,10 +564,15 @@ impl SendQueue {
             .is_none_or(|stream| stream.head.is_none())
     }
 
-    /// Drops the messages of a stream of which nothing was sent yet; they come out of
-    /// [`poll_failed`](Self::poll_failed). One in progress is completed.
+    /// Drops the messages of a stream of which nothing was sent yet, and gives up the one in
+    /// progress, if the peer can be told ([`Outstanding::settle`] is due then); else that is
+    /// completed. They come out of [`poll_failed`](Self::poll_failed).
     pub fn discard_unsent(&mut self, id: StreamId) {
         let dropped = self.take_unsent(id);
+        let in_progress = self.streams.get(id).and_then(|stream| stream.head);
+        if let Some(key) = in_progress.filter(|_| self.partial) {
+            self.give_up(key);
+        }
         self.failed.extend(dropped.into_iter().map(Message::failed));
     }
 
@@ -566,6 +606,7 @@ impl SendQueue {
         while let Some(key) = next {
             let message = self.messages.remove(key);
             next = message.next;
+            self.not_discardable(&message);
             self.unsent -= message.data.len();
             self.free(id, message.data.len());
             taken.push(message);

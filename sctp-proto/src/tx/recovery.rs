@@ -47,7 +47,7 @@ impl Outstanding {
         let mut first = None;
         for index in (0..self.records.len() as u32).rev() {
             let record = &self.records[index as usize];
-            if record.path == path && record.state == State::InFlight {
+            if record.path == path && record.state == State::InFlight && !record.is_abandoned() {
                 room = match room.checked_sub(self.chunk_size(record.len)) {
                     Some(left) => left,
                     None => break,
@@ -63,7 +63,9 @@ impl Outstanding {
         let start = tsn.distance_from(self.cumulative);
         (start..)
             .zip(self.records.iter().skip(start as usize))
-            .find(|(_, record)| record.path == path && record.state == State::InFlight)
+            .find(|(_, record)| {
+                record.path == path && record.state == State::InFlight && !record.is_abandoned()
+            })
             .map(|(index, _)| self.chunk(index))
     }
 
@@ -80,6 +82,7 @@ impl Outstanding {
                 end: record.end,
             },
             path: record.path,
+            transmits: record.transmits,
         }
     }
 
@@ -243,6 +246,13 @@ impl Outstanding {
     pub(super) fn renege(&mut self, start: u32, stop: u32, end: u32) {
         for index in start..stop {
             let record = &mut self.records[index as usize];
+            if record.is_abandoned() {
+                record.state = State::GivenUp;
+                self.given_up += 1;
+                let (path, len) = (record.path, record.len);
+                self.paths[path.index()].rack.gap_bytes -= self.chunk_size(len);
+                continue;
+            }
             record.state = State::InFlight;
             //= RFC 9260 §6.2.1
             //# If the SACK chunk is missing a TSN that was previously acknowledged via a Gap Ack
@@ -275,9 +285,16 @@ impl Outstanding {
 
     fn mark_lost(&mut self, index: u32) {
         let record = &mut self.records[index as usize];
-        record.state = State::Lost;
+        record.state = match record.is_abandoned() {
+            false => State::Lost,
+            true => State::GivenUp,
+        };
         let record = *record;
         self.leave_flight(&record);
+        if record.is_abandoned() {
+            self.given_up += 1;
+            return;
+        }
         self.first_lost = if self.lost == 0 {
             index
         } else {

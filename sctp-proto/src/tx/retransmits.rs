@@ -240,14 +240,15 @@ impl Outstanding {
     }
 
     /// Whether the last reduction of a path's window turns out to have been for nothing, and what it
-    /// was for. To be asked after every SACK, once; then never again for that reduction.
+    /// was for. To be asked after every SACK, once; then never again for that reduction. Nothing is
+    /// said of one while something is given up that may have been lost.
     pub fn judge_episode(
         &mut self,
         now: Instant,
         path: PathId,
         patience: Duration,
     ) -> Option<Cause> {
-        let waits = self.has_lost();
+        let waits = self.has_lost() || self.given_up > 0;
         let path = self.paths.get_mut(path.index())?;
         path.retransmits.judge(now, waits, patience)
     }

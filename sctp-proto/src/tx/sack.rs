@@ -5,7 +5,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::{
-    outstanding::{Outstanding, Record, State},
+    outstanding::{Credit, Outstanding, Record, State},
     queue::SendQueue,
 };
 use crate::{
@@ -233,6 +233,8 @@ impl Outstanding {
             if record.state == State::GapAcked {
                 let size = self.chunk_size(record.len);
                 self.paths[record.path.index()].rack.gap_bytes -= size;
+            } else if record.is_abandoned() {
+                self.skipped(&record, outcome);
             } else {
                 //= RFC 9260 §6.3.1
                 //# RTT measurements SHOULD only be made using a DATA chunk with TSN r if no DATA
@@ -274,7 +276,9 @@ impl Outstanding {
                 self.paths[record.path.index()].rack.gap_bytes += size;
                 let record = &mut self.records[index as usize];
                 record.state = State::GapAcked;
-                record.counted = true;
+                if record.credit == Credit::Due {
+                    record.credit = Credit::Counted;
+                }
                 if record.transmits == 1 {
                     newest = newest.max(Some(record.sent_at));
                 }
@@ -318,9 +322,9 @@ impl Outstanding {
         unambiguous: bool,
         outcome: &mut AckOutcome,
     ) {
-        let bytes = match record.counted {
-            false => self.chunk_size(record.len),
-            true => 0,
+        let bytes = match record.credit {
+            Credit::Due => self.chunk_size(record.len),
+            Credit::Counted | Credit::Abandoned => 0,
         };
         match (outcome.acked.iter_mut()).find(|ack| ack.path == record.path) {
             Some(ack) => {
@@ -335,10 +339,13 @@ impl Outstanding {
                 large: record.large,
             }),
         }
-        if record.state == State::Lost {
-            self.lost -= 1;
-        } else {
-            self.leave_flight(record);
+        match record.state {
+            State::Lost => self.lost -= 1,
+            State::GivenUp => {
+                self.given_up -= 1;
+                return;
+            }
+            State::InFlight | State::GapAcked => self.leave_flight(record),
         }
         let path = &mut self.paths[record.path.index()];
         path.rack.delivered(now, tsn, record);
@@ -354,6 +361,32 @@ impl Outstanding {
         //# chunk or for a later instance).
         if record.transmits == 1 && unambiguous {
             outcome.rtt = Some((record.path, now - record.sent_at));
+        }
+    }
+
+    /// Accounts for a record in front that was given up: whether it arrived or was skipped, the
+    /// peer has moved on.
+    //= RFC 3758 §3.5
+    //# The sender MUST NOT credit an "abandoned" data chunk to the partial_bytes_acked as defined in
+    //# Section 7.2.2 of RFC 2960 [2], and MUST NOT advance the cwnd based on this "abandoned" data
+    //# chunk.
+    fn skipped(&mut self, record: &Record, outcome: &mut AckOutcome) {
+        let flight_before = self.flight(record.path);
+        if record.state == State::GivenUp {
+            self.given_up -= 1;
+            // What was lost with it, if it was, no retransmission can show to have arrived.
+            self.forget_episode(record.path);
+        } else {
+            self.leave_flight(record);
+        }
+        if !(outcome.acked.iter()).any(|ack| ack.path == record.path) {
+            outcome.acked.push(PathAck {
+                path: record.path,
+                bytes: 0,
+                flight_before,
+                includes_earliest: true,
+                large: false,
+            });
         }
     }
 

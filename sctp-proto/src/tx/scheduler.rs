@@ -169,6 +169,21 @@ impl Scheduler {
         }
     }
 
+    /// The first message of a stream is gone other than by being sent; `order` is that of the next
+    /// one. Whatever was not to be interrupted is over. O(n) for a stream that is not being served
+    /// and whose turn depends on its message, else O(1).
+    pub(super) fn replaced(&mut self, id: StreamId, stream: &mut Stream, order: u64) {
+        if self.serves(id) {
+            let entry = self.rank(id, stream, order);
+            self.current = Some(Current {
+                entry,
+                locked: false,
+            });
+        } else if self.kind == SchedulerKind::FirstComeFirstServed {
+            self.reorder(id, stream, order);
+        }
+    }
+
     /// The stream has no work any more, other than by being served. O(n).
     pub(super) fn remove(&mut self, id: StreamId, stream: &mut Stream) {
         stream.scheduled = false;

@@ -1,6 +1,6 @@
 //! What is kept per outbound stream.
 
-use super::message::MessageKey;
+use super::{abandon::PrCounters, message::MessageKey};
 use crate::ids::StreamId;
 
 /// Priority or weight of a stream that was given none: in the middle, so that others can be set
@@ -39,6 +39,8 @@ pub(super) struct Stream {
     pub(super) next_ordered: u32,
     /// MID of the next unordered message.
     pub(super) next_unordered: u32,
+    /// What was given up on it, if anything was.
+    pub(super) pr_status: Option<Box<PrCounters>>,
 
     // the scheduler's
     /// Whether the scheduler has it.
@@ -63,6 +65,7 @@ impl Default for Stream {
             //# association is established.
             next_ordered: 0,
             next_unordered: 0,
+            pr_status: None,
             scheduled: false,
             value: DEFAULT_VALUE,
             served: 0,

@@ -65,6 +65,17 @@ enum Op {
         path: u8,
         room: usize,
     },
+    /// Gives up the message of the `pick`-th TSN in the window.
+    GiveUp {
+        pick: u8,
+    },
+    /// Sends so many fragments of a message on this stream and path, and gives it up.
+    Cut {
+        fragments: usize,
+        stream: u16,
+        path: u8,
+        unordered: bool,
+    },
     Wait {
         ms: u8,
     },
@@ -88,7 +99,11 @@ fn op() -> impl Strategy<Value = Op> {
         ),
         2 => any::<u64>().prop_map(|mask| Op::Duplicated { mask }),
         1 => path.clone().prop_map(|path| Op::Recovered { path }),
-        1 => (path, 32usize..2000).prop_map(|(path, room)| Op::Probe { path, room }),
+        1 => (path.clone(), 32usize..2000).prop_map(|(path, room)| Op::Probe { path, room }),
+        2 => any::<u8>().prop_map(|pick| Op::GiveUp { pick }),
+        1 => (1usize..4, 0u16..4, path, any::<bool>()).prop_map(
+            |(fragments, stream, path, unordered)| Op::Cut { fragments, stream, path, unordered },
+        ),
     ]
 }
 
@@ -105,6 +120,22 @@ struct Chunk {
     reneged: bool,
     /// A SACK has named it.
     counted: bool,
+    /// Its message, and whether that was given up.
+    message: Named,
+    abandoned: bool,
+}
+
+/// A message: a number no other has, and what a FORWARD-TSN calls it.
+type Named = (u32, (StreamId, bool), u32);
+
+impl Chunk {
+    /// What it is when it is found to be lost.
+    fn lost(&self) -> State {
+        match self.abandoned {
+            false => State::Lost,
+            true => State::GivenUp,
+        }
+    }
 }
 
 /// What the model knows of a path: RFC 8985, with no list and no hint.
@@ -159,6 +190,16 @@ impl Model {
             .filter(|c| c.path.0 == path && c.state == State::InFlight)
             .map(|c| size(c.len))
             .sum()
+    }
+
+    /// The chunks in front that are all given up.
+    fn in_front(&self) -> impl Iterator<Item = (u64, &Chunk)> {
+        let chunks = self.chunks.iter().map(|(&n, chunk)| (n, chunk));
+        chunks.take_while(|(_, chunk)| chunk.abandoned)
+    }
+
+    fn advanced(&self) -> Option<u64> {
+        self.in_front().last().map(|(n, _)| n)
     }
 
     fn earliest(&self, path: PathId) -> Option<u64> {
@@ -219,7 +260,7 @@ impl Model {
                 continue;
             }
             lost += size(chunk.len);
-            chunk.state = State::Lost;
+            chunk.state = chunk.lost();
             chunk.fast_retransmitted = true;
         }
         (lost, due)
@@ -236,6 +277,8 @@ impl Model {
             if covered && chunk.state != State::GapAcked {
                 newly.push(n);
                 let earliest = n < front || self.earliest(chunk.path).is_none_or(|e| e >= n);
+                // What was given up may have been skipped by the peer, unless a gap block names it.
+                let arrived = !chunk.abandoned || (n >= front && chunk.state == State::InFlight);
                 let path = chunk.path.0;
                 let ack =
                     expected
@@ -245,11 +288,15 @@ impl Model {
                 // Of those in gaps only the first on its path can be the earliest.
                 ack.2 |= earliest && (n < front || !named.contains(&path));
                 named.insert(path);
-                ack.0 += if chunk.counted { 0 } else { size(chunk.len) };
+                if !chunk.counted && !chunk.abandoned {
+                    ack.0 += size(chunk.len);
+                }
                 let chunk_now = self.chunks.get_mut(&n).unwrap();
                 chunk_now.state = State::GapAcked;
                 chunk_now.counted = true;
-                self.delivered(now, n, chunk);
+                if arrived {
+                    self.delivered(now, n, chunk);
+                }
             }
         }
         self.chunks.retain(|&n, _| n >= front);
@@ -270,10 +317,14 @@ impl Model {
         for (&n, chunk) in &mut self.chunks {
             if chunk.state == State::GapAcked && !gaps.contains(&n) {
                 expected.reneged += 1;
+                self.reneged = true;
+                if chunk.abandoned {
+                    chunk.state = State::GivenUp;
+                    continue;
+                }
                 chunk.state = State::InFlight;
                 chunk.misses = u32::from(n >= reported);
                 chunk.reneged = true;
-                self.reneged = true;
             }
         }
         for (&n, chunk) in &mut self.chunks {
@@ -284,7 +335,7 @@ impl Model {
             if reported && evidence && !chunk.fast_retransmitted && !overruled {
                 chunk.misses += 1;
                 if chunk.misses >= 3 {
-                    chunk.state = State::Lost;
+                    chunk.state = chunk.lost();
                     chunk.fast_retransmitted = true;
                     *expected.lost.entry(chunk.path.0).or_default() += size(chunk.len);
                 }
@@ -308,6 +359,7 @@ struct Run {
     now: Instant,
     first: Tsn,
     sent_messages: u32,
+    given_up: u32,
     acked_messages: u32,
 }
 
@@ -315,6 +367,7 @@ impl Run {
     fn new(first: u32, detection: LossDetection) -> Self {
         let mut queue = SendQueue::new(&AssociationConfig::default());
         queue.negotiated(4, true);
+        queue.set_partial(true);
         Self {
             queue,
             ring: Outstanding::new(Tsn(first), true, detection),
@@ -329,6 +382,7 @@ impl Run {
             now: Instant::from_nanos(1),
             first: Tsn(first),
             sent_messages: 0,
+            given_up: 0,
             acked_messages: 0,
         }
     }
@@ -359,7 +413,7 @@ impl Run {
                 let mut bytes = 0;
                 for chunk in self.model.chunks.values_mut() {
                     if chunk.path.0 == path && chunk.state == State::InFlight {
-                        chunk.state = State::Lost;
+                        chunk.state = chunk.lost();
                         bytes += chunk.len;
                     }
                 }
@@ -381,6 +435,13 @@ impl Run {
                 self.ring.recovered(PathId(path));
             }
             Op::Probe { path, room } => self.probe(PathId(path), room),
+            Op::GiveUp { pick } => self.give_up(usize::from(pick)),
+            Op::Cut {
+                fragments,
+                stream,
+                path,
+                unordered,
+            } => self.cut(fragments, stream, PathId(path), unordered),
             Op::Wait { ms } => self.now += Duration::from_millis(u64::from(ms)),
         }
         self.check();
@@ -393,8 +454,18 @@ impl Run {
             return;
         }
         self.sent_messages += 1;
-        while let Some(fragment) = self.queue.next_fragment(self.now, 1200, 1200) {
+        self.hand_out(usize::MAX, path);
+    }
+
+    fn hand_out(&mut self, most: usize, path: PathId) {
+        for _ in 0..most {
+            let Some(fragment) = self.queue.next_fragment(self.now, 1200, 1200) else {
+                break;
+            };
             let tsn = self.ring.push(self.now, &fragment, path);
+            self.queue.assigned(fragment.key, tsn);
+            let message = self.queue.message(fragment.key);
+            let name = (message.stream, message.unordered);
             assert_eq!(tsn, self.first.plus(self.model.next as u32));
             let chunk = Chunk {
                 len: usize::from(fragment.len),
@@ -406,10 +477,72 @@ impl Run {
                 fast_retransmitted: false,
                 reneged: false,
                 counted: false,
+                message: (self.sent_messages, name, message.seq),
+                abandoned: false,
             };
             self.model.chunks.insert(self.model.next, chunk);
             self.model.next += 1;
         }
+    }
+
+    fn give_up(&mut self, pick: usize) {
+        let waits: Vec<u64> = (self.model.chunks.iter())
+            .filter(|(_, chunk)| !chunk.abandoned)
+            .map(|(&n, _)| n)
+            .collect();
+        let Some(&n) = waits.get(pick % waits.len().max(1)) else {
+            return;
+        };
+        let key = self.ring.records[(n - self.model.front) as usize].key;
+        self.queue.give_up(key);
+        self.given_up += 1;
+        let told = self.model.advanced();
+        let message = self.model.chunks[&n].message;
+        for chunk in self.model.chunks.values_mut() {
+            if chunk.message == message {
+                chunk.abandoned = true;
+                if chunk.state == State::Lost {
+                    chunk.state = State::GivenUp;
+                }
+            }
+        }
+        let more = self.ring.settle(self.now, &mut self.queue);
+        assert_eq!(more, self.model.advanced() > told);
+        let failed = self.queue.poll_failed().expect("it is given up");
+        assert_eq!(failed.sent, failed.data.len());
+    }
+
+    /// A message of which a part is never sent ends with a TSN all the same.
+    fn cut(&mut self, fragments: usize, stream: u16, path: PathId, unordered: bool) {
+        let data = Bytes::from(vec![0; 1200 * fragments + 1]);
+        let info = SendInfo::default().unordered(unordered);
+        if (self.queue.push(self.now, StreamId(stream), data, info)).is_err() {
+            return;
+        }
+        self.sent_messages += 1;
+        self.given_up += 1;
+        self.hand_out(fragments, path);
+        let last = self.model.chunks[&(self.model.next - 1)].clone();
+        self.queue.discard_unsent(StreamId(stream));
+        for chunk in self.model.chunks.values_mut() {
+            chunk.abandoned |= chunk.message == last.message;
+        }
+        let end = Chunk {
+            len: 0,
+            state: State::GivenUp,
+            transmits: 0,
+            abandoned: true,
+            ..last
+        };
+        self.model.chunks.insert(self.model.next, end);
+        self.model.next += 1;
+        self.ring.settle(self.now, &mut self.queue);
+        let failed = self.queue.poll_failed().expect("it is given up");
+        assert_eq!(
+            (failed.sent, failed.data.len()),
+            (1200 * fragments, 1200 * fragments + 1)
+        );
+        assert!(!self.queue.has_unsent());
     }
 
     fn sack(&mut self, advance: u64, gaps: &[u64], in_recovery: bool) {
@@ -505,7 +638,7 @@ impl Run {
         let mut left = room;
         let in_flight = self.model.chunks.iter().rev();
         let tail: Vec<u64> = in_flight
-            .filter(|(_, c)| c.path == path && c.state == State::InFlight)
+            .filter(|(_, c)| c.path == path && c.state == State::InFlight && !c.abandoned)
             .map_while(|(&n, c)| {
                 left = left.checked_sub(size(c.len))?;
                 Some(n)
@@ -548,6 +681,36 @@ impl Run {
         }
     }
 
+    /// What a FORWARD-TSN says: the last TSN of those in front that are given up, and the last
+    /// message of each stream among them.
+    fn check_forward(&self) {
+        let front: Vec<_> = self.model.in_front().collect();
+        let forward = self.ring.forward(&self.queue, true, usize::MAX);
+        assert_eq!(self.ring.advanced(), forward.as_ref().map(|f| f.cumulative));
+        let last = front.last().map(|(n, _)| self.first.plus(*n as u32));
+        assert_eq!(forward.as_ref().map(|f| f.cumulative), last);
+        let mut expected: BTreeMap<_, u32> = BTreeMap::new();
+        for (_, chunk) in &front {
+            expected.insert(chunk.message.1, chunk.message.2);
+        }
+        let skipped = forward.map_or(Vec::new(), |forward| forward.skipped);
+        let got: BTreeMap<_, _> = (skipped.iter())
+            .map(|s| ((s.stream, s.unordered), s.seq))
+            .collect();
+        assert_eq!((got.len(), got), (skipped.len(), expected));
+        // Of a list that is cut short, the TSNs are those of its streams.
+        if let Some(short) = self.ring.forward(&self.queue, true, 1) {
+            assert_eq!(short.skipped.len(), 1);
+            let only = (short.skipped[0].stream, short.skipped[0].unordered);
+            let count = front
+                .iter()
+                .take_while(|(_, c)| c.message.1 == only)
+                .count();
+            let last = self.first.plus((self.model.front as usize + count) as u32);
+            assert_eq!(short.cumulative, last.previous());
+        }
+    }
+
     /// Everything the ring keeps is what the records and the model say.
     fn check(&self) {
         let (ring, model) = (&self.ring, &self.model);
@@ -583,6 +746,9 @@ impl Run {
             first_lost.map(|(&n, _)| self.first.plus(n as u32))
         );
         assert_eq!(ring.has_lost(), first_lost.is_some());
+        self.check_forward();
+        self.ring.audit(&self.queue);
+        self.queue.audit();
     }
 
     /// The peer has received everything: nothing is left, nothing was lost on the way.
@@ -591,7 +757,7 @@ impl Run {
         self.check();
         assert!(self.ring.is_empty() && self.queue.is_empty());
         assert_eq!((self.queue.buffered(), self.ring.total_flight()), (0, 0));
-        assert_eq!(self.acked_messages, self.sent_messages);
+        assert_eq!(self.acked_messages, self.sent_messages - self.given_up);
     }
 }
 

@@ -401,7 +401,7 @@ fn write_notification<W: Write>(log: &mut QlogWriter<W>, now: Instant, event: &E
         } => log.event(now, "application:send_failed", |data| {
             data.number("stream", stream.0);
             data.number("context", context);
-            data.text("sent", if *sent { "some" } else { "nothing" });
+            data.text("sent", if *sent > 0 { "some" } else { "nothing" });
             data.number("length", message.len());
         }),
         Event::StreamStalled(stream) => log.event(now, "application:stream_stalled", |data| {

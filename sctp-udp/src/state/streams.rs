@@ -80,7 +80,7 @@ impl State {
             Peek::Message => match self.proto.recv(id) {
                 Some(message) => {
                     if let Some(stream) = self.streams.get_mut(&id) {
-                        stream.partial = !message.complete;
+                        stream.partial = !message.complete && !message.aborted;
                     }
                     self.unreported += message.data.len();
                     Next::Message(message)

@@ -1,10 +1,10 @@
 //! Peers with the right tag that mean harm.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use sctp_proto::AssociationState;
 use sctp_tests::{
-    build::{data, error, i_data},
+    build::{data, error, forward_tsn, i_data, i_forward_tsn},
     codec::{Chunk, cause, kind},
     peer::Peer,
     rng::Rng,
@@ -17,10 +17,10 @@ fn threat_13_a_storm_with_the_right_tag_does_no_more_than_end_the_association() 
     // A peer gone mad: anything but a panic, a loop or a leak.
     for seed in 0..300 {
         let mut rng = Rng::new(seed);
-        let mut peer = if seed % 2 == 0 {
-            Peer::connected()
-        } else {
-            Peer::interleaving()
+        let mut peer = match seed % 4 {
+            0 => Peer::connected(),
+            1 => Peer::interleaving(),
+            kind => Peer::partial(kind == 2, |_| {}),
         };
         peer.host_send(1, vec![0; 5000]);
         for _ in 0..100 {
@@ -130,16 +130,59 @@ fn threat_09_a_tsn_far_ahead_costs_nothing_and_moves_nothing() {
         peer.send(data(1).tsn(ahead).seq(1).be());
         assert_alive(&mut peer, 1);
     }
-    let mut peer = Peer::connected();
-    let mut forward = 0x7fff_fff0_u32.to_be_bytes().to_vec();
-    forward.extend_from_slice(&[0, 1, 0, 1]);
-    peer.send(Chunk::new(kind::FORWARD_TSN, 0, &forward));
-    let mut peer = Peer::interleaving();
-    forward.extend_from_slice(&[0; 4]);
-    peer.send(Chunk::new(kind::I_FORWARD_TSN, 0, &forward));
-    if peer.state() == AssociationState::Established {
+}
+
+#[test]
+fn threat_09_a_jump_beyond_the_window_moves_nothing() {
+    // The host's window has a byte for each of 2^20 TSNs.
+    let window = 1 << 20;
+    for ahead in [window + 1, 0x7fff_ffff, 0x8000_0000, u32::MAX - 5, 0] {
+        let mut peer = Peer::partial(false, |_| {});
+        peer.send(forward_tsn(ahead, &[(1, 1)]));
+        assert_eq!(peer.expect(kind::SACK).as_sack().cumulative, 0, "{ahead}");
+        assert_alive(&mut peer, 1);
+        let mut peer = Peer::partial(true, |_| {});
+        peer.send(i_forward_tsn(ahead, &[(1, true, 1), (1, false, 1)]));
+        assert_eq!(peer.expect(kind::SACK).as_sack().cumulative, 0, "{ahead}");
         peer.send(i_data(9).tsn(1).payload("ping").be());
         assert_eq!(peer.host_recv(9).unwrap(), "ping");
+    }
+    let mut peer = Peer::partial(false, |_| {});
+    peer.send(forward_tsn(window, &[]));
+    assert_eq!(peer.expect(kind::SACK).as_sack().cumulative, window);
+}
+
+/// Lists of thousands of entries, again and again, over thousands of fragments: the work is that
+/// of what is held and of the packets, and neither the product of both nor the distance.
+#[test]
+fn threat_09_floods_of_forward_tsns_with_long_lists() {
+    for interleaving in [false, true] {
+        let mut peer = Peer::partial(interleaving, |c| {
+            c.stall_timeout(Duration::from_secs(24 * 60 * 60));
+        });
+        for n in 0..2000 {
+            let chunk = if interleaving { i_data(1) } else { data(1) };
+            let chunk = chunk.tsn(2 * n + 2).seq(n).payload("x");
+            peer.send_bundle(vec![chunk.clone().unordered().b()]);
+        }
+        peer.receive_all();
+        for round in 0..200_u32 {
+            let cumulative = 1 + 20 * round;
+            let chunk = if interleaving {
+                let list: Vec<_> = (0..8000)
+                    .map(|n| ((n % 1024) as u16, n % 2 == 0, round.wrapping_mul(n)))
+                    .collect();
+                i_forward_tsn(cumulative, &list)
+            } else {
+                let list: Vec<_> = (0..16_000)
+                    .map(|n| ((n % 1024) as u16, round.wrapping_mul(n) as u16))
+                    .collect();
+                forward_tsn(cumulative, &list)
+            };
+            peer.send(chunk);
+            peer.receive_all();
+        }
+        assert_eq!(peer.state(), AssociationState::Established);
     }
 }
 

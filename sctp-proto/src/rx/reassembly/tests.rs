@@ -1,5 +1,6 @@
 mod hostile;
 mod model;
+mod skip;
 
 use super::*;
 use crate::time::Instant;

@@ -185,10 +185,24 @@ impl Reassembly {
         if !self.streams.contains_key(&id) {
             return;
         }
+        // What was read in part does not go on after the reset, and what was given up before it has
+        // not been told of yet.
+        let read = self.streams.get(&id).and_then(|s| match s.partial {
+            Partial::Begun(key) => self.runs.get(key).map(|run| run.read()),
+            Partial::Aborted(read) => Some(read),
+            Partial::None | Partial::Offered(_) => None,
+        });
         self.drop_undelivered(id);
+        if let Some(read) = read
+            && let Some(stream) = self.streams.get_mut(&id)
+        {
+            stream.partial = Partial::Aborted(read);
+            self.readiness.announce(id, stream);
+        }
         if let Entry::Occupied(mut entry) = self.streams.entry(id) {
             let stream = entry.get_mut();
             stream.next = 0;
+            stream.unordered_from = None;
             stream.discarding = false;
             if stream.is_unused() {
                 entry.remove();

@@ -97,6 +97,7 @@ impl Sender {
             State::InFlight => 'f',
             State::GapAcked => 'a',
             State::Lost => 'L',
+            State::GivenUp => 'X',
         };
         self.ring.records.iter().map(letter).collect()
     }
