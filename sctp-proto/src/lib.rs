@@ -31,6 +31,7 @@ mod init_ack;
 mod message;
 mod path;
 mod rx;
+mod scheduler;
 mod serial;
 mod time;
 mod transmit;
@@ -56,6 +57,7 @@ pub use error::{
 pub use icmp::{IcmpKind, IcmpMessage};
 pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};
 pub use message::{Message, MessageData, NextMessage, PrPolicy, PrStatus, Reliability, SendInfo};
+pub use scheduler::{StreamScheduler, Turn, Waiting};
 pub use time::Instant;
 pub use transmit::{DatagramMeta, EcnCodepoint, Transmit};
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sctp_proto::{
     AssociationConfig, AssociationState, AssociationStats, AssociationStatus, CloseReason,
     ConfigError, Memory, Message, NextMessage, PathConfig, PathError, PathId, PathInfo, PrPolicy,
-    PrStatus, Reliability, SendInfo, StreamId,
+    PrStatus, Reliability, SchedulerKind, SendInfo, StreamId, StreamScheduler,
 };
 use tokio::{sync::Notify, task::coop};
 
@@ -218,6 +218,17 @@ impl Association {
     /// Whether messages of several streams can be interleaved (I-DATA, RFC 8260).
     pub fn interleaving(&self) -> bool {
         self.shared().lock().proto.interleaving()
+    }
+
+    /// Another stream scheduler from now on (RFC 8260 §3).
+    pub fn set_scheduler(&self, kind: SchedulerKind) {
+        self.shared().lock().proto.set_scheduler(kind);
+    }
+
+    /// A stream scheduler of the user's own from now on.
+    pub fn set_custom_scheduler(&self, scheduler: Box<dyn StreamScheduler>) {
+        let mut state = self.shared().lock();
+        state.proto.set_custom_scheduler(scheduler);
     }
 
     /// Whether messages can be given up after they were sent (RFC 3758).

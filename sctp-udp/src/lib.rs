@@ -70,5 +70,6 @@ pub use sctp_proto::{
     ConfigError, CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause,
     IcmpKind, IcmpMessage, LossDetection, Memory, Message, MessageData, NextMessage, PathConfig,
     PathError, PathId, PathInfo, PathState, PathStats, Ppid, PrPolicy, PrStatus, ReconfigOutcome,
-    Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, Tsn,
+    Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, StreamScheduler, Tsn, Turn,
+    Waiting,
 };

@@ -9,11 +9,13 @@ use super::{
     timers::PathTimer,
 };
 use crate::{
+    config::SchedulerKind,
     error::{CloseReason, PathError, SendError},
     ids::{PathId, StreamId, Tsn},
     message::{Message, NextMessage, PrPolicy, PrStatus, Reliability, SendInfo},
     path::Paths,
     rx::Reassembly,
+    scheduler::StreamScheduler,
     time::Instant,
     wire::CauseWriter,
 };
@@ -156,6 +158,23 @@ impl Association {
     /// (SCTP_DEFAULT_PRINFO, RFC 7496 §4.4).
     pub fn set_default_reliability(&mut self, reliability: Reliability) {
         self.cx.queue.set_default_reliability(reliability);
+    }
+
+    /// Another stream scheduler from now on (SCTP_STREAM_SCHEDULER, RFC 8260 §4.3.2). What is on its
+    /// way is finished first, where no other may come between.
+    pub fn set_scheduler(&mut self, kind: SchedulerKind) {
+        self.cx.queue.set_scheduler(kind, None);
+    }
+
+    /// A stream scheduler of the user's own from now on.
+    pub fn set_custom_scheduler(&mut self, scheduler: Box<dyn StreamScheduler>) {
+        let kind = SchedulerKind::default();
+        self.cx.queue.set_scheduler(kind, Some(scheduler));
+    }
+
+    /// What [`set_stream_priority`](Self::set_stream_priority) has set; 256 before that.
+    pub fn stream_priority(&self, stream: StreamId) -> u16 {
+        self.cx.queue.priority(stream)
     }
 
     /// Priority (smaller first) or weight (larger is more) of an outbound stream, as the scheduler

@@ -8,6 +8,7 @@ use crate::{
     error::ConfigError,
     event_log::EventLog,
     message::Reliability,
+    scheduler::MakeScheduler,
     wire::ChunkSet,
 };
 
@@ -98,6 +99,7 @@ pub struct AssociationConfig {
     pub(crate) partial_reliability: bool,
     pub(crate) default_reliability: Reliability,
     pub(crate) scheduler: SchedulerKind,
+    pub(crate) custom_scheduler: Option<MakeScheduler>,
     pub(crate) congestion_control: CongestionControl,
     pub(crate) initial_window: Option<u32>,
     pub(crate) pacing: bool,
@@ -156,6 +158,7 @@ impl Default for AssociationConfig {
             partial_reliability: true,
             default_reliability: Reliability::Reliable,
             scheduler: SchedulerKind::default(),
+            custom_scheduler: None,
             congestion_control: CongestionControl::default(),
             initial_window: None,
             pacing: true,
@@ -315,12 +318,6 @@ impl AssociationConfig {
     /// Offer RE-CONFIG (RFC 6525), so that streams can end and be used again. Default true.
     pub fn stream_reset(&mut self, on: bool) -> &mut Self {
         self.stream_reset = on;
-        self
-    }
-
-    /// The stream scheduler (RFC 8260 §3). Default round robin.
-    pub fn scheduler(&mut self, kind: SchedulerKind) -> &mut Self {
-        self.scheduler = kind;
         self
     }
 

@@ -11,6 +11,7 @@ mod path_mtu;
 mod progress;
 mod reconfig;
 mod reliability;
+mod scheduler;
 
 pub use association::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind};
 pub use endpoint::{EndpointConfig, ServerConfig};

@@ -226,7 +226,6 @@ impl SendQueue {
         if let Some(next) = next {
             self.messages[next].previous = previous;
         }
-        let order = next.map(|next| self.messages[next].order);
         let stream = self.streams.entry(id);
         if next.is_none() {
             stream.tail = previous;
@@ -238,8 +237,8 @@ impl SendQueue {
         if !stream.scheduled {
             return;
         }
-        match order {
-            Some(order) => self.scheduler.replaced(id, stream, order),
+        match next {
+            Some(next) => (self.scheduler).replaced(id, stream, &self.messages[next]),
             None => self.scheduler.remove(id, stream),
         }
     }

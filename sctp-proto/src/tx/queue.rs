@@ -8,13 +8,14 @@ use super::{
     abandon::PrCounters,
     message::{FailedMessage, Fragment, Message, MessageKey, MessageSlab, Stage},
     scheduler::{Left, Scheduler},
-    stream::{Room, Stream, StreamTable},
+    stream::{DEFAULT_VALUE, Room, Stream, StreamTable},
 };
 use crate::{
-    config::AssociationConfig,
+    config::{AssociationConfig, SchedulerKind},
     error::SendError,
     ids::{PathId, StreamId, Tsn},
     message::{Reliability, SendInfo},
+    scheduler::StreamScheduler,
     time::Instant,
 };
 
@@ -79,7 +80,10 @@ impl SendQueue {
         Self {
             messages: MessageSlab::default(),
             streams: StreamTable::default(),
-            scheduler: Scheduler::new(config.scheduler),
+            scheduler: Scheduler::new(
+                config.scheduler,
+                config.custom_scheduler.as_ref().map(|make| (make.0)()),
+            ),
             outbound_streams: config.outbound_streams,
             interleaving: false,
             held: false,
@@ -205,7 +209,7 @@ impl SendQueue {
             Some(tail) => self.messages[tail].next = Some(key),
             None => {
                 stream.head = Some(key);
-                self.scheduler.join(id, stream, order);
+                self.scheduler.join(id, stream, &self.messages[key]);
             }
         }
         Ok(())
@@ -351,8 +355,8 @@ impl SendQueue {
                 }
             }
             let left = match next {
-                _ if !fragment.end => Left::Rest,
-                Some(next) => Left::Message(self.messages[next].order),
+                _ if !fragment.end => Left::Rest(&self.messages[key]),
+                Some(next) => Left::Message(&self.messages[next]),
                 None => Left::Nothing,
             };
             self.scheduler.step(stream, len, left);
@@ -420,8 +424,8 @@ impl SendQueue {
             if let Some(head) = stream.head
                 && !stream.scheduled
             {
-                let order = self.messages[head].order;
-                self.scheduler.join(message.stream, stream, order);
+                self.scheduler
+                    .join(message.stream, stream, &self.messages[head]);
             }
         }
         self.free(message.stream, message.data.len());
@@ -510,6 +514,39 @@ impl SendQueue {
         self.messages.is_empty()
     }
 
+    /// The priority or weight of a stream.
+    pub fn priority(&self, id: StreamId) -> u16 {
+        self.streams
+            .get(id)
+            .map_or(DEFAULT_VALUE, |stream| stream.value)
+    }
+
+    /// Another scheduler from now on. A message that no other may interrupt is finished first; then
+    /// the streams are ranked as if they had got their work now, in the order of their first
+    /// messages. O(n log n) in streams used.
+    pub fn set_scheduler(&mut self, kind: SchedulerKind, custom: Option<Box<dyn StreamScheduler>>) {
+        let locked = self.scheduler.locked();
+        let mut waiting: Vec<(u64, StreamId, MessageKey)> = Vec::new();
+        for (id, stream) in self.streams.iter_mut() {
+            stream.served = 0;
+            if stream.scheduled
+                && let Some(head) = stream.head
+            {
+                waiting.push((self.messages[head].order, id, head));
+            }
+        }
+        waiting.sort_unstable_by_key(|&(order, ..)| order);
+        self.scheduler = Scheduler::new(kind, custom);
+        self.scheduler.set_interleaving(self.interleaving);
+        for (_, id, head) in waiting {
+            let stream = self.streams.entry(id);
+            self.scheduler.join(id, stream, &self.messages[head]);
+        }
+        if let Some(id) = locked {
+            self.scheduler.lock(id);
+        }
+    }
+
     /// Sets the priority or weight of a stream; O(n) in streams with work.
     pub fn set_priority(&mut self, id: StreamId, value: u16) {
         let stream = self.streams.entry(id);
@@ -517,8 +554,7 @@ impl SendQueue {
         if stream.scheduled
             && let Some(head) = stream.head
         {
-            self.scheduler
-                .reorder(id, stream, self.messages[head].order);
+            self.scheduler.reorder(id, stream, &self.messages[head]);
         }
     }
 }

@@ -1,14 +1,18 @@
 //! Which stream sends next (RFC 8260 §3).
 //!
 //! All schedulers are one heap of the streams that have work, lowest rank first; the kind
-//! decides only what the rank is. The stream being served is kept beside the heap and compared
+//! decides only what the rank is, or a scheduler that the user brings along. The stream being served is kept beside the heap and compared
 //! with its top at the end of each turn, so that a lone stream costs no heap operation, and any
 //! number of them O(log n) per turn.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::stream::Stream;
-use crate::{config::SchedulerKind, ids::StreamId};
+use super::{message::Message, stream::Stream};
+use crate::{
+    config::SchedulerKind,
+    ids::StreamId,
+    scheduler::{StreamScheduler, Turn, Waiting},
+};
 
 /// Bits of fraction in virtual time. With them one byte on the largest weight still counts for
 /// its 1/64, and 2^54 bytes pass before virtual time saturates (streams then take turns).
@@ -16,7 +20,9 @@ const FRACTION_BITS: u32 = 10;
 
 #[derive(Debug)]
 pub(super) struct Scheduler {
+    /// With a `custom` one: the kind whose turns are as long.
     kind: SchedulerKind,
+    custom: Option<Box<dyn StreamScheduler>>,
     /// Whether another stream may send in the middle of a message (I-DATA).
     interleaving: bool,
     waiting: BinaryHeap<Reverse<Entry>>,
@@ -53,18 +59,25 @@ struct Packet {
 
 /// What a stream has left after a step.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Left {
+pub(super) enum Left<'a> {
     /// The rest of the same message.
-    Rest,
-    /// Another message, by its order.
-    Message(u64),
+    Rest(&'a Message),
+    /// Another message.
+    Message(&'a Message),
     Nothing,
 }
 
 impl Scheduler {
-    pub(super) fn new(kind: SchedulerKind) -> Self {
+    pub(super) fn new(kind: SchedulerKind, custom: Option<Box<dyn StreamScheduler>>) -> Self {
+        let turn = custom.as_ref().map(|custom| custom.turn());
         Self {
-            kind,
+            kind: match turn {
+                None => kind,
+                Some(Turn::Message) => SchedulerKind::RoundRobinPerMessage,
+                Some(Turn::Chunk) => SchedulerKind::RoundRobin,
+                Some(Turn::Packet) => SchedulerKind::RoundRobinPerPacket,
+            },
+            custom,
             interleaving: false,
             waiting: BinaryHeap::new(),
             current: None,
@@ -83,11 +96,11 @@ impl Scheduler {
         self.current.is_none() && self.waiting.is_empty()
     }
 
-    /// A stream gets work; `order` is that of its first message.
-    pub(super) fn join(&mut self, id: StreamId, stream: &mut Stream, order: u64) {
+    /// A stream gets work: this message is its first.
+    pub(super) fn join(&mut self, id: StreamId, stream: &mut Stream, message: &Message) {
         stream.scheduled = true;
         stream.served = stream.served.max(self.clock);
-        let entry = self.rank(id, stream, order);
+        let entry = self.rank(id, stream, message);
         self.waiting.push(Reverse(entry));
     }
 
@@ -128,7 +141,7 @@ impl Scheduler {
 
     /// The stream that [`choose`](Self::choose) gave was served `sent` bytes (none if it had
     /// nothing worth sending) and has this left.
-    pub(super) fn step(&mut self, stream: &mut Stream, sent: usize, left: Left) {
+    pub(super) fn step(&mut self, stream: &mut Stream, sent: usize, left: Left<'_>) {
         let Some(mut current) = self.current.take() else {
             return;
         };
@@ -138,28 +151,32 @@ impl Scheduler {
             self.clock = self.clock.max(stream.served);
         }
         self.charge(stream, sent);
-        let order = match left {
+        if let Some(custom) = &mut self.custom
+            && sent > 0
+        {
+            custom.on_sent(current.entry.stream, sent);
+        }
+        let message = match left {
             Left::Nothing => {
                 stream.scheduled = false;
                 return;
             }
-            Left::Rest if !self.interleaving || self.is_by_message() => {
+            Left::Rest(_) if !self.interleaving || self.is_by_message() => {
                 current.locked = true;
                 self.current = Some(current);
                 return;
             }
-            Left::Rest => 0,
-            Left::Message(order) => order,
+            Left::Rest(message) | Left::Message(message) => message,
         };
         self.current = Some(Current {
-            entry: self.rank(current.entry.stream, stream, order),
+            entry: self.rank(current.entry.stream, stream, message),
             locked: false,
         });
     }
 
-    /// Priority or weight of the stream changed; `order` is that of its first message.
-    pub(super) fn reorder(&mut self, id: StreamId, stream: &Stream, order: u64) {
-        let entry = self.rank(id, stream, order);
+    /// Priority or weight of the stream changed, or its first message, which is this one.
+    pub(super) fn reorder(&mut self, id: StreamId, stream: &Stream, message: &Message) {
+        let entry = self.rank(id, stream, message);
         match &mut self.current {
             Some(current) if current.entry.stream == id => current.entry = entry,
             _ => {
@@ -169,18 +186,18 @@ impl Scheduler {
         }
     }
 
-    /// The first message of a stream is gone other than by being sent; `order` is that of the next
-    /// one. Whatever was not to be interrupted is over. O(n) for a stream that is not being served
-    /// and whose turn depends on its message, else O(1).
-    pub(super) fn replaced(&mut self, id: StreamId, stream: &mut Stream, order: u64) {
+    /// The first message of a stream is gone other than by being sent; this is the next one.
+    /// Whatever was not to be interrupted is over. O(n) for a stream that is not being served and
+    /// whose turn depends on its message, else O(1).
+    pub(super) fn replaced(&mut self, id: StreamId, stream: &mut Stream, message: &Message) {
         if self.serves(id) {
-            let entry = self.rank(id, stream, order);
+            let entry = self.rank(id, stream, message);
             self.current = Some(Current {
                 entry,
                 locked: false,
             });
-        } else if self.kind == SchedulerKind::FirstComeFirstServed {
-            self.reorder(id, stream, order);
+        } else if self.kind == SchedulerKind::FirstComeFirstServed || self.custom.is_some() {
+            self.reorder(id, stream, message);
         }
     }
 
@@ -225,10 +242,45 @@ impl Scheduler {
             .is_some_and(|current| current.entry.stream == id)
     }
 
-    fn rank(&mut self, id: StreamId, stream: &Stream, order: u64) -> Entry {
+    /// The stream in the middle of a message that no other may interrupt.
+    pub(super) fn locked(&self) -> Option<StreamId> {
+        let current = self.current.as_ref().filter(|current| current.locked);
+        current.map(|current| current.entry.stream)
+    }
+
+    /// A stream that has joined is in the middle of such a message. O(n).
+    pub(super) fn lock(&mut self, id: StreamId) {
+        let found = self.waiting.iter().find(|waiting| waiting.0.stream == id);
+        let Some(&Reverse(entry)) = found else {
+            return;
+        };
+        self.waiting.retain(|waiting| waiting.0.stream != id);
+        self.current = Some(Current {
+            entry,
+            locked: true,
+        });
+    }
+
+    fn rank(&mut self, id: StreamId, stream: &Stream, message: &Message) -> Entry {
         self.turns += 1;
+        if let Some(custom) = &mut self.custom {
+            return Entry {
+                key: custom.rank(&Waiting {
+                    stream: id,
+                    value: stream.value,
+                    order: message.order,
+                    len: message.data.len(),
+                    unsent: message.unsent(),
+                    ppid: message.ppid,
+                    unordered: message.unordered,
+                    expires: message.expires,
+                }),
+                turn: self.turns,
+                stream: id,
+            };
+        }
         let key = match self.kind {
-            SchedulerKind::FirstComeFirstServed => order,
+            SchedulerKind::FirstComeFirstServed => message.order,
             SchedulerKind::RoundRobin
             | SchedulerKind::RoundRobinPerMessage
             | SchedulerKind::RoundRobinPerPacket => 0,

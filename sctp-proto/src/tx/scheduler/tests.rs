@@ -1,5 +1,6 @@
 //! The schedulers, seen through the queue.
 
+mod custom;
 mod properties;
 
 use bytes::Bytes;
