@@ -50,6 +50,7 @@ pub mod param {
     pub const RANDOM: u16 = 0x8002;
     pub const CHUNKS: u16 = 0x8003;
     pub const HMAC_ALGO: u16 = 0x8004;
+    pub const PADDING: u16 = 0x8005;
     pub const SUPPORTED_EXTENSIONS: u16 = 0x8008;
     pub const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
 }

@@ -292,6 +292,12 @@ impl Peer {
         self.collect();
     }
 
+    /// Sends one chunk with the right tag from another address.
+    pub fn send_chunk_from(&mut self, from: SocketAddr, chunk: impl Into<Chunk>) {
+        let packet = self.packet(self.host_tag, vec![chunk.into()]);
+        self.send_from(from, packet.encode());
+    }
+
     /// Sends one chunk with the right tag and does not poll the host yet, so that what it made of
     /// the packet can be seen before it goes on.
     pub fn send_unpolled(&mut self, chunk: impl Into<Chunk>) {

@@ -324,10 +324,6 @@ impl Tcb {
             //# bundled with one or more DATA chunks in the same packet.
             packet.cookie_echo(cookie);
             self.due.cookie_echo = false;
-            //= RFC 9260 §5.4
-            //# A COOKIE ECHO chunk MAY be sent to an UNCONFIRMED address, but it MUST be bundled
-            //# with a HEARTBEAT chunk including a nonce, and the size of the SCTP packet MUST NOT
-            //# exceed the PMTU.
             let at = now + self.paths.get(id).rto.rto();
             //= RFC 9260 §5.1.4
             //# The endpoint MUST also start the T1-cookie timer after sending the COOKIE ECHO
@@ -348,11 +344,6 @@ impl Tcb {
             //# As mentioned in step 6, if the SACK chunk is bundled with the COOKIE ACK chunk, the
             //# COOKIE ACK chunk MUST appear first in the SCTP packet.
             packet.cookie_ack();
-            //= RFC 9260 §5.4
-            //# A COOKIE ACK chunk MAY be sent to an UNCONFIRMED address, but it MUST be bundled
-            //# with a HEARTBEAT chunk including a nonce.
-            let path = self.paths.get_mut(id);
-            path.heartbeat.due |= !path.confirmed;
         }
         self.write_heartbeats(cx, now, id, packet);
         let general = id == self.control_route();

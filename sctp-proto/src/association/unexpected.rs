@@ -405,7 +405,9 @@ impl Tcb {
         packet: &Bytes,
         begin: Begin,
     ) -> Handled {
+        // A cookie is good only from where its INIT came from, and that is a confirmed address.
         let path = self.arrived(cx, now, meta);
+        let path = path.filter(|id| self.paths.get(*id).confirmed);
         self.due.cookie_ack = path.or(Some(self.paths.for_new_data()));
         self.on_packet(cx, now, meta, packet, begin)
     }

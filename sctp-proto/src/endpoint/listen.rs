@@ -239,14 +239,19 @@ impl Endpoint {
             return None;
         };
         let remote = inbound.meta.remote.ip();
-        let here = self.routes.by_peer(remote, inbound.ports);
+        // Tie-tags: it was made by an association that has the addresses which it lists.
+        let tied = cookie.tie_tags != (0, 0);
+        let listed = cookie.peer_addresses.iter().filter(|_| tied);
+        let here = std::iter::once(&remote)
+            .chain(listed)
+            .find_map(|ip| self.routes.by_peer(*ip, inbound.ports));
         // A tag that was given away in an INIT ACK is not reserved; once in 2^32 it is taken.
         let tag_owner = self.routes.by_tag(cookie.local_tag);
         if tag_owner.is_some() && tag_owner != here {
             self.stats.cookies_rejected += 1;
             return None;
         }
-        if let Some(handle) = self.association_of(remote, inbound.ports) {
+        if let Some(handle) = here.filter(|handle| !self.pending.contains_key(handle)) {
             let kind = AssociationEventKind::CookieEcho {
                 meta: inbound.meta,
                 packet: inbound.packet,

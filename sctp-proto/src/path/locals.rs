@@ -139,6 +139,9 @@ impl Locals {
     /// The addresses to list in a packet from `source`, where that is known, to `destination`: those
     /// that mean something there, the source last, which a peer knows anyway. None if there is no
     /// other.
+    //= RFC 6951 §5.7
+    //# When using UDP encapsulation for legacy NAT traversal, IP addresses that might require
+    //# translation MUST NOT be put into any SCTP packet.
     //= RFC 6951 §3.2
     //# For single-homed associations, IP addresses MUST NOT be listed in the INIT and INIT-ACK
     //# chunks.
