@@ -175,12 +175,13 @@ impl Tcb {
             _ => self.outstanding.is_tail_missing(of),
         };
         if missing && self.paths.get(of).is_usable() {
+            cx.stats.cross_path_failovers += 1;
             self.give_up_flight(cx, of);
         }
     }
 
-    /// A path is silent about what the other has shown not to have arrived.
-    fn give_up_flight(&mut self, cx: &mut Cx, id: PathId) {
+    /// A path is silent about what the other has shown not to have arrived, or takes no packets.
+    pub(super) fn give_up_flight(&mut self, cx: &mut Cx, id: PathId) {
         let lost = self.outstanding.t3_expired(id);
         self.outstanding.forget_episode(id);
         self.peer_rwnd = self.peer_rwnd.saturating_add(lost);
@@ -195,7 +196,6 @@ impl Tcb {
         if let Some(state) = path.on_error(Some(0)) {
             self.on_failed(cx, id, state);
         }
-        cx.stats.cross_path_failovers += 1;
         // The first packet of what is lost need not wait for the other's window.
         self.fast_retransmit = true;
     }

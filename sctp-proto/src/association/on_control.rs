@@ -1,5 +1,7 @@
 //! Control chunks in: HEARTBEAT, ERROR, COOKIE ACK, and the chunks of §9.2.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use super::{
@@ -17,6 +19,11 @@ use crate::{
     time::Instant,
     wire::{Causes, cause},
 };
+
+/// A path that was out of use for so long counts as a new one when it is back. The window that its
+/// failure left it, one packet, says nothing of the way as it is then, and would hold up what comes
+/// back to it for some round trips.
+const NEW_AFTER: Duration = Duration::from_secs(1);
 
 impl Tcb {
     /// A HEARTBEAT; `value` is all of the chunk but its header. In COOKIE-ECHOED its answer goes with
@@ -57,6 +64,8 @@ impl Tcb {
         // It was silent, and is alive: what was lost there was lost as ever.
         if std::mem::take(&mut path.suspended) {
             path.congestion.on_loss(now, path.max_packet);
+        } else if path.is_back_after(now, NEW_AFTER) {
+            path.reset_congestion(&cx.config);
         }
         let news = !std::mem::replace(&mut path.confirmed, true);
         let (id, interval) = (path.id, path.heartbeat.interval);

@@ -47,6 +47,21 @@ impl Association {
         self.conclude(now, Ok(()));
     }
 
+    /// The operating system refused to send on this path: the address to send from is gone, or
+    /// there is no route. If another path is active, that is worth as much as a time-out: what is in
+    /// flight there goes again by the other, and HEARTBEATs tell when the path is back. If there is
+    /// none, timers go on as if the packets were lost on the way.
+    pub fn handle_unreachable(&mut self, now: Instant, path: PathId) {
+        if let Phase::Open(tcb) = &mut self.phase
+            && tcb.paths.contains(path)
+            && tcb.paths.get(path).is_usable()
+            && tcb.paths.alternate(path).is_some()
+        {
+            tcb.give_up_flight(&mut self.cx, path);
+        }
+        self.conclude(now, Ok(()));
+    }
+
     /// An ICMP message about a packet from here to `destination`.
     //= RFC 9260 §10
     //# An implementation MUST validate that the Verification Tag contained in the ICMP message

@@ -152,6 +152,12 @@ impl Path {
         self.on_probation = false;
     }
 
+    /// Whether the path had failed, and nothing was sent on it for so long.
+    pub(crate) fn is_back_after(&self, now: Instant, idle: Duration) -> bool {
+        let failed = self.confirmed && !self.is_usable();
+        failed && self.last_data.is_none_or(|last| now - last >= idle)
+    }
+
     /// Brings the pacer to this time and to the rate as it is now; to be called at every
     /// opportunity to send data. `least` bytes may leave as one burst at any rate.
     pub(crate) fn refill_pacer(&mut self, now: Instant, least: usize) {
