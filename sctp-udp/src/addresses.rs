@@ -4,14 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use rustc_hash::FxHashSet;
-use sctp_proto::SocketId;
-
-/// One of the addresses, and the socket that serves it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Served {
-    pub(crate) ip: IpAddr,
-    pub(crate) socket: SocketId,
-}
+use sctp_proto::{LocalAddress, SocketId};
 
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
@@ -55,11 +48,11 @@ impl Addresses {
 
     /// What is served by sockets bound to these: each address once, the one bound by name before
     /// the wildcard.
-    pub(crate) fn served(&self, bound: &[(SocketId, SocketAddr)]) -> Vec<Served> {
-        let mut list: Vec<Served> = Vec::new();
+    pub(crate) fn served(&self, bound: &[(SocketId, SocketAddr)]) -> Vec<LocalAddress> {
+        let mut list: Vec<LocalAddress> = Vec::new();
         let mut push = |ip: IpAddr, socket| {
             if !list.iter().any(|served| served.ip == ip) {
-                list.push(Served { ip, socket });
+                list.push(LocalAddress { ip, socket });
             }
         };
         for (socket, address) in bound {

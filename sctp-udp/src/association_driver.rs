@@ -99,7 +99,12 @@ pub(crate) fn flush(
                 .send(&transmit, &buffer[done..transmit.size.min(buffer.len())]);
             state = shared.lock();
             match sent {
-                Sent::All | Sent::Unreachable => {}
+                Sent::All => {}
+                Sent::Unreachable => {
+                    if let Some(path) = transmit.path {
+                        state.proto.handle_unreachable(now, path);
+                    }
+                }
                 Sent::TooBig { size } => {
                     if let Some(path) = transmit.path {
                         state.proto.handle_packet_too_big(now, path, size);

@@ -100,15 +100,27 @@ impl EndpointShared {
     }
 
     /// Makes a change to the addresses, and tells the associations if others are served then.
-    fn tell(&self, change: impl FnOnce(&mut EndpointState)) {
-        let mut state = self.lock();
-        let before = state.served();
-        change(&mut state);
-        let bound = state.bound();
-        state.addresses.note(&bound);
-        let after = state.served();
-        if before != after {
-            tracing::debug!(addresses = ?after, "the addresses of this endpoint");
+    pub(crate) fn tell(&self, change: impl FnOnce(&mut EndpointState)) {
+        let (served, associations): (_, Vec<_>) = {
+            let mut state = self.lock();
+            change(&mut state);
+            let bound = state.bound();
+            state.addresses.note(&bound);
+            let served = state.served();
+            if state.told == served {
+                return;
+            }
+            state.told.clone_from(&served);
+            state.proto.set_local_addresses(served.clone());
+            (served, state.associations.values().cloned().collect())
+        };
+        tracing::debug!(addresses = ?served, "the addresses of this endpoint");
+        let now = self.clock.now();
+        for association in associations {
+            association.with(|state, wakes| {
+                state.proto.handle_local_addresses(now, &served);
+                state.wake_driver(wakes);
+            });
         }
     }
 }

@@ -20,13 +20,14 @@ use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
 
 use crate::{
     Association, Capture, ConnectError, DatagramSocket, Incoming, SendError,
-    addresses::{Addresses, Served},
+    addresses::Addresses,
     association_driver::AssociationDriver,
     bind,
     clock::Clock,
     endpoint_driver::EndpointDriver,
     interfaces,
     net::Net,
+    routes,
     sockets::{MAX_SOCKETS, SocketCounters, SocketStats, Sockets},
     state::{Shared, lock},
 };
@@ -53,6 +54,8 @@ pub(crate) struct EndpointState {
     /// Gone once the endpoint's task has ended: handles that are still held keep no socket open.
     pub(crate) net: Option<Arc<Net>>,
     pub(crate) addresses: Addresses,
+    /// What the protocol has been told of them.
+    pub(crate) told: Vec<LocalAddress>,
     /// The task that watches the interfaces, where there is one.
     watch: Option<AbortHandle>,
     /// Where what passes the sockets is written, if it is.
@@ -69,7 +72,7 @@ impl EndpointState {
     }
 
     /// The addresses that are served now.
-    pub(crate) fn served(&self) -> Vec<Served> {
+    pub(crate) fn served(&self) -> Vec<LocalAddress> {
         self.addresses.served(&self.bound())
     }
 }
@@ -341,6 +344,7 @@ impl Endpoint {
                 incoming: VecDeque::new(),
                 net: Some(Arc::clone(&net)),
                 addresses: Addresses::default(),
+                told: Vec::new(),
                 watch: None,
                 capture: None,
                 closed: false,
@@ -351,6 +355,8 @@ impl Endpoint {
             counters,
             runtime: runtime.clone(),
         });
+        // What the sockets are bound to by name.
+        shared.tell(|_| {});
         runtime.spawn(EndpointDriver::new(Arc::clone(&shared), net));
         Ok(Self(Arc::new(Owner { shared })))
     }
@@ -397,10 +403,10 @@ impl Endpoint {
         if let Some(address) = peer.iter().find(|a| !net.sockets.serves(**a)) {
             return Err(ConnectError::NoSocket(*address));
         }
-        let served = state.served().into_iter();
-        let local: Vec<_> = served
-            .map(|Served { ip, socket }| LocalAddress { ip, socket })
-            .collect();
+        let local = match &state.watch {
+            Some(_) => routes::order(&state.told, peer),
+            None => state.told.clone(),
+        };
         let started = state.proto.connect(now, config, &local, peer)?;
         Ok(shared.start(&mut state, net, remote, started))
     }

@@ -42,6 +42,7 @@ mod notifications;
 mod qlog;
 mod reconfig;
 mod recv_stream;
+mod routes;
 mod send_stream;
 mod socket;
 mod sockets;

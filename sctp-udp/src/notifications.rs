@@ -17,8 +17,10 @@ pub enum Notification {
         /// Its state now.
         state: PathState,
     },
-    /// The peer has a new address.
+    /// There is another path: an address of either side has become known.
     PathAdded(PathId),
+    /// The path is no more: one of its addresses is gone.
+    PathRemoved(PathId),
     /// Data goes to another path from now on.
     PrimaryChanged(PathId),
     /// The peer lost its state and set the association up anew: every stream handle made before

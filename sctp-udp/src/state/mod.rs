@@ -295,6 +295,7 @@ impl State {
                 self.notify(Notification::PathChanged { path, state });
             }
             Event::PathAdded(path) => self.notify(Notification::PathAdded(path)),
+            Event::PathRemoved(path) => self.notify(Notification::PathRemoved(path)),
             Event::PrimaryChanged(path) => self.notify(Notification::PrimaryChanged(path)),
             Event::SendFailed {
                 stream,

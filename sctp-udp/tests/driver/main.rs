@@ -1,6 +1,7 @@
 //! The driver on sockets in memory, under a paused clock: nothing here waits for real time.
 
 mod common;
+mod paths;
 
 use std::{
     sync::{Arc, Mutex},

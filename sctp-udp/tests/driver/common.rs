@@ -2,9 +2,9 @@
 //! room as the test says.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io::{self, IoSliceMut},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -42,6 +42,10 @@ struct Wires {
     interface: Option<usize>,
     /// Inner and outer address of a NAT's mapping.
     nat: Option<(SocketAddr, SocketAddr)>,
+    /// Addresses that nothing leaves or reaches.
+    dead: HashSet<IpAddr>,
+    /// Addresses of hosts that have lost them: sockets there fail to send.
+    gone: HashSet<IpAddr>,
     generation: usize,
 }
 
@@ -96,6 +100,22 @@ impl Net {
         self.0.lock().unwrap().nat = Some((address(inner), address(outer)));
     }
 
+    /// Nothing leaves or reaches this address from now on, and nobody is told; or again something.
+    pub(crate) fn set_dead(&self, ip: &str, dead: bool) {
+        let ip = ip.parse().unwrap();
+        let mut wires = self.0.lock().unwrap();
+        if dead {
+            wires.dead.insert(ip);
+        } else {
+            wires.dead.remove(&ip);
+        }
+    }
+
+    /// The host no longer has this address: the operating system refuses to send from it.
+    pub(crate) fn set_gone(&self, ip: &str) {
+        self.0.lock().unwrap().gone.insert(ip.parse().unwrap());
+    }
+
     /// Lets the socket take so many datagrams more; `None` for any number.
     pub(crate) fn set_room(&self, address: &str, room: Option<usize>) {
         let mut wires = self.0.lock().unwrap();
@@ -117,8 +137,24 @@ impl Net {
         server: Option<ServerConfig>,
         seed: u8,
     ) -> Endpoint {
-        let sockets = vec![self.socket(self::address(address))];
-        Endpoint::with_seed(EndpointConfig::default(), server, sockets, [seed; 32]).unwrap()
+        self.endpoint_at(&[address], server, seed)
+    }
+
+    /// An endpoint with a socket at each of the addresses.
+    pub(crate) fn endpoint_at(
+        &self,
+        addresses: &[&str],
+        server: Option<ServerConfig>,
+        seed: u8,
+    ) -> Endpoint {
+        let sockets = addresses.iter().map(|a| self.socket(self::address(a)));
+        Endpoint::with_seed(
+            EndpointConfig::default(),
+            server,
+            sockets.collect(),
+            [seed; 32],
+        )
+        .unwrap()
     }
 }
 
@@ -192,6 +228,9 @@ impl DatagramSocket for Socket {
         if own.generation != self.generation {
             return Ok(());
         }
+        if wires.gone.contains(&self.address.ip()) {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
         let datagrams = batch.contents.chunks(batch.segment_size);
         if batch.dont_fragment
             && wires
@@ -213,6 +252,9 @@ impl DatagramSocket for Socket {
             Some((inner, _)) if batch.destination == inner => return Ok(()),
             _ => (self.address, batch.destination),
         };
+        if wires.dead.contains(&from.ip()) || wires.dead.contains(&to.ip()) {
+            return Ok(());
+        }
         for datagram in datagrams {
             if let Some(lose) = &mut wires.lose
                 && lose(datagram)
