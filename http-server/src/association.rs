@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    client::paths::{ends, path_event},
     exchange::Shared,
     limits::Limits,
     listen::Transport,
@@ -66,7 +67,25 @@ pub(crate) async fn serve<S>(
             // A peer with a closed window would keep SHUTDOWN waiting for ever.
             association.abort(Bytes::from_static(b"the server is stopping"));
         }
+        () = log_paths(&association), if tracing::enabled!(tracing::Level::INFO) => {}
     }
+}
+
+/// Logs what happens to the paths. Does not return.
+async fn log_paths(association: &Association) {
+    let mut notifications = association.notifications();
+    let id = association.id();
+    tracing::info!(association = id, peer = %association.peer_addr(), "up");
+    while let Some(notification) = notifications.next().await {
+        let Some((path, what)) = path_event(&notification) else {
+            continue;
+        };
+        let paths = association.paths();
+        let found = paths.iter().find(|found| found.id == path);
+        let ends = found.map_or_else(|| "gone".to_owned(), ends);
+        tracing::info!(association = id, path = path.index(), "{ends}: {what}");
+    }
+    std::future::pending().await
 }
 
 /// Resolves when the server is asked to stop.

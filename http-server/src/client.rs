@@ -5,6 +5,7 @@ mod failure;
 mod lane;
 mod links;
 mod output;
+pub(crate) mod paths;
 mod report;
 pub(crate) mod response;
 mod transfer;
@@ -50,7 +51,9 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
     pub(crate) json: bool,
     pub(crate) requests: Option<PathBuf>,
-    pub(crate) connect: Option<SocketAddr>,
+    pub(crate) connect: Vec<SocketAddr>,
+    /// Addresses of this side; all if none is given.
+    pub(crate) bind: Vec<SocketAddr>,
     pub(crate) sctp_port: u16,
     /// What connections are made with; the ports are filled in.
     pub(crate) association: AssociationConfig,
@@ -208,7 +211,7 @@ async fn fetch(
         finished.append(&mut session.run(jobs).await);
     }
     if let Some(connection) = session.connection {
-        connection.close().await;
+        connection.close(&session.report).await;
     }
     finished
 }
@@ -256,7 +259,7 @@ impl Session {
             if !jobs.is_empty()
                 && let Some(connection) = self.connection.take()
             {
-                connection.close().await;
+                connection.close(&self.report).await;
             }
         }
         finished
@@ -276,7 +279,8 @@ fn route(options: &Options, jobs: usize) -> Route {
             .max_inbound_streams(streams);
     }
     Route {
-        connect: options.connect,
+        connect: options.connect.clone(),
+        bind: options.bind.clone(),
         association: Arc::new(association),
         capture: options.capture.clone(),
         timeout: options.connect_timeout,
@@ -331,7 +335,7 @@ fn plan(options: &Options) -> Result<Vec<Group>, String> {
         None => None,
     };
     if let Some(list) = list {
-        let base = match (&options.urls[..], options.connect) {
+        let base = match (&options.urls[..], options.connect.first()) {
             ([], Some(address)) => Url::parse(&format!("http+sctp://{address}/"))?,
             ([url], _) => Url::parse(url)?,
             ([], None) => return Err("a list of paths needs --connect or a URL".to_owned()),

@@ -4,24 +4,36 @@ mod args;
 mod observe;
 mod serve;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::client;
-use args::{Args, Command};
+use args::{Args, Command, Tuning};
 
 /// Runs the program and returns its exit status. Call it at most once in a process: it takes the
 /// process's arguments, signals and tracing output.
 pub fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let default = match &args.command {
+        Some(Command::Serve(serve)) if serve.verbose => "warn,http_server=info",
+        _ => "warn",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
+    match &args.command {
+        Some(Command::Serve(serve)) if serve.print_config => return print_config(&serve.tuning),
+        Some(Command::Get(get)) if get.print_config => return print_config(&get.tuning),
+        _ => {}
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -48,6 +60,18 @@ pub fn main() -> ExitCode {
     // Not waited for: a read of standard input cannot be cancelled.
     runtime.shutdown_background();
     status
+}
+
+/// Prints every setting of an association, as it would be made.
+fn print_config(tuning: &Tuning) -> ExitCode {
+    let text = format!("{:#?}", tuning.association());
+    // The name of the type and its braces are of no use here.
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let lines: String = lines.map(|line| format!("{line}\n")).collect();
+    match io::stdout().write_all(lines.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 fn finish(result: Result<(), String>) -> ExitCode {

@@ -1,6 +1,6 @@
 //! The front door: a tower service on any number of SCTP and TCP listeners.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use sctp_udp::{
     AssociationConfig, Capture, CongestionControl, Endpoint, EndpointConfig, SchedulerKind,
@@ -22,6 +22,9 @@ use crate::{
 
 /// SCTP port of HTTP (RFC 9260 §15.4 has it registered for http).
 pub const SCTP_PORT: u16 = 80;
+
+/// Pause between HEARTBEATs on a path that is not used: two small packets and their answers.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Serves a tower service over SCTP and TCP.
 ///
@@ -83,7 +86,8 @@ impl<S> Server<S> {
     /// quick: streams take turns by message ([`SchedulerKind::RoundRobinPerMessage`]), so that the
     /// objects of a page are complete one after another, not all at the end; CUBIC
     /// ([`CongestionControl::Cubic`]) and an initial window of ten packets, where RFC 9260 has its
-    /// own controller and three or four.
+    /// own controller and three or four. A path that is not used is probed every five seconds, not
+    /// every fifteen, so that what data falls back on is known to work.
     pub fn association(mut self, config: AssociationConfig) -> Self {
         self.association = config;
         self
@@ -100,13 +104,13 @@ impl<S> Server<S> {
         let (mut endpoints, mut tcp, mut bound) = (Vec::new(), Vec::new(), Vec::new());
         for listen in &self.listeners {
             let failed = |error| BindError {
-                listen: *listen,
+                listen: listen.clone(),
                 error,
             };
             match listen.transport {
                 Transport::Sctp => {
                     let endpoint = self.endpoint(listen).map_err(failed)?;
-                    bound.extend(endpoint.local_addrs().into_iter().map(Listen::sctp));
+                    bound.push(bound_by(&endpoint, listen));
                     endpoints.push(endpoint);
                 }
                 Transport::Tcp => {
@@ -137,11 +141,21 @@ impl<S> Server<S> {
             .association(Arc::new(association));
         let mut endpoint = EndpointConfig::default();
         endpoint.max_associations(self.limits.associations);
-        let (server, local) = (Some(server), [listen.address]);
+        let (server, local) = (Some(server), listen.addresses());
         match &self.capture {
             Some(capture) => Endpoint::bind_captured(endpoint, server, &local, capture),
             None => Endpoint::bind(endpoint, server, &local),
         }
+    }
+}
+
+/// The listener with the port it got.
+fn bound_by(endpoint: &Endpoint, listen: &Listen) -> Listen {
+    let mut addresses = endpoint.local_addrs().into_iter();
+    Listen {
+        address: addresses.next().unwrap_or(listen.address),
+        also: addresses.collect(),
+        transport: Transport::Sctp,
     }
 }
 
@@ -151,7 +165,8 @@ pub(crate) fn default_association() -> AssociationConfig {
     config
         .scheduler(SchedulerKind::RoundRobinPerMessage)
         .congestion_control(CongestionControl::Cubic)
-        .initial_window(Some(10));
+        .initial_window(Some(10))
+        .heartbeat_interval(Some(HEARTBEAT_INTERVAL));
     config
 }
 

@@ -21,6 +21,7 @@ use super::{
     Job,
     failure::{Failure, FailureKind},
     lane::Lane,
+    paths::Paths,
     report::Report,
     transfer::{Done, Settings, transfer},
     url::Url,
@@ -39,8 +40,10 @@ const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 /// Where and how to connect.
 #[derive(Debug, Clone)]
 pub(super) struct Route {
-    /// Instead of the URL's host.
-    pub(super) connect: Option<SocketAddr>,
+    /// Instead of the URL's host: addresses of one server.
+    pub(super) connect: Vec<SocketAddr>,
+    /// Addresses of this side; all if there is none.
+    pub(super) bind: Vec<SocketAddr>,
     pub(super) association: Arc<AssociationConfig>,
     /// Where what passes the sockets is written.
     pub(super) capture: Option<Capture>,
@@ -62,6 +65,7 @@ enum Kind {
     Sctp {
         endpoint: Endpoint,
         association: Association,
+        paths: Paths,
         /// The first stream not yet used.
         next_stream: u16,
         timed_out: Arc<AtomicBool>,
@@ -79,14 +83,14 @@ impl Connection {
         route: &Route,
         report: &Arc<Report>,
     ) -> Result<Self, Failure> {
-        let mut addresses = match route.connect {
-            Some(address) => vec![address],
-            None => lookup_host((url.host(), url.port()))
+        let mut addresses = route.connect.clone();
+        if addresses.is_empty() {
+            addresses = lookup_host((url.host(), url.port()))
                 .await
                 .map_err(|error| Failure::connect(format!("{}: {error}", url.host())))?
-                .collect(),
-        };
-        addresses.sort_by_key(SocketAddr::is_ipv6);
+                .collect();
+            addresses.sort_by_key(SocketAddr::is_ipv6);
+        }
         addresses.dedup();
         report.start();
         let kind = match (url.transport, &addresses[..]) {
@@ -95,7 +99,9 @@ impl Connection {
                 address: *first,
                 left: TCP_CONNECTIONS,
             },
-            (Transport::Sctp, [address]) => early(*address, route, report)?,
+            (Transport::Sctp, one) if one.len() == 1 || !route.connect.is_empty() => {
+                early(one, route, report)?
+            }
             (Transport::Sctp, several) => race(several, route, report).await?,
         };
         Ok(Self {
@@ -217,9 +223,13 @@ impl Connection {
 
     /// Ends it in good order: the client's SHUTDOWN comes last, when everything is fetched. Waits
     /// for the endpoint, so that the last packet has left when the process ends.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(self, report: &Report) {
         drop(self.idle);
-        if let Kind::Sctp { endpoint, .. } = self.kind {
+        if let Kind::Sctp {
+            endpoint, paths, ..
+        } = self.kind
+        {
+            report.paths(&paths.snapshot());
             let _ = timeout(SHUTDOWN_WAIT, endpoint.close()).await;
         }
     }
@@ -256,18 +266,19 @@ async fn work(
     (lane, finished)
 }
 
-/// The one address: the first request leaves with the COOKIE ECHO.
-fn early(address: SocketAddr, route: &Route, report: &Arc<Report>) -> Result<Kind, Failure> {
-    let endpoint = endpoint(address, route)?;
+/// One server: the first request leaves with the COOKIE ECHO.
+fn early(peer: &[SocketAddr], route: &Route, report: &Arc<Report>) -> Result<Kind, Failure> {
+    let endpoint = endpoint(peer, route)?;
     let association = endpoint
-        .connect_early(&[address], route.association.clone())
-        .map_err(|error| Failure::connect(format!("{address}: {error}")))?;
+        .connect_early(peer, route.association.clone())
+        .map_err(|error| Failure::connect(format!("{}: {error}", list(peer))))?;
     let timed_out = Arc::new(AtomicBool::new(false));
     let (watched, mark) = (association.clone(), timed_out.clone());
-    let (limit, report) = (route.timeout, report.clone());
+    let (limit, told) = (route.timeout, report.clone());
+    let paths = Paths::watch(&association, report);
     tokio::spawn(async move {
         match timeout(limit, watched.established()).await {
-            Ok(Ok(())) => report.connected(&describe(&watched)),
+            Ok(Ok(())) => told.connected(&describe(&watched)),
             Ok(Err(_)) => {}
             Err(_) => {
                 mark.store(true, Ordering::Relaxed);
@@ -278,20 +289,26 @@ fn early(address: SocketAddr, route: &Route, report: &Arc<Report>) -> Result<Kin
     Ok(Kind::Sctp {
         endpoint,
         association,
+        paths,
         next_stream: 0,
         timed_out,
     })
 }
 
 /// The first of several addresses that answers. A name's addresses may be different machines, so
-/// they are not given to one association.
-async fn race(addresses: &[SocketAddr], route: &Route, report: &Report) -> Result<Kind, Failure> {
+/// they are not given to one association: the server
+/// that answers lists its own.
+async fn race(
+    addresses: &[SocketAddr],
+    route: &Route,
+    report: &Arc<Report>,
+) -> Result<Kind, Failure> {
     let mut attempts = JoinSet::new();
     for (index, address) in addresses.iter().copied().enumerate() {
         let route = route.clone();
         attempts.spawn(async move {
             sleep(ADDRESS_DELAY * u32::try_from(index).unwrap_or(u32::MAX)).await;
-            let endpoint = endpoint(address, &route)?;
+            let endpoint = endpoint(&[address], &route)?;
             let association = timeout(
                 route.timeout,
                 endpoint.connect(&[address], route.association),
@@ -308,9 +325,11 @@ async fn race(addresses: &[SocketAddr], route: &Route, report: &Report) -> Resul
             Ok(Ok((endpoint, association))) => {
                 report.connected(&describe(&association));
                 let timed_out = Arc::default();
+                let paths = Paths::watch(&association, report);
                 return Ok(Kind::Sctp {
                     endpoint,
                     association,
+                    paths,
                     next_stream: 0,
                     timed_out,
                 });
@@ -322,17 +341,39 @@ async fn race(addresses: &[SocketAddr], route: &Route, report: &Report) -> Resul
     Err(failure)
 }
 
-fn endpoint(peer: SocketAddr, route: &Route) -> Result<Endpoint, Failure> {
-    let local = match peer {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+/// Sockets for these addresses, or for all of this machine's; both families, since the server may
+/// list addresses of the other.
+fn endpoint(peer: &[SocketAddr], route: &Route) -> Result<Endpoint, Failure> {
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+    let open = |local: &[SocketAddr]| {
+        let config = EndpointConfig::default();
+        match &route.capture {
+            Some(capture) => Endpoint::bind_captured(config, None, local, capture),
+            None => Endpoint::bind(config, None, local),
+        }
     };
-    let config = EndpointConfig::default();
-    let bound = match &route.capture {
-        Some(capture) => Endpoint::bind_captured(config, None, &[local], capture),
-        None => Endpoint::bind(config, None, &[local]),
+    let opened = match &route.bind[..] {
+        // One of the families may be missing here.
+        [] => open(&[v4, v6]).or_else(|_| {
+            let needed = [v4, v6].into_iter();
+            let needed = needed.filter(|a| peer.iter().any(|p| p.is_ipv4() == a.is_ipv4()));
+            open(&needed.collect::<Vec<_>>())
+        }),
+        bind => open(bind),
     };
-    bound.map_err(|error| Failure::connect(format!("cannot open a UDP socket: {error}")))
+    opened.map_err(|error| {
+        let at = match &route.bind[..] {
+            [] => String::new(),
+            bind => format!(" at {}", list(bind)),
+        };
+        Failure::connect(format!("cannot open a UDP socket{at}: {error}"))
+    })
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+    addresses.join(", ")
 }
 
 fn describe(association: &Association) -> String {

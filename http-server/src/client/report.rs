@@ -8,17 +8,22 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sctp_udp::{PathId, PathInfo};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
     Job,
+    paths::{Paths, ends, object, state_name},
     response::Head,
     transfer::{Done, head_text},
 };
 
 /// Pause between two progress lines of one object, as the contract of the JSON lines has it.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(10);
+
+/// Events of paths kept for one line; further ones are left out.
+const PATH_EVENTS: usize = 256;
 
 pub(super) struct Report {
     json: bool,
@@ -34,6 +39,9 @@ struct State {
     /// By job: time of the last progress line.
     told: HashMap<usize, Instant>,
     drawn: HashMap<usize, ProgressBar>,
+    /// Not told yet.
+    path_events: Vec<serde_json::Value>,
+    watched: Vec<Paths>,
 }
 
 impl Report {
@@ -70,6 +78,46 @@ impl Report {
         let at = self.ms(Instant::now());
         self.line(&json!({ "connected_ms": at }));
         self.say(|| format!("* {what}, after {at} ms\n"));
+    }
+
+    /// Something has happened to a path, which may be gone. In JSON it is part of the next line of
+    /// an object: readers of these lines need not know of others.
+    pub(super) fn path(&self, id: PathId, what: &str, path: Option<&PathInfo>) {
+        let at = self.ms(Instant::now());
+        if self.json {
+            let local = path.and_then(|path| path.local_ip);
+            let remote = path.map(|path| path.remote);
+            let event = json!({
+                "event": what, "id": id.index(), "at_ms": at, "local": local, "remote": remote,
+            });
+            let events = &mut self.state().path_events;
+            if events.len() < PATH_EVENTS {
+                events.push(event);
+            }
+        }
+        let which = || path.map_or_else(|| "gone".to_owned(), ends);
+        self.say(|| format!("* path {} ({}): {what}, at {at} ms\n", id.index(), which()));
+    }
+
+    /// Has the lines of objects tell of these paths.
+    pub(super) fn watch(&self, paths: &Paths) {
+        self.state().watched.push(paths.clone());
+    }
+
+    /// The paths at the end.
+    pub(super) fn paths(&self, paths: &[PathInfo]) {
+        self.say(|| {
+            let text = |path: &PathInfo| {
+                let mark = if path.is_primary { ", primary" } else { "" };
+                let (state, srtt) = (state_name(path.state), path.stats.srtt);
+                let id = path.id.index();
+                format!(
+                    "* path {id} ({}): {state}{mark}, round trip {srtt:.2?}\n",
+                    ends(path)
+                )
+            };
+            paths.iter().map(text).collect()
+        });
     }
 
     pub(super) fn request(&self, job: &Job, stream: Option<u16>) {
@@ -116,7 +164,7 @@ impl Report {
 
     pub(super) fn done(&self, job: &Job, done: &Done) {
         self.clear(job);
-        self.line(&json!({
+        let mut line = json!({
             "path": job.url.target,
             "sent_ms": self.ms(done.sent),
             "first_ms": self.ms(done.first),
@@ -125,7 +173,11 @@ impl Report {
             "sha256": done.sha256,
             "status": done.status.as_u16(),
             "stream": done.stream,
-        }));
+        });
+        if self.json {
+            self.add_paths(&mut line);
+        }
+        self.line(&line);
         self.say(|| {
             let messages = match done.ppid {
                 Some(ppid) => format!(" in {} message(s), PPID {ppid}", done.messages),
@@ -141,6 +193,25 @@ impl Report {
                 self.ms(done.last),
             )
         });
+    }
+
+    /// What has happened to the paths since the last line, and how they stand, if there are several.
+    fn add_paths(&self, line: &mut serde_json::Value) {
+        let (events, watched) = {
+            let mut state = self.state();
+            (
+                std::mem::take(&mut state.path_events),
+                state.watched.clone(),
+            )
+        };
+        let paths: Vec<_> = watched.iter().flat_map(Paths::snapshot).collect();
+        if !events.is_empty() {
+            line["path_events"] = events.into();
+        }
+        if paths.len() > watched.len() {
+            line["paths"] = paths.iter().map(object).collect();
+            line["failovers"] = watched.iter().map(Paths::failovers).sum::<u64>().into();
+        }
     }
 
     /// The bar of a job whose transfer is over.

@@ -1,6 +1,10 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use sctp_udp::{AssociationConfig, CongestionControl, LossDetection};
@@ -38,7 +42,8 @@ pub(super) struct Serve {
     #[arg(long = "root", value_name = "DIR", conflicts_with = "dir")]
     pub(super) root: Option<PathBuf>,
 
-    /// Listen on ADDR:PORT/sctp (PORT is the UDP port) or ADDR:PORT/tcp; repeatable
+    /// Listen on ADDR:PORT/sctp (PORT is the UDP port) or ADDR:PORT/tcp; repeatable. Several
+    /// addresses of one SCTP listener: ADDR:PORT/sctp+ADDR+ADDR; 0.0.0.0 and [::] stand for all
     #[arg(long, value_name = "ADDR:PORT/TRANSPORT", default_values = ["127.0.0.1:9899/sctp", "127.0.0.1:8080/tcp"])]
     pub(super) listen: Vec<Listen>,
 
@@ -65,6 +70,14 @@ pub(super) struct Serve {
     /// How long requests in progress may take once told to stop, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(super) drain_timeout: u64,
+
+    /// Tell of associations and of what happens to their paths, on standard error
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+
+    /// Print the settings of associations that these options make, and do nothing else
+    #[arg(long)]
+    pub(super) print_config: bool,
 
     // Last: a heading holds for all that follows it.
     #[command(flatten)]
@@ -113,6 +126,25 @@ pub(super) struct Tuning {
     /// Keep to a reduction of the window when all it was for turns out to have arrived
     #[arg(long)]
     no_undo: bool,
+
+    /// Pause between HEARTBEATs on a path that is not used, seconds; 0 for none [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    heartbeat_interval: Option<Duration>,
+
+    /// Failures in a row after which a path counts as dead [default: 5]
+    #[arg(long, value_name = "COUNT")]
+    path_max_retrans: Option<u32>,
+
+    /// Paths at most, 1 to 8: pairs of an address here and one there [default: 8]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=8))]
+    max_paths: Option<u8>,
+}
+
+/// Seconds with a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a number of seconds, as 5 or 0.5 is");
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
 impl Tuning {
@@ -139,6 +171,15 @@ impl Tuning {
         }
         if self.no_undo {
             config.undo_spurious(false);
+        }
+        if let Some(interval) = self.heartbeat_interval {
+            config.heartbeat_interval(Some(interval).filter(|interval| !interval.is_zero()));
+        }
+        if let Some(count) = self.path_max_retrans {
+            config.path_max_retrans(count);
+        }
+        if let Some(count) = self.max_paths {
+            config.max_paths(count.into());
         }
         config
     }
@@ -206,7 +247,7 @@ Exit status: of the first URL, in the order given, that failed.
   8  the server answered with an error status (4xx, 5xx)")]
 pub(super) struct Get {
     /// What to fetch
-    #[arg(required_unless_present_any = ["page", "requests", "json"])]
+    #[arg(required_unless_present_any = ["page", "requests", "json", "print_config"])]
     urls: Vec<String>,
 
     /// Write to FILE instead of standard output; once per URL, in their order
@@ -254,9 +295,14 @@ pub(super) struct Get {
     #[arg(long, value_name = "FILE")]
     requests: Option<PathBuf>,
 
-    /// Connect there, whatever host the URLs name
+    /// Connect there, whatever host the URLs name; repeatable, for several addresses of one server
     #[arg(long, value_name = "ADDR:PORT")]
-    connect: Option<SocketAddr>,
+    connect: Vec<SocketAddr>,
+
+    /// Send from this address and receive there; repeatable, for several paths. Without it all
+    /// addresses of this machine are used
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = local_address)]
+    bind: Vec<SocketAddr>,
 
     /// SCTP port of the server, inside the UDP datagrams
     #[arg(long, value_name = "PORT", default_value_t = SCTP_PORT)]
@@ -274,11 +320,24 @@ pub(super) struct Get {
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     retry: u32,
 
+    /// Print the settings of associations that these options make, and do nothing else
+    #[arg(long)]
+    pub(super) print_config: bool,
+
     #[command(flatten)]
-    tuning: Tuning,
+    pub(super) tuning: Tuning,
 
     #[command(flatten)]
     observe: Observe,
+}
+
+/// An address of this machine; without a port, any.
+fn local_address(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse().or_else(|_| format!("{text}:0").parse());
+    let bare = || text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 0));
+    with_port.or_else(|_| bare()).map_err(|_| {
+        format!("`{text}` is not an IP address; write 10.0.0.1, [::1] or 10.0.0.1:9899")
+    })
 }
 
 impl Get {
@@ -299,6 +358,7 @@ impl Get {
             json: self.json,
             requests: self.requests,
             connect: self.connect,
+            bind: self.bind,
             sctp_port: self.sctp_port,
             association,
             capture,
@@ -352,6 +412,51 @@ mod tests {
             .undo_spurious(false)
             .pacing(false);
         assert_eq!(letter, format!("{config:?}"));
+    }
+
+    #[test]
+    fn addresses_of_this_side_come_with_or_without_a_port() {
+        for (text, address) in [
+            ("10.0.0.1", "10.0.0.1:0"),
+            ("10.0.0.1:7", "10.0.0.1:7"),
+            ("::1", "[::1]:0"),
+            ("[::1]", "[::1]:0"),
+            ("[fe80::1%2]:7", "[fe80::1%2]:7"),
+        ] {
+            assert_eq!(local_address(text), Ok(address.parse().unwrap()), "{text}");
+        }
+        assert!(
+            local_address("eth0")
+                .unwrap_err()
+                .contains("not an IP address")
+        );
+    }
+
+    #[test]
+    fn paths_can_be_tuned() {
+        let words = "get --connect 10.0.0.1:9 --connect 10.0.1.1:9 --bind ::1 --heartbeat-interval 0.5 \
+                     --path-max-retrans 2 --max-paths 4 http+sctp://a/";
+        let words = words.split_whitespace();
+        let Some(Command::Get(get)) =
+            Args::parse_from(["sctp-http"].into_iter().chain(words)).command
+        else {
+            panic!()
+        };
+        let options = get.into_options();
+        assert_eq!((options.connect.len(), options.bind.len()), (2, 1));
+        let mut config = default_association();
+        config
+            .heartbeat_interval(Some(Duration::from_millis(500)))
+            .path_max_retrans(2)
+            .max_paths(4);
+        assert_eq!(format!("{:?}", options.association), format!("{config:?}"));
+        for (text, expected) in [
+            ("5", Ok(Duration::from_secs(5))),
+            ("-1", Err(())),
+            ("x", Err(())),
+        ] {
+            assert_eq!(seconds(text).map_err(|_| ()), expected);
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ where
         server = server.capture(capture.clone());
     }
     for listen in &args.listen {
-        server = server.listen(*listen);
+        server = server.listen(listen.clone());
     }
     // Before anybody can know that the server is up, and stop it.
     let signals = Signals::new().map_err(|error| format!("cannot handle signals: {error}"))?;
@@ -88,7 +88,11 @@ fn mend(error: &BindError) -> String {
             address.ip()
         ),
         ErrorKind::AddrNotAvailable => {
-            "; this machine does not have the address: 0.0.0.0 and [::] stand for all".to_owned()
+            let which = match error.listen.also.is_empty() {
+                true => "the address",
+                false => "one of the addresses",
+            };
+            format!("; this machine does not have {which}: 0.0.0.0 and [::] stand for all")
         }
         ErrorKind::PermissionDenied if address.port() < 1024 => {
             "; ports below 1024 need privileges".to_owned()
