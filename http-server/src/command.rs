@@ -62,12 +62,27 @@ pub fn main() -> ExitCode {
     status
 }
 
-/// Prints every setting of an association, as it would be made.
+/// Prints every setting of an association, as it would be made, a line each.
 fn print_config(tuning: &Tuning) -> ExitCode {
-    let text = format!("{:#?}", tuning.association());
+    let text = format!("{:?}", tuning.association());
     // The name of the type and its braces are of no use here.
-    let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
-    let lines: String = lines.map(|line| format!("{line}\n")).collect();
+    let fields = text.split_once('{').map_or(&*text, |(_, fields)| fields);
+    let mut depth = 0;
+    let mut lines: Vec<&str> = fields
+        .split(|c| {
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth -= 1,
+                _ => {}
+            }
+            depth == 0 && c == ','
+        })
+        .map(str::trim)
+        .collect();
+    if let Some(last) = lines.last_mut() {
+        *last = last.trim_end_matches([' ', '}']);
+    }
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
     match io::stdout().write_all(lines.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

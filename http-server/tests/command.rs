@@ -432,4 +432,88 @@ fn captures_and_logs_are_written_where_asked_for() {
 fn server_url(log: &[serde_json::Value]) -> String {
     let remote = &log[0]["trace"]["common_fields"]["remote"];
     format!("http+sctp://{}/", remote.as_str().unwrap())
+#[test]
+fn one_listener_has_several_addresses_and_its_client_several_paths() {
+    if std::net::UdpSocket::bind("127.0.0.2:0").is_err() {
+        eprintln!("skipped: 127.0.0.2 is not an address of this machine");
+        return;
+    }
+    let mut process = Command::new(PROGRAM)
+        .args(["serve", "--listen", "127.0.0.1:0/sctp+127.0.0.2", DEMO])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    let port = line.trim().strip_prefix("listening on 127.0.0.1:");
+    let port = port.and_then(|rest| rest.strip_suffix("/sctp+127.0.0.2"));
+    let port = port.unwrap_or_else(|| panic!("{line}"));
+    let [first, second] = ["127.0.0.1", "127.0.0.2"].map(|ip| format!("{ip}:{port}"));
+    // In the other order: the second is where the INIT goes.
+    let words = ["get", "--json", "--connect", &second, "--connect", &first];
+    let both = Command::new(PROGRAM)
+        .args(words)
+        .args([
+            "--bind",
+            "127.0.0.1",
+            "--bind",
+            "127.0.0.3",
+            "http+sctp://demo/style.css",
+        ])
+        .output();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let both = both.unwrap();
+    assert!(both.status.success(), "{both:?}");
+    let lines = String::from_utf8(both.stdout).unwrap();
+    let done: serde_json::Value = lines
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .find(|line: &serde_json::Value| !line["sha256"].is_null())
+        .unwrap();
+    let paths = done["paths"].as_array().unwrap();
+    for (end, wanted) in [
+        ("remote", [&*first, &*second]),
+        ("local", ["127.0.0.1", "127.0.0.3"]),
+    ] {
+        for wanted in wanted {
+            assert!(
+                paths.iter().any(|path| path[end] == wanted),
+                "{wanted}: {done}"
+            );
+        }
+    }
+    let primary = paths.iter().find(|path| path["primary"] == true).unwrap();
+    assert_eq!(primary["remote"], second);
+    assert_eq!(done["failovers"], 0);
+}
+
+#[test]
+fn what_the_options_make_is_printed() {
+    let printed = |words: &[&str]| {
+        let output = Command::new(PROGRAM).args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let shipped = printed(&["serve", "--print-config"]);
+    assert_eq!(shipped, printed(&["get", "--print-config"]));
+    assert!(
+        shipped.contains("\nheartbeat_interval: Some(5s)\n"),
+        "{shipped}"
+    );
+    assert!(
+        shipped.contains("\npotentially_failed_max_retrans: Some(0)\n"),
+        "{shipped}"
+    );
+    let other = printed(&[
+        "get",
+        "--print-config",
+        "--heartbeat-interval",
+        "0",
+        "--path-max-retrans",
+        "2",
+    ]);
+    assert!(other.contains("\nheartbeat_interval: None\n"), "{other}");
+    assert!(other.contains("\npath_max_retrans: 2\n"), "{other}");
 }

@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 /// Bytes of the download.
 const SIZE: usize = 40_000_000;
-/// The link is cut when so many have come.
-const CUT_AT: u64 = 4_000_000;
+/// Something happens when so many have come.
+const CHANGE_AT: u64 = 4_000_000;
 /// Longest pause, milliseconds. That of the measurement is half a second, on a quiet machine.
 const PAUSE: f64 = 3000.0;
 
@@ -27,8 +27,8 @@ struct Network {
 
 impl Network {
     /// `None` where there cannot be namespaces.
-    fn new() -> Option<Self> {
-        let name = |side: &str| format!("sctp-failover-{}-{side}", std::process::id());
+    fn new(name: &str) -> Option<Self> {
+        let name = |side: &str| format!("sctp-{name}-{}-{side}", std::process::id());
         let network = Self {
             client: name("c"),
             server: name("s"),
@@ -112,13 +112,11 @@ fn start_server(network: &Network, root: &Path) -> Program {
     server
 }
 
-#[test]
-fn a_download_goes_on_when_one_of_two_links_dies() {
-    let Some(network) = Network::new() else {
-        eprintln!("skipped: network namespaces need root here");
-        return;
-    };
-    let folder = std::env::temp_dir().join(format!("sctp-failover-{}", std::process::id()));
+/// Downloads a file in a network where something happens after `CHANGE_AT` bytes; it comes whole,
+/// without a long pause. The line that says so, or `None` where there cannot be namespaces.
+fn download(name: &str, change: impl FnOnce(&Network)) -> Option<Value> {
+    let network = Network::new(name)?;
+    let folder = std::env::temp_dir().join(format!("sctp-{name}-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("root")).unwrap();
     let body: Vec<u8> = (0..SIZE).map(|at| (at * 7 / 3) as u8).collect();
     std::fs::write(folder.join("root/file"), &body).unwrap();
@@ -129,22 +127,22 @@ fn a_download_goes_on_when_one_of_two_links_dies() {
     let words = ["get", "--json", "--connect", "10.91.0.2:9899", "--requests"];
     let words = [&words[..], &[list.to_str().unwrap()]].concat();
     let mut client = Program::start(&network.client, &words);
-    let (mut last, mut pause, mut cut) = (0.0, 0.0_f64, false);
+    let (mut last, mut pause, mut change) = (0.0, 0.0_f64, Some(change));
     let mut done = None;
     for line in client.lines() {
         let line: Value = serde_json::from_str(&line).unwrap();
         let at = line["at_ms"].as_f64().or_else(|| line["last_ms"].as_f64());
-        let bytes = line["bytes_so_far"]
-            .as_u64()
-            .or_else(|| line["bytes"].as_u64());
+        let bytes = line["bytes_so_far"].as_u64();
+        let bytes = bytes.or_else(|| line["bytes"].as_u64());
         if let (Some(at), Some(bytes)) = (at, bytes) {
-            if cut {
+            if change.is_none() {
                 pause = pause.max(at - last);
             }
             last = at;
-            if bytes > CUT_AT && !cut {
-                network.cut();
-                cut = true;
+            if bytes > CHANGE_AT
+                && let Some(change) = change.take()
+            {
+                change(&network);
             }
         }
         if !line["sha256"].is_null() {
@@ -154,16 +152,53 @@ fn a_download_goes_on_when_one_of_two_links_dies() {
     let status = client.0.wait().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(status.success(), "{status}");
-    assert!(cut, "the link was cut in mid-download");
+    assert!(change.is_none(), "it happened in mid-download");
     let done = done.expect("the file");
     assert_eq!(done["bytes"], SIZE);
-    let sum: String = Sha256::digest(&body)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let sum = Sha256::digest(&body);
+    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(done["sha256"], sum);
     assert!(pause < PAUSE, "{pause} ms");
-    let paths = done["paths"].as_array().expect("the paths").iter();
-    let remotes: Vec<_> = paths.map(|path| path["remote"].as_str().unwrap()).collect();
-    assert!(remotes.contains(&"10.91.1.2:9899"), "{done}");
+    Some(done)
+}
+
+/// The addresses at one end of the paths that there are when all is done.
+fn ends(done: &Value, end: &str) -> Vec<String> {
+    let paths = done["paths"].as_array().expect("several paths").iter();
+    paths
+        .map(|path| path[end].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn skipped() {
+    eprintln!("skipped: network namespaces need root here");
+}
+
+#[test]
+fn a_download_goes_on_when_one_of_two_links_dies() {
+    let Some(done) = download("dies", Network::cut) else {
+        return skipped();
+    };
+    let remotes = ends(&done, "remote");
+    assert!(remotes.contains(&"10.91.1.2:9899".to_owned()), "{done}");
+}
+
+#[test]
+fn a_download_goes_on_when_the_client_loses_an_address() {
+    let lose = |network: &Network| {
+        let client = ["-n", &network.client, "address", "delete"];
+        ip(&[&client[..], &["10.91.0.1/24", "dev", "link-a"]].concat()).unwrap();
+    };
+    let Some(done) = download("loses", lose) else {
+        return skipped();
+    };
+    let events = done["path_events"].as_array().expect("events").iter();
+    assert!(
+        events.clone().any(|event| event["event"] == "removed"),
+        "{done}"
+    );
+    assert!(
+        ends(&done, "local").iter().all(|ip| ip == "10.91.1.1"),
+        "{done}"
+    );
 }

@@ -1,15 +1,18 @@
 //! The driver on real sockets, over the loopback interface.
 
 use std::{
+    collections::HashSet,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use sctp_udp::{
-    Association, AssociationConfig, CloseReason, Endpoint, EndpointConfig, Ppid, SendInfo,
-    ServerConfig, StreamId,
+    Association, AssociationConfig, CloseReason, Endpoint, EndpointConfig, PathState, Ppid,
+    SendInfo, ServerConfig, StreamId,
 };
+use tokio::time::timeout;
 
 const S0: StreamId = StreamId(0);
 
@@ -179,6 +182,62 @@ async fn addresses_come_and_go_while_an_association_goes_on() {
     drop(taken);
     server.close().await;
     assert!(server.add_address(both[1]).is_err());
+}
+
+#[tokio::test]
+async fn ipv4_and_ipv6_are_paths_of_one_association() {
+    if !has_loopback_network() || !has_ipv6() {
+        return;
+    }
+    let mut config = AssociationConfig::default();
+    config
+        .rto_initial(Duration::from_millis(100))
+        .rto_min(Duration::from_millis(50));
+    let config = Arc::new(config);
+    let mut server_config = ServerConfig::default();
+    server_config.association(config.clone());
+    let server = bind(
+        Some(server_config),
+        &["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"],
+    )
+    .unwrap();
+    let client = bind(None, &["0.0.0.0:0", "[::]:0"]).unwrap();
+    let peer = server.local_addrs();
+    let (association, served) = tokio::join!(client.connect(&peer[..1], config), async {
+        server.accept().await.unwrap().accept().unwrap()
+    });
+    let association = association.unwrap();
+    let serving = tokio::spawn(async move {
+        while let Some(message) = served.recv().await.unwrap() {
+            let info = SendInfo::new(message.ppid);
+            let data = message.data.into_bytes();
+            served.send(message.stream, data, info).await.unwrap();
+        }
+        served
+    });
+    // All three are known, and each has answered a HEARTBEAT.
+    let mut notifications = association.notifications();
+    let paths = loop {
+        let paths = association.paths();
+        let active = paths.iter().filter(|path| path.state == PathState::Active);
+        let reached: HashSet<_> = active.map(|path| path.remote).collect();
+        if peer.iter().all(|address| reached.contains(address)) {
+            break paths;
+        }
+        let told = timeout(Duration::from_secs(30), notifications.next()).await;
+        told.unwrap_or_else(|_| panic!("{paths:?}"));
+    };
+    for address in peer {
+        let path = paths.iter().find(|path| path.remote == address).unwrap();
+        association.set_primary(path.id).unwrap();
+        assert_eq!(association.peer_addr(), address);
+        let info = SendInfo::new(Ppid(1));
+        association.send(S0, "ping".into(), info).await.unwrap();
+        let answer = association.recv().await.unwrap().unwrap();
+        assert_eq!(answer.data.into_bytes(), "ping");
+    }
+    assert_eq!(association.shutdown().await, CloseReason::Shutdown);
+    serving.await.unwrap();
 }
 
 #[tokio::test]
