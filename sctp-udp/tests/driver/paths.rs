@@ -184,3 +184,34 @@ fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
         std::task::Poll::Pending => None,
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_zone_of_a_link_local_address_is_kept() {
+    let net = Net::default();
+    // Interface 3, and 4: to the system, other addresses.
+    let there = ["[fe80::2%3]:9899", "[fe80::2%4]:9899"];
+    let server = net.endpoint_at(&there, Some(ServerConfig::default()), 1);
+    let client = net.endpoint_at(&["[fe80::1%3]:40000"], None, 2);
+    let peer = [address(there[0])];
+    let (client, server) = tokio::join!(client.connect(&peer, Arc::default()), async {
+        server.accept().await.unwrap().accept().unwrap()
+    });
+    let client = client.unwrap();
+    let info = SendInfo::default;
+    for _ in 0..2 {
+        client
+            .send(StreamId(0), "there".into(), info())
+            .await
+            .unwrap();
+        assert_eq!(server.recv().await.unwrap().unwrap().data.len(), 5);
+        server
+            .send(StreamId(0), "and back".into(), info())
+            .await
+            .unwrap();
+        assert_eq!(client.recv().await.unwrap().unwrap().data.len(), 8);
+        sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(client.peer_addr(), peer[0]);
+    assert_eq!(server.peer_addr(), address("[fe80::1%3]:40000"));
+    client.flushed().await.unwrap();
+}
