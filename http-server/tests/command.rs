@@ -432,6 +432,8 @@ fn captures_and_logs_are_written_where_asked_for() {
 fn server_url(log: &[serde_json::Value]) -> String {
     let remote = &log[0]["trace"]["common_fields"]["remote"];
     format!("http+sctp://{}/", remote.as_str().unwrap())
+}
+
 #[test]
 fn one_listener_has_several_addresses_and_its_client_several_paths() {
     if std::net::UdpSocket::bind("127.0.0.2:0").is_err() {

@@ -442,7 +442,7 @@ mod tests {
         else {
             panic!()
         };
-        let options = get.into_options();
+        let options = get.into_options().unwrap();
         assert_eq!((options.connect.len(), options.bind.len()), (2, 1));
         let mut config = default_association();
         config

@@ -1,5 +1,6 @@
 //! The driver on sockets in memory, under a paused clock: nothing here waits for real time.
 
+#[path = "../common/mod.rs"]
 mod common;
 mod paths;
 
