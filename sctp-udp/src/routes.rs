@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_address_that_the_system_chooses_comes_first() {
-        let local = locals(&["127.0.0.7", "127.0.0.1", "192.0.2.1"]);
+        let local = locals(&["127.0.0.7", "127.0.0.1", "203.0.113.77"]);
         assert_eq!(
             order(&local, &peers(&["127.0.0.9"])),
             locals(&["127.0.0.1", "127.0.0.7"])
@@ -68,10 +68,10 @@ mod tests {
 
     #[test]
     fn loopback_does_not_lead_elsewhere() {
-        let local = locals(&["127.0.0.1", "192.0.2.1", "192.0.2.2"]);
-        assert_eq!(order(&local, &peers(&["192.0.2.9"])), local[1..]);
+        let local = locals(&["127.0.0.1", "203.0.113.77", "203.0.113.78"]);
+        assert_eq!(order(&local, &peers(&["203.0.113.79"])), local[1..]);
         // There is nothing else: let the system say so.
         let local = locals(&["127.0.0.1", "127.0.0.2"]);
-        assert_eq!(order(&local, &peers(&["192.0.2.9"])), local);
+        assert_eq!(order(&local, &peers(&["203.0.113.79"])), local);
     }
 }
