@@ -94,6 +94,7 @@ impl Peer for Dcsctp {
         self.set_time(now);
         let options = SendOptions {
             unordered: message.unordered,
+            max_retransmissions: message.retransmits(),
             ..SendOptions::default()
         };
         let message = Message::new(stream, PpId(53), message.data.clone());
@@ -183,5 +184,15 @@ fn interleaved_messages_get_through_a_lossy_network() {
     for side in [Side::Us, Side::Them] {
         let peer = Dcsctp::new(true);
         stage::through_a_lossy_network("dcsctp-interleaving", peer, side, interleaving);
+    }
+}
+
+#[test]
+fn what_either_side_gives_up_is_skipped_by_the_other() {
+    for side in [Side::Us, Side::Them] {
+        let peer = Dcsctp::new(false);
+        stage::some_given_up("dcsctp-forward-tsn", peer, side, |_| {});
+        let peer = Dcsctp::new(true);
+        stage::some_given_up("dcsctp-i-forward-tsn", peer, side, |_| {});
     }
 }

@@ -1,14 +1,14 @@
 //! Our endpoint and another stack's, both in memory, over the seeded network in virtual time.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
 
 use sctp_proto::{
     AssociationConfig, AssociationState, CloseReason, EndpointConfig, Event, Instant, Ppid,
-    ReconfigOutcome, SendError, SendInfo, ServerConfig, StreamId,
+    ReconfigOutcome, Reliability, SendError, SendInfo, ServerConfig, StreamId,
 };
 use sctp_tests::{
     host::Host,
@@ -27,12 +27,22 @@ pub(crate) const PACKET: usize = 1200;
 /// Steps of the network after which a scenario counts as stuck.
 const STEPS: usize = 2_000_000;
 
+/// What goes on streams from this one on is given up when it would have to be sent again.
+const UNRELIABLE: u16 = 100;
+
 /// A user message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Msg {
     pub(crate) stream: u16,
     pub(crate) unordered: bool,
     pub(crate) data: Vec<u8>,
+}
+
+impl Msg {
+    /// How often it may be sent again, if that is limited.
+    pub(crate) fn retransmits(&self) -> Option<u16> {
+        (self.stream >= UNRELIABLE).then_some(0)
+    }
 }
 
 /// How an association ended, as the other stack tells it.
@@ -284,7 +294,10 @@ impl<P: Peer> Stage<P> {
         }
         if let Some(conn) = self.us.conns.last_mut() {
             while let Some(message) = self.from_us.front() {
-                let info = SendInfo::new(PPID).unordered(message.unordered);
+                let mut info = SendInfo::new(PPID).unordered(message.unordered);
+                if let Some(most) = message.retransmits() {
+                    info = info.reliability(Reliability::MaxRetransmits(most));
+                }
                 let data = message.data.clone().into();
                 match conn
                     .association
@@ -464,5 +477,69 @@ pub(crate) fn reset_streams<P: Peer>(name: &str, them: P, first: Side) {
 pub(crate) fn abort<P: Peer>(name: &str, them: P, first: Side) {
     let mut stage = Stage::connected(them, Side::Us, Link::default(), |_| {});
     stage.abort(first);
+    stage.judge(name);
+}
+
+/// Half of the streams are reliable: what is on the others may be missing, and nothing else is.
+pub(crate) fn some_given_up<P: Peer>(
+    name: &str,
+    them: P,
+    first: Side,
+    change: impl Fn(&mut AssociationConfig),
+) {
+    let link = Link {
+        loss: 0.1,
+        ..lossy()
+    };
+    let mut stage = Stage::connected(them, first, link, change);
+    let sent = [messages(5, 200), messages(6, 200)].map(|messages| {
+        let unreliable = |mut message: Msg| {
+            message.stream += if message.stream % 2 == 1 {
+                UNRELIABLE
+            } else {
+                0
+            };
+            message
+        };
+        messages.into_iter().map(unreliable).collect::<Vec<_>>()
+    });
+    let [ours, theirs] = &sent;
+    ours.iter().cloned().for_each(|m| stage.send_us(m));
+    theirs.iter().cloned().for_each(|m| stage.send_them(m));
+    let reliable = |messages: &[Msg]| -> Vec<Msg> {
+        let kept = messages.iter().filter(|m| m.retransmits().is_none());
+        kept.cloned().collect()
+    };
+    let counts = [reliable(ours).len(), reliable(theirs).len()];
+    stage.run_until("what is reliable has arrived", |stage| {
+        stage.from_us.is_empty()
+            && stage.from_them.is_empty()
+            && reliable(&stage.got_them).len() == counts[0]
+            && reliable(&stage.got_us).len() == counts[1]
+    });
+    stage.shut_down(if P::CAN_SHUT_DOWN { first } else { Side::Us });
+    for (sent, got) in [(ours, &stage.got_them), (theirs, &stage.got_us)] {
+        let mut last = HashMap::new();
+        let mut seen = HashSet::new();
+        for message in got {
+            // The first byte of a message is its number.
+            let this = |m: &Msg| (m.stream, &m.data) == (message.stream, &message.data);
+            let place = sent.iter().position(this);
+            let place = place.expect("a message that was sent");
+            assert!(seen.insert(place), "message {place} came twice");
+            if !sent[place].unordered {
+                let before = last.insert(message.stream, place);
+                assert!(before < Some(place), "{before:?} came before {place}");
+            }
+        }
+        let missing = (0..sent.len()).filter(|place| !seen.contains(place));
+        let missing: Vec<_> = missing.map(|place| sent[place].retransmits()).collect();
+        assert!(!missing.is_empty() && missing.iter().all(Option::is_some));
+    }
+    let stats = stage.us.conns[0].association.stats();
+    assert!(
+        stats.forward_tsns_sent > 0 && stats.forward_tsns_received > 0,
+        "{stats:?}"
+    );
     stage.judge(name);
 }
