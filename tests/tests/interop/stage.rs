@@ -28,7 +28,7 @@ pub(crate) const PACKET: usize = 1200;
 const STEPS: usize = 2_000_000;
 
 /// What goes on streams from this one on is given up when it would have to be sent again.
-const UNRELIABLE: u16 = 100;
+const UNRELIABLE: u16 = 10;
 
 /// A user message.
 #[derive(Debug, Clone, PartialEq, Eq)]
