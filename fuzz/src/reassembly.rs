@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sctp_proto::{
     AssociationConfig, Instant, Ppid, StreamId, Tsn,
-    internals::rx::{Reassembly, RxChunk, RxError, TsnCheck, TsnMap},
+    internals::rx::{Reassembly, RxChunk, RxError, Skipped, TsnCheck, TsnMap},
 };
 
 use crate::Input;
@@ -34,10 +34,12 @@ pub fn reassembly(data: &[u8]) {
                     return; // the association is aborted
                 }
             }
+            4 if operation & 0x80 != 0 => skip(&mut rx, &mut map, &mut input),
             4 => read(&mut rx),
             5 => {
                 while let Some(message) = rx.recv(stream) {
-                    assert!(message.stream == stream && !message.data.is_empty());
+                    assert!(message.stream == stream);
+                    assert_eq!(message.data.is_empty(), message.aborted);
                 }
             }
             6 => match operation >> 6 {
@@ -111,9 +113,29 @@ fn arrive(
     Ok(())
 }
 
+/// The peer gives up what is missing up to some TSN, and messages of any streams.
+fn skip(rx: &mut Reassembly, map: &mut TsnMap, input: &mut Input<'_>) {
+    let before = map.cumulative();
+    let (distance, entries) = (input.u8(), input.u8());
+    if !map.advance_to(before.plus(u32::from(distance % 40))) {
+        return;
+    }
+    let skipped: Vec<_> = (0..entries % 4)
+        .map(|_| (input.u8(), input.u8()))
+        .map(|(stream, number)| Skipped {
+            stream: StreamId(u16::from(stream >> 1) % (STREAMS + 1)),
+            unordered: stream & 1 != 0,
+            seq: u32::from(number >> 3).wrapping_sub(2) & 0xffff,
+        })
+        .collect();
+    rx.skip(before, skipped.into_iter());
+    rx.on_cumulative(map.cumulative());
+}
+
 /// Reads everything: what is left is only what waits for more.
 fn read(rx: &mut Reassembly) {
     while let Some(message) = rx.recv_any() {
-        assert!(message.stream.0 < STREAMS && !message.data.is_empty());
+        assert!(message.stream.0 < STREAMS);
+        assert_eq!(message.data.is_empty(), message.aborted);
     }
 }
