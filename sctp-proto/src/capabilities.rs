@@ -57,7 +57,12 @@ impl Capabilities {
     /// What this implementation can do at all. The other extensions have their bit so that a
     /// cookie keeps its format when they come.
     const IMPLEMENTED: Self = Self(
-        Self::INTERLEAVING | Self::RECONFIG | Self::FORWARD_TSN | Self::I_FORWARD_TSN | Self::AUTH,
+        Self::INTERLEAVING
+            | Self::RECONFIG
+            | Self::FORWARD_TSN
+            | Self::I_FORWARD_TSN
+            | Self::AUTH
+            | Self::ASCONF,
     );
 
     /// Chunk types that stand for an extension in the Supported Extensions parameter
@@ -83,6 +88,7 @@ impl Capabilities {
                 config.partial_reliability && config.interleaving,
                 Self::I_FORWARD_TSN,
             ),
+            (config.offers_asconf(), Self::ASCONF),
         ];
         let wanted = settings.iter().filter(|(on, _)| *on);
         let bits = wanted.fold(0, |bits, (_, bit)| bits | bit);
@@ -121,6 +127,11 @@ impl Capabilities {
     /// Chunks can be authenticated (RFC 4895).
     pub(crate) const fn auth(self) -> bool {
         self.0 & Self::AUTH != 0
+    }
+
+    /// Addresses can be changed (RFC 5061).
+    pub(crate) const fn asconf(self) -> bool {
+        self.0 & Self::ASCONF != 0
     }
 
     /// The form a cookie carries.
@@ -369,6 +380,14 @@ impl<'a> PeerParams<'a> {
         }
         if offered.auth() {
             found.auth = AuthParams::of_peer(auth.random, auth.chunks, auth.algorithms)?;
+        }
+        //= RFC 5061 §6
+        //# If an SCTP endpoint that supports this extension receives an INIT
+        //# that indicates that the peer supports the ASCONF extension but does
+        //# NOT support the [RFC4895] extension, the receiver of such an INIT
+        //# MUST send an ABORT in response.
+        if offered.asconf() && found.capabilities.asconf() && found.auth.is_none() {
+            return Err(InitReject::Malformed("ASCONF without AUTH"));
         }
         // The parameters tell, whatever the list of chunk types says.
         found.capabilities.0 &= !Capabilities::AUTH;

@@ -1,7 +1,10 @@
 //! Errors, one small enum per operation. Whose fault it was shows in the name of the variant:
 //! the caller's, unless it says *peer* or a time-out.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -35,6 +38,11 @@ impl ErrorCause {
             12 => "user-initiated abort",
             13 => "protocol violation",
             14 => "restart of an association with new encapsulation port",
+            0x00A0 => "request to delete the last address",
+            0x00A1 => "operation refused for want of resources",
+            0x00A2 => "request to delete the source address",
+            0x00A3 => "illegal ASCONF-ACK",
+            0x00A4 => "request refused: no authorization",
             0x0105 => "unsupported HMAC identifier",
             _ => "unknown",
         }
@@ -212,6 +220,24 @@ pub enum AuthKeyError {
     /// The key is in use: another has to be made active, and this one deactivated.
     #[error("key {0} is in use")]
     InUse(u16),
+}
+
+/// Why the peer cannot be asked to do something about an address of this side.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// The association is not, or no longer, established.
+    #[error("the association is not established")]
+    NotEstablished,
+    /// ASCONF and AUTH were not negotiated with the peer.
+    #[error("the peer does not let addresses change")]
+    NotSupported,
+    /// No path leaves from this address.
+    #[error("no path leaves from {0}")]
+    UnknownAddress(IpAddr),
+    /// The peer has said that it does not know how, or too much waits to be asked.
+    #[error("the peer cannot be asked about {0}")]
+    Refused(IpAddr),
 }
 
 /// Why a path could not be configured.

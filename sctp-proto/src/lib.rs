@@ -16,6 +16,7 @@
 
 mod accounts;
 mod address;
+mod asconf;
 mod association;
 mod auth;
 mod capabilities;
@@ -41,8 +42,8 @@ mod wire;
 pub use address::LocalAddress;
 pub use association::{
     Association, AssociationEvent, AssociationState, AssociationStats, AssociationStatus,
-    AuthEvent, EndpointEvent, Event, Memory, PathConfig, PathInfo, PathState, PathStats,
-    ReconfigOutcome, ReconfigRequest,
+    AuthEvent, EndpointEvent, Event, LocalChange, Memory, PathConfig, PathInfo, PathState,
+    PathStats, ReconfigOutcome, ReconfigRequest,
 };
 pub use auth::{HmacAlgorithm, SharedKey};
 pub use config::{
@@ -51,8 +52,8 @@ pub use config::{
 };
 pub use endpoint::{DatagramEvent, Endpoint, EndpointStats, Incoming};
 pub use error::{
-    AcceptError, AddStreamsError, AuthKeyError, CloseReason, ConfigError, ConnectError, ErrorCause,
-    PathError, ResetError, SendError,
+    AcceptError, AddStreamsError, AddressError, AuthKeyError, CloseReason, ConfigError,
+    ConnectError, ErrorCause, PathError, ResetError, SendError,
 };
 pub use icmp::{IcmpKind, IcmpMessage};
 pub use ids::{AssociationHandle, PathId, Ppid, SocketId, StreamId, Tsn};

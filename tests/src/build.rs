@@ -2,6 +2,8 @@
 //!
 //! Every default is what an honest peer would send, so that a test names only what it forges.
 
+use std::net::IpAddr;
+
 use crate::codec::{Chunk, flag, kind, param};
 
 /// DATA on a stream, to be finished by [`be`](Data::be), [`b`](Data::b), [`m`](Data::m) or
@@ -419,4 +421,33 @@ pub fn reconfig_together(chunks: &[Chunk]) -> Chunk {
         values.extend_from_slice(&chunk.value);
     }
     Chunk::new(kind::RE_CONFIG, 0, &values)
+}
+
+/// An address parameter.
+pub fn address(ip: impl Into<IpAddr>) -> Vec<u8> {
+    match ip.into() {
+        IpAddr::V4(ip) => tlv(param::IPV4_ADDRESS, &ip.octets()),
+        IpAddr::V6(ip) => tlv(param::IPV6_ADDRESS, &ip.octets()),
+    }
+}
+
+/// ASCONF (RFC 5061 §4.1.1) with requests of (type, address), whose correlations are 1, 2, 3...
+pub fn asconf(seq: u32, lookup: [u8; 4], requests: &[(u16, [u8; 4])]) -> Chunk {
+    let mut value = seq.to_be_bytes().to_vec();
+    value.extend_from_slice(&address(lookup));
+    for (correlation, (kind, ip)) in (1_u32..).zip(requests) {
+        let request = [&correlation.to_be_bytes()[..], &address(*ip)].concat();
+        value.extend_from_slice(&tlv(*kind, &request));
+    }
+    Chunk::new(kind::ASCONF, 0, &value)
+}
+
+/// ASCONF-ACK (RFC 5061 §4.1.2) that reports these errors: (correlation, cause).
+pub fn asconf_ack(seq: u32, errors: &[(u32, u16)]) -> Chunk {
+    let mut value = seq.to_be_bytes().to_vec();
+    for (correlation, cause) in errors {
+        let error = [&correlation.to_be_bytes()[..], &tlv(*cause, &[])].concat();
+        value.extend_from_slice(&tlv(param::ASCONF_ERROR, &error));
+    }
+    Chunk::new(kind::ASCONF_ACK, 0, &value)
 }

@@ -53,6 +53,11 @@ pub mod param {
     pub const PADDING: u16 = 0x8005;
     pub const SUPPORTED_EXTENSIONS: u16 = 0x8008;
     pub const FORWARD_TSN_SUPPORTED: u16 = 0xc000;
+    pub const ADD_IP: u16 = 0xc001;
+    pub const DELETE_IP: u16 = 0xc002;
+    pub const ASCONF_ERROR: u16 = 0xc003;
+    pub const SET_PRIMARY: u16 = 0xc004;
+    pub const ASCONF_SUCCESS: u16 = 0xc005;
 }
 
 /// Error cause codes.
@@ -72,6 +77,11 @@ pub mod cause {
     pub const USER_ABORT: u16 = 12;
     pub const PROTOCOL_VIOLATION: u16 = 13;
     pub const NEW_ENCAPSULATION_PORT: u16 = 14;
+    pub const DELETE_LAST: u16 = 0xa0;
+    pub const RESOURCE_SHORTAGE: u16 = 0xa1;
+    pub const DELETE_SOURCE: u16 = 0xa2;
+    pub const ILLEGAL_ASCONF_ACK: u16 = 0xa3;
+    pub const NO_AUTHORIZATION: u16 = 0xa4;
     pub const UNSUPPORTED_HMAC: u16 = 0x0105;
 }
 
@@ -354,11 +364,30 @@ impl Chunk {
         self.causes().first().map(|(code, _)| *code)
     }
 
+    /// ASCONF or ASCONF-ACK: sequence number, then parameters, which of ASCONF begin with an address.
+    pub fn as_asconf(&self) -> (u32, Vec<(u16, Vec<u8>)>) {
+        assert!(
+            matches!(self.kind, kind::ASCONF | kind::ASCONF_ACK),
+            "{self:?}"
+        );
+        (be32(&self.value, 0), tlvs(&self.value[4..]))
+    }
+
     /// Parameters of RE-CONFIG: (type, value).
     pub fn reconfig_params(&self) -> Vec<(u16, Vec<u8>)> {
         assert_eq!(self.kind, kind::RE_CONFIG, "{self:?}");
         tlvs(&self.value)
     }
+}
+
+/// Errors of an ASCONF-ACK: (correlation, cause code).
+pub fn asconf_errors(params: &[(u16, Vec<u8>)]) -> Vec<(u32, u16)> {
+    let errors = params
+        .iter()
+        .filter(|(kind, _)| *kind == param::ASCONF_ERROR);
+    errors
+        .map(|(_, value)| (be32(value, 0), tlvs(&value[4..])[0].0))
+        .collect()
 }
 
 /// Fields of DATA and I-DATA.

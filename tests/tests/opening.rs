@@ -237,6 +237,7 @@ fn nothing_is_said_twice_and_nothing_unheard_of() {
         param::SUPPORTED_EXTENSIONS,
         param::FORWARD_TSN_SUPPORTED,
         param::RANDOM,
+        param::CHUNKS,
         param::HMAC_ALGO,
     ];
     assert_eq!(kinds(&own.params), extensions);

@@ -13,7 +13,7 @@ use super::{Association, EndpointEventKind, Event, PathState, cx::Cx, state::Pha
 use crate::{
     address::{LocalAddress, may_reach},
     ids::PathId,
-    path::{LocalAddressState, Path, pairs},
+    path::{Local, LocalAddressState, Path, pairs},
     time::Instant,
     transmit::DatagramMeta,
 };
@@ -39,12 +39,20 @@ impl Association {
             Phase::Open(tcb) => {
                 let known = tcb.paths.get(tcb.paths.primary()).local();
                 let anonymous = self.cx.locals.is_empty();
+                let told = |local: &&Local| local.state != LocalAddressState::Untold;
+                let before = self.cx.locals.clone();
                 self.cx.locals.replace(addresses);
                 if anonymous && let Some(ip) = known {
                     // The driver has not told any before: that of the handshake is known.
                     self.cx.locals.set_state(ip, LocalAddressState::Known);
                 }
                 tcb.update_paths(&mut self.cx, now);
+                let gone: SmallVec<[IpAddr; 8]> = (before.iter().filter(told))
+                    .map(|local| local.address.ip)
+                    .filter(|ip| self.cx.locals.get(*ip).is_none())
+                    .collect();
+                tcb.begin_announcing(&mut self.cx, now);
+                tcb.withdraw(&mut self.cx, &gone);
             }
             Phase::Closed(..) => {}
         }

@@ -155,6 +155,8 @@ impl Tcb {
                 assert!(retransmits, "a FORWARD-TSN under way without a timer");
                 assert!(!self.forward_due(id), "a FORWARD-TSN is due");
             }
+            // What waits for a path to be confirmed waits for a HEARTBEAT.
+            some |= !path.confirmed && timers.is_path_set(PathTimer::Heartbeat, id);
             let probes = path.mtu_probe_under_way().is_some();
             assert!(
                 !probes || timers.is_path_set(PathTimer::PathMtu, id),
@@ -188,11 +190,13 @@ impl Tcb {
             "too many paths"
         );
         assert!(self.paths.contains(self.paths.primary()), "no primary path");
-        assert!(
-            !self.sack.due() && self.owed_sacks.is_empty(),
-            "a SACK is due"
-        );
-        if self.sack.pending() {
+        let sacked = !self.sack.due() && self.owed_sacks.is_empty();
+        let waits = !self.paths.get(self.sack_path).confirmed;
+        assert!(sacked || waits, "a SACK is due");
+        if let Some(changes) = &self.changes {
+            changes.audit(timers.is_set(Timer::Asconf));
+        }
+        if self.sack.pending() && !waits {
             assert!(self.sack.deadline().is_some(), "a SACK without a deadline");
         }
         let asked = self.reconfig.ours.paused || !self.reconfig.ours.under_way.is_empty();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use super::ReconfigOutcome;
@@ -52,6 +54,18 @@ pub enum ReconfigRequest {
     AddOutbound(u16),
     /// So many more streams for the peer to send on.
     AddInbound(u16),
+}
+
+/// What the peer was asked to do about an address of this side (RFC 5061).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LocalChange {
+    /// To take it for one of this side's.
+    Added,
+    /// To forget it.
+    Deleted,
+    /// To send data there.
+    MadePrimary,
 }
 
 /// Something the user of an association has to know.
@@ -184,6 +198,16 @@ pub enum Event {
     },
     /// Everything sent was acknowledged (SCTP_SENDER_DRY_EVENT).
     SenderDry,
+    /// The peer has answered what it was asked to do about an address of this side.
+    LocalAddress {
+        /// The address.
+        ip: IpAddr,
+        /// What it was asked.
+        change: LocalChange,
+        /// Whether it did so. False as well if what was asked from an address that the peer did not
+        /// know was not answered there: the address does not work.
+        performed: bool,
+    },
     /// Keys come and go, or there are none.
     Authentication(AuthEvent),
     /// The peer reported an error that does not end the association (§3.3.10).

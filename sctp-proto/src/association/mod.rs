@@ -2,6 +2,7 @@
 
 mod abandon;
 mod addresses;
+mod announce;
 #[cfg(feature = "internals")]
 mod audit;
 mod commands;
@@ -12,6 +13,7 @@ mod handshake;
 mod holdings;
 mod inbound;
 mod logged;
+mod on_asconf;
 mod on_auth;
 mod on_control;
 mod on_data;
@@ -56,7 +58,7 @@ use self::{
     tcb::Tcb,
 };
 pub use self::{
-    event::{AuthEvent, Event, PathState, ReconfigRequest},
+    event::{AuthEvent, Event, LocalChange, PathState, ReconfigRequest},
     reconfig::ReconfigOutcome,
     stats::{AssociationStats, Memory, PathStats},
     status::AssociationStatus,
@@ -251,6 +253,7 @@ impl Association {
                 self.cx.event(Event::StreamStalled(stream));
             }
             tcb.advance_reconfig(&mut self.cx);
+            tcb.advance_asconf(&mut self.cx);
             tcb.advance_shutdown(&mut self.cx, now);
         }
     }

@@ -102,6 +102,9 @@ impl Tcb {
         for raw in causes.iter() {
             let reported = raw.to_owned();
             tracing::debug!(cause = reported.name(), "peer reports an error");
+            if raw.code == cause::UNRECOGNIZED_CHUNK {
+                self.on_unrecognized_chunk(cx, raw.info);
+            }
             if raw.code == cause::STALE_COOKIE {
                 return self.on_stale_cookie(cx, now);
             }
@@ -147,6 +150,7 @@ impl Tcb {
         if cx.shutdown_requested {
             self.state = State::ShutdownPending;
         }
+        self.begin_announcing(cx, now);
         cx.restart_autoclose(now);
     }
 

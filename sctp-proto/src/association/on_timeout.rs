@@ -90,6 +90,11 @@ impl Tcb {
                     Ok(())
                 }
             }
+            Expired::Association(Timer::Asconf) => self.on_asconf_timeout(cx),
+            Expired::Association(Timer::Introduce) => {
+                self.announce(cx, true);
+                Ok(())
+            }
             Expired::Association(Timer::Autoclose) => {
                 self.on_idle(cx, now);
                 Ok(())
@@ -276,7 +281,8 @@ impl Tcb {
         //# for data transfer SHOULD NOT increment the association error counter, as this could lead
         //# to association closure even if the path that is currently used for data transfer is
         //# available (but idle).
-        if path.confirmed && id == self.paths.for_new_data() {
+        // One that is not confirmed is chosen only where no other is left.
+        if id == self.paths.for_new_data() {
             return self.count_error(cx, id);
         }
         self.count_path_error(cx, id);

@@ -175,7 +175,14 @@ impl Tcb {
         // Whoever asks for packets has handed in all that it has received.
         self.rx.compact();
         if self.due.cookie_ack.is_none()
+            && self.paths.get(self.sack_path).confirmed
             && let Some(transmit) = self.poll_owed_sacks(cx, max_segments, buf)
+        {
+            return Some(transmit);
+        }
+        if !echoing
+            && self.due.cookie_ack.is_none()
+            && let Some(transmit) = self.poll_changes(cx, now, buf)
         {
             return Some(transmit);
         }
@@ -346,6 +353,10 @@ impl Tcb {
             packet.cookie_ack();
         }
         self.write_heartbeats(cx, now, id, packet);
+        // Where the only paths left are yet to be confirmed, all else waits for that (§5.4).
+        if !self.paths.get(id).confirmed {
+            return;
+        }
         let general = id == self.control_route();
         //= RFC 9260 §12.4
         //# When an SCTP implementation receives a packet containing multiple control or DATA chunks
@@ -364,6 +375,9 @@ impl Tcb {
         }
         if general || sack_due || data_ready {
             self.write_reconfig(cx, now, id, packet);
+        }
+        if general {
+            self.write_asconf(cx, now, id, packet);
         }
         let bundles = id == self.sack_path && self.sack.pending();
         let leaves = !packet.is_empty() || data_ready || self.forward_due(id);

@@ -24,7 +24,7 @@ impl Tcb {
 
     /// Whether data waits that the windows allow to leave.
     pub(super) fn data_allowed(&self, cx: &Cx, id: PathId) -> bool {
-        if !self.state.sends_data() || id != self.data_path {
+        if !self.state.sends_data() || id != self.data_path || !self.paths.get(id).confirmed {
             return false;
         }
         if self.probe_via(id).is_some() {
@@ -120,7 +120,7 @@ impl Tcb {
         id: PathId,
         packet: &mut PacketWriter<'_>,
     ) {
-        if self.held(id) {
+        if self.held(id) || !self.paths.get(id).confirmed {
             return;
         }
         //= RFC 9260 §6.1

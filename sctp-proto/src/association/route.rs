@@ -46,7 +46,7 @@ impl Tcb {
         }
         if self.sack.due() {
             self.sack_path
-        } else if self.due.control() || self.told.is_due() {
+        } else if self.due.control() || self.told.is_due() || self.asconf_due() {
             self.control_route()
         } else {
             self.data_path

@@ -13,6 +13,7 @@ use super::{
     abandon::Told,
     cx::{Cx, Handled},
     failover::{Crossing, Probe},
+    on_asconf::Changes,
     on_data::violation,
     progress::Progress,
     reconfig::{Answer, Reconfig},
@@ -62,6 +63,12 @@ pub(crate) struct Agreement {
 }
 
 impl Agreement {
+    /// Keeps of the addresses that the peer listed those that are to be kept.
+    pub(super) fn forget_addresses(&mut self, keep: impl Fn(IpAddr) -> bool) {
+        let listed = std::mem::take(&mut self.peer_addresses).into_vec();
+        self.peer_addresses = listed.into_iter().filter(|ip| keep(*ip)).collect();
+    }
+
     /// What a cookie says both sides agreed on.
     pub(crate) fn of_cookie(cookie: &StateCookie) -> Self {
         Self {
@@ -145,6 +152,8 @@ pub(crate) struct Tcb {
     pub(crate) reconfig: Reconfig,
     /// There if both sides speak AUTH.
     pub(crate) auth: Option<Box<Auth>>,
+    /// There if both sides speak ASCONF.
+    pub(super) changes: Option<Box<Changes>>,
 }
 
 /// Control chunks to send with the next packets. Handlers set it; `outbound` empties it.
@@ -279,6 +288,7 @@ impl Tcb {
             due: Due::default(),
             reconfig: Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn),
             auth: new_auth(cx, &agreed),
+            changes: Changes::new(&agreed),
             paths,
             agreed,
         }
@@ -296,6 +306,7 @@ impl Tcb {
         self.rx = new_reassembly(&cx.config, &agreed);
         self.reconfig = Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn);
         self.auth = new_auth(cx, &agreed);
+        self.changes = Changes::new(&agreed);
         self.peer_rwnd = agreed.peer_a_rwnd as usize;
         self.peer_a_rwnd = self.peer_rwnd;
         let failed = cx

@@ -16,6 +16,10 @@ pub(crate) enum Timer {
     T5,
     /// Retransmission of a RE-CONFIG request (RFC 6525 §5.1.1).
     Reconfig,
+    /// T4: retransmission of an ASCONF (RFC 5061 §5.1).
+    Asconf,
+    /// An address that the peer was told of had its time to be heard at.
+    Introduce,
     /// The association is idle of user data (RFC 6458 §8.1.8).
     Autoclose,
 }
@@ -44,6 +48,8 @@ impl Timer {
         Self::T2,
         Self::T5,
         Self::Reconfig,
+        Self::Asconf,
+        Self::Introduce,
         Self::Autoclose,
     ];
 }

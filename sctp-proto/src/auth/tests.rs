@@ -14,7 +14,7 @@ const HEADER: CommonHeader = CommonHeader {
 /// A side that lists these chunks, its random number all of one byte.
 fn side(random: u8, chunks: &[u8]) -> AuthParams {
     let mut config = AssociationConfig::default();
-    config.auth_chunks(chunks);
+    config.auth_chunks(chunks).asconf(false);
     AuthParams::local(&config, [random; RANDOM])
 }
 
@@ -105,6 +105,7 @@ fn hmacs_are_those_that_others_compute() {
         let mut config = AssociationConfig::default();
         config
             .auth_chunks(&[kind::HEARTBEAT_ACK])
+            .asconf(false)
             .hmac_algorithms(&algorithms);
         let local = AuthParams::local(&config, [0x11; RANDOM]);
         let peer = AuthParams::local(&config, [0x22; RANDOM]);

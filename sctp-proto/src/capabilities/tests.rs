@@ -75,7 +75,7 @@ fn only_what_both_sides_offer_is_used() {
     with_params(
         InitKind::Init,
         |params| {
-            params.supported_extensions(&[kind::I_DATA, kind::RE_CONFIG, kind::ASCONF, 0x77]);
+            params.supported_extensions(&[kind::I_DATA, kind::RE_CONFIG, kind::PAD, 0x77]);
         },
         |peer| {
             let both = ours.and(peer.unwrap().capabilities);

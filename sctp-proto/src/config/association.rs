@@ -98,6 +98,9 @@ pub struct AssociationConfig {
     pub(crate) auth_keys: Vec<(u16, SharedKey)>,
     pub(crate) partial_reliability: bool,
     pub(crate) default_reliability: Reliability,
+    pub(crate) asconf: bool,
+    pub(crate) auto_asconf: bool,
+    pub(crate) asconf_wildcard: bool,
     pub(crate) scheduler: SchedulerKind,
     pub(crate) custom_scheduler: Option<MakeScheduler>,
     pub(crate) congestion_control: CongestionControl,
@@ -157,6 +160,9 @@ impl Default for AssociationConfig {
             auth_keys: Vec::new(),
             partial_reliability: true,
             default_reliability: Reliability::Reliable,
+            asconf: true,
+            auto_asconf: true,
+            asconf_wildcard: true,
             scheduler: SchedulerKind::default(),
             custom_scheduler: None,
             congestion_control: CongestionControl::default(),
@@ -418,6 +424,7 @@ impl AssociationConfig {
         self.stream_reset = told.stream_reset;
         self.auth = told.auth;
         self.auth_chunks = told.auth_chunks;
+        self.asconf = told.asconf;
         self.hmac_algorithms.clone_from(&told.hmac_algorithms);
         self.adaptation_indication = told.adaptation_indication;
         self.partial_reliability = told.partial_reliability;

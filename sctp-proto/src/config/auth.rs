@@ -4,7 +4,7 @@ use super::AssociationConfig;
 use crate::{
     auth::{HmacAlgorithm, SharedKey, can_be_listed},
     error::ConfigError,
-    wire::ChunkSet,
+    wire::{ChunkSet, kind},
 };
 
 impl AssociationConfig {
@@ -49,7 +49,12 @@ impl AssociationConfig {
 
     /// What CHUNKS lists.
     pub(crate) fn authenticated_chunks(&self) -> ChunkSet {
-        self.auth_chunks
+        let mut chunks = self.auth_chunks;
+        if self.offers_asconf() {
+            chunks.insert(kind::ASCONF);
+            chunks.insert(kind::ASCONF_ACK);
+        }
+        chunks
     }
 
     pub(super) fn validate_auth(&self) -> Result<(), ConfigError> {

@@ -1,5 +1,6 @@
 //! Settings: one setter each, whose documentation gives unit, default, source and consequence.
 
+mod asconf;
 mod association;
 mod auth;
 mod endpoint;

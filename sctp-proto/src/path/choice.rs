@@ -28,11 +28,13 @@ impl Paths {
     //# ONE transport address SHOULD be chosen and used as the new destination transport address.
     pub(crate) fn for_new_data(&self) -> PathId {
         let primary = self.get(self.primary());
-        if primary.is_usable() || self.is_single() {
+        if primary.is_usable() || (self.is_single() && !primary.gone) {
             return primary.id;
         }
         let confirmed = self.iter().filter(|path| path.confirmed);
         let best = confirmed.min_by_key(|path| rank(path, primary));
+        // Where none is confirmed any more, data waits for the first that will be.
+        let best = best.or_else(|| self.iter().find(|_| primary.gone));
         best.map_or(primary.id, |path| path.id)
     }
 

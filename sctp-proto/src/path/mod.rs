@@ -20,7 +20,7 @@ use std::{
 
 use self::{counters::PathCounters, heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator};
 pub(crate) use self::{
-    locals::{LocalAddressState, Locals},
+    locals::{Local, LocalAddressState, Locals},
     pairs::pairs,
     paths::Paths,
     peers::Peers,

@@ -59,6 +59,26 @@ impl Peers {
         room
     }
 
+    /// Adds an address that a packet of the peer has come from; false if there is no room.
+    pub(crate) fn add_seen(&mut self, remote: SocketAddr) -> bool {
+        if !self.add(remote.ip()) {
+            return false;
+        }
+        let ip = remote.ip().to_canonical();
+        let mut others = self.list.iter_mut().skip(1);
+        if let Some(peer) = others.find(|peer| peer.remote.ip().to_canonical() == ip) {
+            peer.remote = remote;
+        }
+        true
+    }
+
+    /// Keeps those addresses, canonical ones, that are to be kept, of which there has to be one.
+    pub(crate) fn retain(&mut self, keep: impl Fn(IpAddr) -> bool) {
+        self.list
+            .retain(|peer| keep(peer.remote.ip().to_canonical()));
+        debug_assert!(!self.list.is_empty());
+    }
+
     /// The user has named this address: if it is one of the peer's, it needs no proof, and its
     /// port is known.
     pub(crate) fn trust(&mut self, given: SocketAddr) {

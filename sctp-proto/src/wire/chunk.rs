@@ -1,6 +1,7 @@
 //! Chunk types, and the parsed form of each.
 
 use super::{
+    asconf::{Asconf, AsconfAck},
     auth::Auth,
     causes::Causes,
     control,
@@ -118,6 +119,10 @@ pub enum Chunk<'a> {
     Auth(Auth<'a>),
     /// PAD: its bytes, which mean nothing.
     Pad(&'a [u8]),
+    /// ASCONF.
+    Asconf(Asconf<'a>),
+    /// ASCONF-ACK.
+    AsconfAck(AsconfAck<'a>),
     /// Every other type, those of extensions that nobody here speaks included: the caller applies
     /// [`on_unknown_chunk`](super::on_unknown_chunk).
     Unknown(RawChunk<'a>),
@@ -164,6 +169,8 @@ impl<'a> Chunk<'a> {
             kind::PAD => Self::Pad(raw.value),
             kind::RE_CONFIG => Self::ReConfig(ReConfig::parse(raw.value)),
             kind::AUTH => Self::Auth(Auth::parse(raw.value)?),
+            kind::ASCONF => Self::Asconf(Asconf::parse(raw.value)?),
+            kind::ASCONF_ACK => Self::AsconfAck(AsconfAck::parse(raw.value)?),
             _ => Self::Unknown(raw),
         })
     }

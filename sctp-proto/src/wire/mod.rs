@@ -16,6 +16,7 @@
     allow(dead_code, unreachable_pub, unused_imports)
 )]
 
+mod asconf;
 mod auth;
 mod causes;
 mod chunk;
@@ -38,6 +39,10 @@ mod tests;
 mod tlv;
 mod writer;
 
+pub use asconf::{
+    AddressChange, Asconf, AsconfAck, AsconfAnswer, AsconfRequest, AsconfWriter, asconf_ack_value,
+    asconf_value, wildcard_like,
+};
 pub use auth::{AUTH_HEADER, Auth, AuthPlan, ChunkSet, MAX_MAC, echoed_cookie};
 pub use causes::{Cause, CauseWriter, Causes, RawCause, cause};
 pub use chunk::{Chunk, kind};

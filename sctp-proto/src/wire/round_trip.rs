@@ -93,6 +93,8 @@ fn write(writer: &mut PacketWriter<'_>, chunk: &Chunk<'_>, packet: &[u8]) {
         Chunk::ReConfig(reconfig) => writer.reconfig(rewrite_reconfig(reconfig).as_bytes()),
         Chunk::Auth(auth) => writer.auth(auth),
         Chunk::Pad(padding) => writer.chunk(kind::PAD, 0, padding),
+        Chunk::Asconf(asconf) => writer.asconf(&rewrite_asconf(asconf)),
+        Chunk::AsconfAck(ack) => writer.asconf_ack(&rewrite_asconf_ack(ack)),
         Chunk::Unknown(raw) => writer.chunk(raw.kind, raw.flags, raw.value),
     }
 }
@@ -118,6 +120,31 @@ fn rewrite(causes: &Causes<'_>) -> CauseWriter {
         writer.cause(cause.code, cause.info);
     }
     writer
+}
+
+/// An ASCONF out of what parsing told of it. Requests of types that nobody here sends are left out.
+fn rewrite_asconf(asconf: &Asconf<'_>) -> Vec<u8> {
+    let mut requests = AsconfWriter::new();
+    for request in asconf.requests().map_while(Result::ok) {
+        requests.request(request.correlation, request.change);
+    }
+    asconf_value(asconf.seq, asconf.lookup, &requests)
+}
+
+/// An ASCONF-ACK, likewise.
+fn rewrite_asconf_ack(ack: &AsconfAck<'_>) -> Vec<u8> {
+    let mut answers = AsconfWriter::new();
+    for answer in ack.answers().map_while(Result::ok) {
+        match answer {
+            AsconfAnswer::Success { correlation } => _ = answers.success(correlation),
+            AsconfAnswer::Error {
+                correlation,
+                causes,
+            } => _ = answers.error(correlation, rewrite(&causes).as_bytes()),
+            AsconfAnswer::Unknown(_) => {}
+        }
+    }
+    asconf_ack_value(ack.seq, &answers)
 }
 
 /// The parameters of a RE-CONFIG, out of what parsing told of them.
@@ -192,6 +219,8 @@ fn describe(chunk: &Chunk<'_>, packet: &[u8]) -> String {
         Chunk::Abort { t_bit, causes } => format!("{t_bit} {:?}", rewrite(causes)),
         Chunk::Error(causes) => format!("{:?}", rewrite(causes)),
         Chunk::ReConfig(reconfig) => format!("{:?}", rewrite_reconfig(reconfig)),
+        Chunk::Asconf(asconf) => format!("ASCONF {:?}", rewrite_asconf(asconf)),
+        Chunk::AsconfAck(ack) => format!("ASCONF-ACK {:?}", rewrite_asconf_ack(ack)),
         // Their reserved bits are ignored.
         Chunk::ForwardTsn(forward) => {
             format!(

@@ -1,0 +1,395 @@
+//! ASCONF of this side (RFC 5061 §5.1): the peer is told of addresses that come and go.
+//!
+//! An address that means the same to the peer as here is added by its name, from an address that
+//! the peer knows. One that a NAT stands before has another name there, which nobody here knows: it
+//! is added by a wildcard, in a packet that leaves from it. The answer, if it comes to that address,
+//! proves that it works.
+
+use std::net::IpAddr;
+
+use super::{
+    Association, Event, LocalChange,
+    cx::{Cx, Fatal, Handled},
+    state::Phase,
+    tcb::Tcb,
+    timers::Timer,
+};
+use crate::{
+    address::{is_meaningful_to, is_same_family},
+    asconf::{Acked, Wish},
+    error::{AddressError, CloseReason},
+    ids::PathId,
+    path::{Local, LocalAddressState, Path},
+    time::Instant,
+    transmit::{DatagramMeta, Transmit},
+    wire::{AddressChange, AsconfAck, CauseWriter, PacketWriter, cause, kind, wildcard_like},
+};
+
+/// How often an address is tried that the peer does not know. Afterwards the request, which may have
+/// got there while the answers did not, goes by a path that is known to work.
+const INTRODUCTIONS: u32 = 3;
+/// Time-outs for which an address that was listed may stay silent before it is introduced.
+const SILENT: u32 = 3;
+
+impl Association {
+    /// Whether either side can change its addresses (ASCONF and AUTH were negotiated, RFC 5061).
+    pub fn can_change_addresses(&self) -> bool {
+        matches!(&self.phase, Phase::Open(tcb) if tcb.changes.is_some())
+    }
+
+    /// Asks the peer to send data to this address of this side (SCTP_SET_PEER_PRIMARY_ADDR, RFC 6458
+    /// §8.3.1). [`Event::LocalAddress`] tells what it made of that.
+    pub fn set_peer_primary(&mut self, now: Instant, ip: IpAddr) -> Result<(), AddressError> {
+        let Phase::Open(tcb) = &mut self.phase else {
+            return Err(AddressError::NotEstablished);
+        };
+        let Some(changes) = &mut tcb.changes else {
+            return Err(AddressError::NotSupported);
+        };
+        let known = |path: &&Path| path.local() == Some(ip.to_canonical());
+        let Some(path) = tcb.paths.iter().find(known) else {
+            return Err(AddressError::UnknownAddress(ip));
+        };
+        let hidden = !is_meaningful_to(ip, path.remote.ip());
+        let wish = Wish {
+            change: AddressChange::SetPrimary(if hidden { wildcard_like(ip) } else { ip }),
+            about: ip.to_canonical(),
+            via: hidden.then(|| ip.to_canonical()),
+        };
+        if !changes.outgoing.wish(wish) {
+            return Err(AddressError::Refused(ip));
+        }
+        self.conclude(now, Ok(()));
+        Ok(())
+    }
+}
+
+impl Tcb {
+    /// The addresses of this side are known, and the peer: those that it was not told of are
+    /// announced, and after a while those that it was told of in vain.
+    pub(super) fn begin_announcing(&mut self, cx: &mut Cx, now: Instant) {
+        if !self.announces(cx) {
+            return;
+        }
+        self.announce(cx, false);
+        let silent = |local: &Local| local.state == LocalAddressState::Listed;
+        if cx.locals.iter().any(silent) {
+            let rto = self.paths.get(self.paths.primary()).rto.rto();
+            cx.timers.set(Timer::Introduce, now + SILENT * rto);
+        }
+    }
+
+    fn announces(&self, cx: &Cx) -> bool {
+        self.changes.is_some() && cx.config.auto_asconf && cx.config.lists_addresses()
+    }
+
+    /// Wishes for every address that the peer does not know; those that it was told of as well, if
+    /// `silent`.
+    pub(super) fn announce(&mut self, cx: &mut Cx, silent: bool) {
+        if !self.announces(cx) {
+            return;
+        }
+        let remote = self.paths.get(self.paths.primary()).remote.ip();
+        let anchored = cx.locals.known().next().is_some();
+        // Who is called is not behind a NAT that changes its address.
+        let may_hide = cx.config.asconf_wildcard && !self.given.is_empty();
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        for local in cx.locals.iter() {
+            let ip = local.address.ip;
+            let reaches = self.peers.iter().any(|p| is_same_family(p.remote.ip(), ip));
+            let told = changes.outgoing.is_adding(ip) || changes.refused.contains(&ip);
+            if local.state == LocalAddressState::Known || told || !reaches {
+                continue;
+            }
+            let by_name = local.state == LocalAddressState::Untold && is_meaningful_to(ip, remote);
+            let wish = if by_name && (anchored || !may_hide) {
+                Wish {
+                    change: AddressChange::Add(ip),
+                    about: ip,
+                    via: (!anchored).then_some(ip),
+                }
+            } else if may_hide && (silent || local.state == LocalAddressState::Untold) {
+                Wish {
+                    change: AddressChange::Add(wildcard_like(ip)),
+                    about: ip,
+                    via: Some(ip),
+                }
+            } else {
+                continue;
+            };
+            changes.outgoing.wish(wish);
+        }
+    }
+
+    /// These addresses of this side, which the peer was told of, are gone.
+    pub(super) fn withdraw(&mut self, cx: &mut Cx, gone: &[IpAddr]) {
+        if !self.announces(cx) {
+            return;
+        }
+        let only = only(cx.locals.known().map(|local| local.ip));
+        let may_hide = cx.config.asconf_wildcard && !self.given.is_empty();
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        for ip in gone {
+            // Of the last one that is left it can be said that there is no other, whatever names a
+            // NAT gave to the others.
+            let change = match only {
+                Some(left) if may_hide => AddressChange::Delete(wildcard_like(left)),
+                _ => AddressChange::Delete(*ip),
+            };
+            changes.outgoing.wish(Wish {
+                change,
+                about: *ip,
+                via: only.filter(|_| may_hide),
+            });
+        }
+    }
+
+    /// Makes the next request, if one waits and none is under way.
+    pub(super) fn advance_asconf(&mut self, cx: &mut Cx) {
+        self.follow_preference(cx);
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        if !changes.outgoing.waits() || !self.state.changes_addresses() {
+            return;
+        }
+        let known = cx.locals.known().next().map(|local| local.ip);
+        // Where no address is left that the peer knows, it waits for one.
+        if changes.outgoing.next_via().is_none() && known.is_none() && !cx.locals.is_empty() {
+            return;
+        }
+        let remote = self.paths.get(self.paths.primary()).remote.ip();
+        let told = known.filter(|ip| is_meaningful_to(*ip, remote));
+        //= RFC 5061 §4.1.1
+        //# If the address 0.0.0.0 or ::0 is provided, the receiver
+        //# MAY lookup the association by other information provided in the
+        //# packet.
+        changes
+            .outgoing
+            .advance(told.unwrap_or_else(|| wildcard_like(remote)));
+        changes.request_due = true;
+    }
+
+    /// An ASCONF-ACK of the peer, authenticated.
+    pub(super) fn on_asconf_ack(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        meta: &DatagramMeta,
+        ack: &AsconfAck<'_>,
+    ) -> Handled {
+        let Some(changes) = &mut self.changes else {
+            return Ok(());
+        };
+        let done = match changes.outgoing.on_ack(ack) {
+            Acked::Old => return Ok(()),
+            Acked::Illegal => {
+                let mut causes = CauseWriter::new();
+                causes.cause(cause::ILLEGAL_ASCONF_ACK, &[]);
+                return Err(Fatal {
+                    reason: CloseReason::PeerMisbehaved("ASCONF-ACK for what was not asked"),
+                    abort: Some(causes),
+                });
+            }
+            Acked::Done(done) => done,
+        };
+        changes.request_due = false;
+        cx.timers.stop(Timer::Asconf);
+        //= RFC 5061 §5.1
+        //# When the ASCONF-ACK that acknowledges the Sequence Number last
+        //# sent arrives, the sender MUST stop the T-4 RTO timer, and clear
+        //# the appropriate association and destination error counters as
+        //# defined in [RFC4960], Sections 8.1 and 8.2.
+        self.errors = 0;
+        let here = cx.local_ip(meta).map(|ip| ip.to_canonical());
+        for (wish, performed) in done {
+            self.on_answer_to(cx, wish, performed, here);
+        }
+        self.update_paths(cx, now);
+        self.announce(cx, false);
+        Ok(())
+    }
+
+    fn on_answer_to(&mut self, cx: &mut Cx, wish: Wish, performed: bool, here: Option<IpAddr>) {
+        let (ip, change) = (
+            wish.about,
+            match wish.change {
+                AddressChange::Add(_) => LocalChange::Added,
+                AddressChange::Delete(_) => LocalChange::Deleted,
+                _ => LocalChange::MadePrimary,
+            },
+        );
+        // What had to leave from an address to mean it has left from there if the answer comes there.
+        let performed = performed && wish.via.is_none_or(|via| here == Some(via));
+        if let (LocalChange::Added, Some(changes)) = (change, &mut self.changes) {
+            if performed {
+                //= RFC 5061 §5.3
+                //# After the ASCONF-ACK of an IP address Add arrives, the endpoint
+                //# MAY begin using the added IP address as a source address for any
+                //# type of SCTP chunk.
+                cx.locals.set_state(ip, LocalAddressState::Known);
+            } else if cx.locals.get(ip).is_some() && !changes.refused.contains(&ip) {
+                changes.refused.push(ip);
+            }
+        }
+        cx.event(Event::LocalAddress {
+            ip,
+            change,
+            performed,
+        });
+    }
+
+    /// T4 ran out: the request goes again.
+    pub(super) fn on_asconf_timeout(&mut self, cx: &mut Cx) -> Handled {
+        let Some(request) = self.changes.as_mut().and_then(|c| c.outgoing.request_mut()) else {
+            return Ok(());
+        };
+        let introduces = request.via.is_some();
+        if introduces && request.sent >= INTRODUCTIONS && cx.locals.known().next().is_some() {
+            request.via = None;
+        }
+        if let Some(changes) = &mut self.changes {
+            changes.request_due = true;
+        }
+        if introduces && cx.locals.known().next().is_some() {
+            // That an address does not work says nothing of those that do.
+            return Ok(());
+        }
+        //= RFC 5061 §5.1
+        //# Increment the error counters and perform path failure detection
+        //# on the appropriate destination address as defined in [RFC4960],
+        //# Sections 8.1 and 8.2.
+        self.count_error(cx, self.control_path)
+    }
+
+    /// What leaves in a packet of its own, which no path is for.
+    pub(super) fn poll_changes(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        self.changes.as_ref()?;
+        if !self.state.changes_addresses() {
+            return None;
+        }
+        self.poll_asconf_ack(cx, buf)
+            .or_else(|| self.poll_introduction(cx, now, buf))
+    }
+
+    /// The request of this side, if it is to leave from an address that the peer does not know.
+    //= RFC 5061 §5.3
+    //# This means that until such time as the ASCONF
+    //# containing the add is acknowledged, the sender MUST NOT use the
+    //# new IP address as a source for ANY SCTP packet except on
+    //# carrying an ASCONF Chunk.
+    fn poll_introduction(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        buf: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        let changes = self
+            .changes
+            .as_mut()
+            .filter(|changes| changes.request_due)?;
+        let request = changes.outgoing.request_mut()?;
+        let via = request.via?;
+        let path = self.paths.get(self.paths.primary());
+        let rto = path.rto.rto();
+        let destination = (std::iter::once(path).chain(self.paths.iter()))
+            .map(|path| path.remote)
+            .find(|remote| is_same_family(remote.ip(), via));
+        let (Some(local), Some(destination)) = (cx.locals.get(via), destination) else {
+            // It is gone again.
+            request.via = None;
+            return None;
+        };
+        request.sent += 1;
+        let wait = rto * (1 << request.sent.min(6)) / 2;
+        let transmit = Transmit {
+            path: None,
+            destination,
+            socket: local.address.socket,
+            source_ip: Some(via),
+            dont_fragment: true,
+            ecn: None,
+            size: 0,
+            segment_size: None,
+        };
+        let value = std::mem::take(&mut request.value);
+        let mut packet = self.begin(cx, buf, super::outbound::MAX_REPLY);
+        packet.asconf(&value);
+        cx.stats.control_chunks_sent += u64::from(packet.chunks());
+        let size = self.finish(cx, packet);
+        if let Some(changes) = &mut self.changes {
+            changes.request_due = false;
+            if let Some(request) = changes.outgoing.request_mut() {
+                request.value = value;
+            }
+        }
+        cx.timers
+            .set(Timer::Asconf, now + wait.min(cx.config.rto_max));
+        Some(Transmit { size, ..transmit })
+    }
+
+    /// Whether a request waits to leave by a path.
+    pub(super) fn asconf_due(&self) -> bool {
+        let changes = self.changes.as_ref().filter(|changes| changes.request_due);
+        changes
+            .and_then(|changes| changes.outgoing.request())
+            .is_some_and(|request| request.via.is_none())
+    }
+
+    pub(super) fn write_asconf(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        packet: &mut PacketWriter<'_>,
+    ) {
+        if !self.asconf_due() || !self.state.changes_addresses() {
+            return;
+        }
+        let room = packet.remaining_for(kind::ASCONF);
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        let Some(request) = changes.outgoing.request_mut() else {
+            return;
+        };
+        if room < PacketWriter::chunk_size(request.value.len()) {
+            return;
+        }
+        request.sent += 1;
+        packet.asconf(&request.value);
+        changes.request_due = false;
+        self.control_path = id;
+        //= RFC 5061 §5.1
+        //# The sender MUST Start a T-4 Retransmission Timeout (RTO) timer,
+        //# using the RTO value of the selected destination address
+        cx.timers
+            .set(Timer::Asconf, now + self.paths.get(id).rto.rto());
+    }
+
+    /// The peer reports that it does not know a chunk, of which this is what it quotes.
+    pub(super) fn on_unrecognized_chunk(&mut self, cx: &mut Cx, quoted: &[u8]) {
+        if quoted.first() == Some(&kind::ASCONF)
+            && let Some(changes) = &mut self.changes
+        {
+            changes.outgoing.stop();
+            changes.request_due = false;
+            cx.timers.stop(Timer::Asconf);
+        }
+    }
+}
+
+/// The item, if there is exactly one.
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let first = items.next();
+    first.filter(|_| items.next().is_none())
+}

@@ -1,0 +1,275 @@
+//! Hosts whose addresses change, and that say so by themselves (automatic ASCONF, RFC 5061).
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use sctp_proto::{AssociationState, Event, LocalChange, PathState};
+use sctp_tests::{
+    codec::kind,
+    host::local_addresses,
+    net::{Link, Verdict},
+    pair::{
+        Builder, Pair,
+        Side::{self, Client, Server},
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const A: &str = "10.0.0.1:9899";
+const B: &str = "10.1.0.1:9899";
+const SERVER: &str = "10.0.0.2:9899";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse::<std::net::SocketAddr>()
+        .expect("an address")
+        .ip()
+}
+
+fn builder(client: &[&str], server: &str) -> Builder {
+    Pair::builder()
+        .addrs(client, &[server])
+        .both(|c| _ = c.heartbeat_interval(Some(5 * SECOND)))
+        .audited()
+}
+
+/// The interfaces of the client that are up are these, of those it has sockets for.
+fn up(pair: &mut Pair, up: &[&str]) {
+    let up: BTreeSet<IpAddr> = up.iter().map(|text| ip(text)).collect();
+    let mut addresses = local_addresses(&pair.client.addrs);
+    addresses.retain(|address| up.contains(&address.ip));
+    pair.client.endpoint.set_local_addresses(addresses.clone());
+    let now = pair.now;
+    let conn = pair.conn(Client);
+    conn.association.handle_local_addresses(now, &addresses);
+}
+
+/// Where the other side's paths lead, those that are active.
+fn reached(pair: &mut Pair, side: Side) -> BTreeSet<IpAddr> {
+    let paths = pair.conn(side).association.paths();
+    let active = paths.filter(|path| path.state == PathState::Active);
+    active.map(|path| path.remote.ip()).collect()
+}
+
+/// What the client was told of its own addresses.
+fn told(pair: &mut Pair) -> Vec<(IpAddr, LocalChange, bool)> {
+    let events = pair.events(Client).into_iter();
+    let told = events.filter_map(|event| match event {
+        Event::LocalAddress {
+            ip,
+            change,
+            performed,
+        } => Some((ip, change, performed)),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// That messages go both ways.
+fn assert_alive(pair: &mut Pair) {
+    pair.send(Client, 7, "ping");
+    pair.send(Server, 7, "pong");
+    pair.drive_for(20 * SECOND);
+    assert_eq!(pair.recv(Server, 7).as_deref(), Some(&b"ping"[..]));
+    assert_eq!(pair.recv(Client, 7).as_deref(), Some(&b"pong"[..]));
+}
+
+#[test]
+fn an_interface_that_comes_makes_a_path_and_one_that_goes_ends_it() {
+    let mut pair = builder(&[A, B], SERVER)
+        .client(|c| _ = c.announce_addresses(false))
+        .build();
+    pair.connect();
+    pair.drive_for(10 * SECOND);
+    assert_eq!(reached(&mut pair, Server), [ip(A)].into());
+
+    let mut pair = builder(&[A], SERVER).build();
+    pair.connect();
+    pair.client.addrs.push(B.parse().unwrap());
+    for round in 0..3 {
+        pair.send(Server, 1, vec![round; 100_000]);
+        up(&mut pair, &[A, B]);
+        pair.drive_for(3 * SECOND);
+        assert_eq!(told(&mut pair), [(ip(B), LocalChange::Added, true)]);
+        assert_eq!(reached(&mut pair, Server), [ip(A), ip(B)].into());
+        assert_eq!(pair.conn(Client).association.paths().count(), 2);
+        up(&mut pair, &[A]);
+        pair.drive_for(3 * SECOND);
+        assert_eq!(told(&mut pair), [(ip(B), LocalChange::Deleted, true)]);
+        assert_eq!(reached(&mut pair, Server), [ip(A)].into());
+        assert_eq!(pair.recv(Client, 1).map(|m| m.len()), Some(100_000));
+    }
+    assert_alive(&mut pair);
+}
+
+#[test]
+fn a_host_that_moves_takes_its_association_along() {
+    for loss in [0.0, 0.1] {
+        let link = Link {
+            loss,
+            ..Link::default()
+        };
+        let mut pair = builder(&[A], SERVER).link(link).build();
+        pair.connect();
+        pair.client.addrs.push(B.parse().unwrap());
+        let (mut here, mut there) = (A, B);
+        for round in 0..4 {
+            pair.send(Client, 1, vec![round; 50_000]);
+            pair.send(Server, 1, vec![round; 50_000]);
+            pair.drive_for(Duration::from_millis(25));
+            std::mem::swap(&mut here, &mut there);
+            // What comes to where it was, or is sent from there, is lost.
+            up(&mut pair, &[here]);
+            let gone = ip(there);
+            pair.net.clear_scripts();
+            pair.net.script(move |_, datagram| {
+                match datagram.from.ip() == gone || datagram.to.ip() == gone {
+                    true => Verdict::Drop,
+                    false => Verdict::Pass,
+                }
+            });
+            pair.drive_for(30 * SECOND);
+            let told = told(&mut pair);
+            assert!(
+                told.contains(&(ip(here), LocalChange::Added, true)),
+                "{told:?}"
+            );
+            assert_eq!(
+                reached(&mut pair, Server),
+                [ip(here)].into(),
+                "{loss} {round}"
+            );
+            assert_eq!(
+                pair.recv(Client, 1).map(|m| m.len()),
+                Some(50_000),
+                "{loss} {round}"
+            );
+            assert_eq!(pair.recv(Server, 1).map(|m| m.len()), Some(50_000));
+        }
+        assert_alive(&mut pair);
+    }
+}
+
+/// A client with two addresses behind a NAT, and a server that is not.
+fn behind_nat(builder: Builder) -> Pair {
+    let mut pair = builder.build();
+    for (inside, outside) in [(A, "198.51.100.1:4000"), (B, "198.51.100.2:5000")] {
+        let (inside, outside) = (inside.parse().unwrap(), outside.parse().unwrap());
+        pair.net.rebind(inside, outside);
+    }
+    pair.connect();
+    pair
+}
+
+#[test]
+fn a_client_behind_a_nat_gets_its_second_path() {
+    let server = "203.0.113.1:9899";
+    let mut pair = behind_nat(builder(&[A, B], server));
+    pair.drive_for(5 * SECOND);
+    let outside = [ip("198.51.100.1:1"), ip("198.51.100.2:1")];
+    assert_eq!(reached(&mut pair, Server), outside.into());
+    assert_eq!(pair.conn(Client).association.paths().count(), 2);
+    assert_eq!(told(&mut pair), [(ip(B), LocalChange::Added, true)]);
+    // The first one dies.
+    pair.send(Server, 1, vec![1; 200_000]);
+    pair.drive_for(Duration::from_millis(50));
+    pair.net.script(move |_, datagram| {
+        match [datagram.from.ip(), datagram.to.ip()].contains(&outside[0]) {
+            true => Verdict::Drop,
+            false => Verdict::Pass,
+        }
+    });
+    pair.drive_for(20 * SECOND);
+    assert_eq!(pair.recv(Client, 1).map(|m| m.len()), Some(200_000));
+    assert_alive(&mut pair);
+    // And its interface goes: the server is told that one is left.
+    up(&mut pair, &[B]);
+    pair.drive_for(10 * SECOND);
+    assert!(told(&mut pair).contains(&(ip(A), LocalChange::Deleted, true)));
+    assert_eq!(pair.conn(Server).association.paths().count(), 1);
+    assert_alive(&mut pair);
+}
+
+#[test]
+fn an_address_that_was_listed_in_vain_is_introduced() {
+    // A NAT between private networks: INIT lists an address that leads nowhere.
+    let mut pair = builder(&[A, B], SERVER).build();
+    pair.net
+        .rebind(B.parse().unwrap(), "10.99.0.1:777".parse().unwrap());
+    pair.connect();
+    pair.drive_for(20 * SECOND);
+    assert!(reached(&mut pair, Server).contains(&ip("10.99.0.1:777")));
+    let told = told(&mut pair);
+    assert!(
+        told.contains(&(ip(B), LocalChange::Added, true)),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn an_address_that_does_not_work_harms_nothing() {
+    let server = "203.0.113.1:9899";
+    let mut pair = builder(&[A, B], server).build();
+    pair.net
+        .rebind(A.parse().unwrap(), "198.51.100.1:4000".parse().unwrap());
+    let dead = ip(B);
+    pair.net
+        .script(move |_, datagram| match datagram.from.ip() == dead {
+            true => Verdict::Drop,
+            false => Verdict::Pass,
+        });
+    pair.connect();
+    pair.drive_for(600 * SECOND);
+    assert_eq!(pair.state(Client), AssociationState::Established);
+    assert_eq!(told(&mut pair), [(ip(B), LocalChange::Added, false)]);
+    assert_eq!(pair.conn(Client).association.paths().count(), 1);
+    assert_eq!(reached(&mut pair, Server), [ip("198.51.100.1:1")].into());
+    assert_alive(&mut pair);
+}
+
+#[test]
+fn nothing_is_told_where_that_is_turned_off() {
+    let server = "203.0.113.1:9899";
+    let changes: [fn(Builder) -> Builder; 5] = [
+        |b| b.client(|c| _ = c.auto_asconf(false)),
+        |b| b.client(|c| _ = c.asconf_wildcard(false)),
+        |b| b.client(|c| _ = c.asconf(false)),
+        |b| b.server(|c| _ = c.asconf(false)),
+        |b| b.server(|c| _ = c.auth(false)),
+    ];
+    for change in changes {
+        let mut pair = behind_nat(change(builder(&[A, B], server)));
+        pair.net.script(|_, datagram| {
+            assert!(!datagram.has(kind::ASCONF));
+            Verdict::Pass
+        });
+        pair.drive_for(20 * SECOND);
+        assert_eq!(reached(&mut pair, Server).len(), 1);
+        assert_alive(&mut pair);
+    }
+}
+
+#[test]
+fn either_side_can_ask_for_another_primary_path() {
+    let mut pair = builder(&[A, B], SERVER).build();
+    pair.connect();
+    pair.drive_for(5 * SECOND);
+    assert_eq!(reached(&mut pair, Server), [ip(A), ip(B)].into());
+    for wanted in [B, A] {
+        let now = pair.now;
+        let conn = pair.conn(Client);
+        conn.association.set_peer_primary(now, ip(wanted)).unwrap();
+        pair.drive_for(SECOND);
+        let mut paths = pair.conn(Server).association.paths();
+        let primary = paths
+            .find(|path| path.is_primary)
+            .map(|path| path.remote.ip());
+        drop(paths);
+        assert_eq!(primary, Some(ip(wanted)));
+        assert_eq!(
+            told(&mut pair),
+            [(ip(wanted), LocalChange::MadePrimary, true)]
+        );
+        let seen = pair.net.stats().sent;
+        assert!(seen > 0);
+    }
+}
