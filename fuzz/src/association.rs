@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sctp_proto::{AssociationState, SendInfo, StreamId};
+use sctp_proto::{AssociationState, CongestionControl, SendInfo, StreamId};
 use sctp_tests::{
     codec::seal,
     net::{Datagram, Verdict},
@@ -35,6 +35,11 @@ pub fn association(data: &[u8]) {
                 .receive_window(32 * 1024);
             config.send_buffer(64 * 1024).stream_send_buffer(32 * 1024);
             config.outbound_streams(STREAMS).nodelay(settings & 2 != 0);
+            config.congestion_control(match settings >> 2 & 3 {
+                1 => CongestionControl::Cubic,
+                2 => CongestionControl::Bbr,
+                _ => CongestionControl::Rfc9260,
+            });
         })
         .untraced()
         .steps(1_000_000)

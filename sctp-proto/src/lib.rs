@@ -50,6 +50,7 @@ pub use config::{
     AssociationConfig, CongestionControl, EndpointConfig, LossDetection, SchedulerKind,
     ServerConfig,
 };
+pub use congestion::{PathModel, Phase as PathPhase};
 pub use endpoint::{DatagramEvent, Endpoint, EndpointStats, Incoming};
 pub use error::{
     AcceptError, AddStreamsError, AddressError, AuthKeyError, CloseReason, ConfigError,

@@ -74,3 +74,4 @@ pub use sctp_proto::{
     Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, StreamScheduler, Tsn, Turn,
     Waiting,
 };
+pub use sctp_proto::{PathModel, PathPhase};

@@ -7,6 +7,7 @@
 //! instead of being made twice.
 
 pub mod auth;
+pub mod bottleneck;
 pub mod build;
 pub mod codec;
 pub mod form;

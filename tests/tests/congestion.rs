@@ -350,6 +350,11 @@ fn cubic_fills_a_bottleneck() {
     fill_bottleneck(CongestionControl::Cubic);
 }
 
+#[test]
+fn bbr_fills_a_bottleneck() {
+    fill_bottleneck(CongestionControl::Bbr);
+}
+
 fn fill_bottleneck(kind: CongestionControl) {
     // 1 MB/s, 40 ms round trip, 40 kB of buffer: the sender finds the rate and keeps to it.
     let mut pair = Pair::builder()
@@ -417,7 +422,11 @@ fn a_large_transfer_does_not_starve_the_other_direction() {
 
 #[test]
 fn an_initial_window_that_is_set_leaves_at_once() {
-    for kind in [CongestionControl::Rfc9260, CongestionControl::Cubic] {
+    for kind in [
+        CongestionControl::Rfc9260,
+        CongestionControl::Cubic,
+        CongestionControl::Bbr,
+    ] {
         let mut peer = Peer::connected_with(|c| {
             c.stream_send_buffer(1024 * 1024)
                 .congestion_control(kind)

@@ -287,7 +287,11 @@ fn stall(change: impl Fn(&mut AssociationConfig)) -> (PathStats, PathStats, Asso
 
 #[test]
 fn a_time_out_that_a_stalled_path_caused_is_undone() {
-    for kind in [CongestionControl::Rfc9260, CongestionControl::Cubic] {
+    for kind in [
+        CongestionControl::Rfc9260,
+        CongestionControl::Cubic,
+        CongestionControl::Bbr,
+    ] {
         let (before, after, stats) = stall(|c| {
             c.congestion_control(kind).tail_loss_probes(false);
         });

@@ -184,10 +184,14 @@ fn every_message_arrives_once_in_order_and_whole() {
 }
 
 #[test]
-fn it_does_so_by_cubic_from_any_initial_window() {
+fn it_does_so_by_other_controllers_from_any_initial_window() {
     every_seed(|seed| {
         let change = |c: &mut AssociationConfig| {
-            c.congestion_control(CongestionControl::Cubic)
+            let kind = match seed % 2 {
+                0 => CongestionControl::Cubic,
+                _ => CongestionControl::Bbr,
+            };
+            c.congestion_control(kind)
                 .initial_window(Some(1 + (seed % 10) as u32));
         };
         exchange(seed, change, |_, _| {});

@@ -191,6 +191,8 @@ enum Congestion {
     Rfc9260,
     /// CUBIC (RFC 9438) with HyStart++ (RFC 9406)
     Cubic,
+    /// After BBRv3: the rate that the path delivers, whatever it loses at random
+    Bbr,
 }
 
 impl From<Congestion> for CongestionControl {
@@ -198,6 +200,7 @@ impl From<Congestion> for CongestionControl {
         match congestion {
             Congestion::Rfc9260 => Self::Rfc9260,
             Congestion::Cubic => Self::Cubic,
+            Congestion::Bbr => Self::Bbr,
         }
     }
 }

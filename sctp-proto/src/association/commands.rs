@@ -246,6 +246,10 @@ impl Association {
         if let Some(max_retrans) = config.max_retrans {
             found.max_retrans = max_retrans;
         }
+        if let Some(kind) = config.congestion_control {
+            found.use_controller(kind, &self.cx.config);
+            tcb.outstanding.forget_episode(path);
+        }
         if let Some(interval) = config.heartbeat_interval {
             found.heartbeat.interval = interval;
             match interval {

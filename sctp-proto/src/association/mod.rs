@@ -65,6 +65,7 @@ pub use self::{
 };
 pub(crate) use crate::ids::Ports;
 use crate::{
+    config::CongestionControl,
     cookie::{Freshness, StateCookie},
     event_log::LogEvent,
     icmp::IcmpKind,
@@ -148,6 +149,9 @@ pub struct PathConfig {
     pub heartbeat_interval: Option<Option<Duration>>,
     /// Path.Max.Retrans.
     pub max_retrans: Option<u32>,
+    /// The congestion controller, in place of that of the association. It begins anew, with the
+    /// initial window.
+    pub congestion_control: Option<CongestionControl>,
 }
 
 /// A path as it stands.

@@ -1,5 +1,7 @@
 //! SACK in: what was acknowledged, lost, measured (§6.2.1, §6.3, §7.2).
 
+use std::time::Duration;
+
 use super::{
     Event,
     cx::{Cx, Handled},
@@ -161,7 +163,6 @@ impl Tcb {
                     .rtt
                     .filter(|&(sampled, _)| sampled == ack.path)
                     .map(|(_, rtt)| rtt),
-                delivery_rate: None,
                 in_recovery,
             });
             //= RFC 9260 §8.2
@@ -193,6 +194,7 @@ impl Tcb {
         for loss in &outcome.lost {
             self.on_loss(cx, now, loss, outcome.highest_outstanding);
         }
+        self.on_samples(now, outcome.rtt);
         self.give_up_lost(cx, now);
         self.review_forward(now);
         if outcome.reneged > 0 {
@@ -204,6 +206,19 @@ impl Tcb {
             cx.event(Event::SenderDry);
         }
         Ok(())
+    }
+
+    /// Tells the controllers that ask for it how fast their paths deliver, once losses are known.
+    pub(super) fn on_samples(&mut self, now: Instant, rtt: Option<(PathId, Duration)>) {
+        for path in self.paths.iter_mut() {
+            if path.congestion.wants_samples() {
+                let rtt = rtt.filter(|&(id, _)| id == path.id).map(|(_, rtt)| rtt);
+                let used = path.window_used;
+                if let Some(sample) = self.outstanding.take_sample(now, path.id, rtt, used) {
+                    path.congestion.on_sample(&sample);
+                }
+            }
+        }
     }
 
     /// The rule R4 of §6.3.2: TSNs that were acknowledged by gap blocks no longer are.

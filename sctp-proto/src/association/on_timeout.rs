@@ -201,6 +201,8 @@ impl Tcb {
             path.congestion.save();
         }
         path.congestion.on_timeout(now);
+        // It knows of these losses now; no rate was measured.
+        self.outstanding.take_sample(now, id, None, false);
         if let Some(sent) = large_at {
             self.on_large_lost(now, id, sent, Suspicion::TimeOut);
         } else {

@@ -282,6 +282,9 @@ impl Tcb {
             // window would be used.
             path.window_used =
                 (held && path.id == waiting) || flight + path.max_packet > path.congestion.window();
+            if !path.window_used {
+                self.outstanding.app_limited(path.id);
+            }
         }
         if self.paths.is_single() {
             self.schedule_probe(cx, now, waiting);

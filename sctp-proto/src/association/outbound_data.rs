@@ -130,6 +130,9 @@ impl Tcb {
         //= RFC 9260 §6.10
         //# The transmitter MUST transmit DATA chunks within an SCTP packet in increasing order of
         //# TSN.
+        if self.paths.get(id).congestion.wants_samples() {
+            self.outstanding.sample_rate(id);
+        }
         let probe = self.probe_via(id);
         let mut sent = 0;
         if probe.is_none_or(|probe| !probe.crosses()) {

@@ -92,6 +92,7 @@ impl Tcb {
         for loss in &outcome.lost {
             self.on_loss(cx, now, loss, highest);
         }
+        self.on_samples(now, None);
         self.outcome = outcome;
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::congestion::PathModel;
+
 /// What one association has done so far. Byte counts are of user data unless said otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -153,6 +155,8 @@ pub struct PathStats {
     /// Bytes per second at which data leaves, chunk headers included; `None` where the window alone
     /// limits it.
     pub pacing_rate: Option<u64>,
+    /// What a controller that models the path, as BBR does, knows of it.
+    pub model: Option<PathModel>,
     /// Bytes outstanding.
     pub flight: usize,
     /// Largest SCTP packet sent, bytes (IP and UDP headers not counted).

@@ -46,6 +46,11 @@ pub enum CongestionControl {
     /// round trips, so that long fast paths are filled, and leaves slow start before it overflows
     /// a queue.
     Cubic,
+    /// After BBRv3 (draft-ietf-ccwg-bbr): models the path, by how fast it delivers and how short its
+    /// round trip is, and sends at that rate with a round trip's worth in flight. Keeps queues
+    /// short, and takes losses for congestion only where they are many for the path or come
+    /// with a queue: a path that loses packets at random keeps its rate. Always paces.
+    Bbr,
 }
 
 /// How a loss is noticed before a retransmission timer runs out.

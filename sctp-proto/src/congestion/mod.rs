@@ -4,12 +4,14 @@
 //! chunks as they lie in a packet, header and padding included (§7.2), as
 //! [`Outstanding::flight`](crate::tx::Outstanding::flight) has them.
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod rfc9260;
 
 use std::{fmt::Debug, time::Duration};
 
+pub use self::bbr::{PathModel, Phase};
 use crate::{
     config::{AssociationConfig, CongestionControl},
     time::Instant,
@@ -31,10 +33,58 @@ pub(crate) struct AckSample {
     pub(crate) cwnd_fully_used: bool,
     /// A round-trip time measured on this path.
     pub(crate) rtt: Option<Duration>,
-    /// Bytes per second at which data arrived, where measured.
-    pub(crate) delivery_rate: Option<u64>,
     /// Whether the path was in fast recovery before this SACK.
     pub(crate) in_recovery: bool,
+}
+
+/// How a path delivers, as one SACK shows, its losses included: what rate-based controllers
+/// live on. Byte counts are of chunks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RateSample {
+    pub(crate) now: Instant,
+    /// Bytes newly acknowledged, and newly taken for lost.
+    pub(crate) acked: usize,
+    pub(crate) lost: usize,
+    /// Bytes in flight by now.
+    pub(crate) flight: usize,
+    /// Bytes delivered by now.
+    pub(crate) delivered: u64,
+    /// A round-trip time measured on this path.
+    pub(crate) rtt: Option<Duration>,
+    /// Whether the window, not the application, limited what was in flight before the SACK.
+    pub(crate) window_used: bool,
+    /// Of what was acknowledged, the last to leave; `None` if nothing was, or nothing is known.
+    pub(crate) delivery: Option<Delivery>,
+    /// Of what was lost, that which left before the most other losses.
+    pub(crate) loss: Option<LossAtFlight>,
+}
+
+/// What happened between the transmission of a chunk and its acknowledgement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery {
+    /// Bytes that had been delivered when it left: tells round trips apart.
+    pub(crate) prior: u64,
+    /// Bytes delivered since.
+    pub(crate) bytes: u64,
+    /// Bytes per second; `None` if the time was too short to be true.
+    pub(crate) rate: Option<u64>,
+    /// Bytes in flight when it left, itself included.
+    pub(crate) flight: usize,
+    /// Bytes lost since it left.
+    pub(crate) lost: u64,
+    /// Whether there was too little to send for the path.
+    pub(crate) app_limited: bool,
+}
+
+/// What was in flight when a chunk left that was lost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LossAtFlight {
+    /// Bytes in flight, itself included.
+    pub(crate) flight: usize,
+    /// Bytes lost since it left, itself included.
+    pub(crate) lost: u64,
+    /// Whether there was too little to send for the path.
+    pub(crate) app_limited: bool,
 }
 
 /// Congestion controller of one path. Chosen at run time, one per path, never shared.
@@ -49,6 +99,15 @@ pub(crate) trait Controller: Send + Debug {
 
     /// A SACK acknowledged data sent on this path.
     fn on_ack(&mut self, ack: &AckSample);
+
+    /// Whether it wants [`on_sample`](Self::on_sample) to be called.
+    fn wants_samples(&self) -> bool {
+        false
+    }
+
+    /// What the same SACK says about the rate of delivery; after all else about it is told. Also
+    /// when a loss is found between SACKs.
+    fn on_sample(&mut self, _sample: &RateSample) {}
 
     /// `lost` bytes are taken for lost; called once per fast recovery, when it begins.
     fn on_loss(&mut self, now: Instant, lost: usize);
@@ -86,6 +145,11 @@ pub(crate) trait Controller: Send + Debug {
     /// Bytes per second to send at, counted as the window is; `None` for as fast as the window
     /// allows. `srtt` is the smoothed round-trip time of the path, once there is one.
     fn pacing_rate(&self, srtt: Option<Duration>) -> Option<u64>;
+
+    /// What a controller that models the path makes of it.
+    fn model(&self) -> Option<PathModel> {
+        None
+    }
 }
 
 /// A controller for a path whose packets have at most `max_packet` bytes, SCTP common header
@@ -97,6 +161,7 @@ pub(crate) trait Controller: Send + Debug {
 //# Unlike TCP, an SCTP sender MUST keep a set of the control variables cwnd, ssthresh, and
 //# partial_bytes_acked for EACH destination address of its peer (when its peer is multi-homed).
 pub(crate) fn new(
+    kind: CongestionControl,
     config: &AssociationConfig,
     max_packet: usize,
     ipv6: bool,
@@ -106,9 +171,10 @@ pub(crate) fn new(
         Some(packets) => large_initial_window(packets, pmdcs),
         None => initial_window(pmdcs, ipv6),
     };
-    match config.congestion_control {
+    match kind {
         CongestionControl::Rfc9260 => Box::new(rfc9260::Rfc9260::new(max_packet, initial)),
         CongestionControl::Cubic => Box::new(cubic::Cubic::new(max_packet, initial)),
+        CongestionControl::Bbr => Box::new(bbr::Bbr::new(max_packet, initial)),
     }
 }
 
@@ -195,9 +261,8 @@ mod tests {
     #[test]
     fn a_window_takes_half_a_round_trip_to_leave_and_later_four_fifths() {
         for kind in [CongestionControl::Rfc9260, CongestionControl::Cubic] {
-            let mut config = AssociationConfig::default();
-            config.congestion_control(kind);
-            let mut controller = new(&config, 1000 + COMMON_HEADER, false);
+            let config = AssociationConfig::default();
+            let mut controller = new(kind, &config, 1000 + COMMON_HEADER, false);
             let srtt = Some(Duration::from_millis(100));
             assert_eq!(controller.pacing_rate(None), None);
             assert_eq!(controller.pacing_rate(Some(Duration::ZERO)), None);
@@ -213,7 +278,6 @@ mod tests {
                 cumulative_advanced: true,
                 cwnd_fully_used: true,
                 rtt: None,
-                delivery_rate: None,
                 in_recovery: false,
             };
             while controller.window() <= controller.ssthresh() {
@@ -228,10 +292,10 @@ mod tests {
 
     #[test]
     fn every_controller_honours_them() {
-        for kind in [CongestionControl::Rfc9260, CongestionControl::Cubic] {
+        use CongestionControl::{Bbr, Cubic, Rfc9260};
+        for kind in [Rfc9260, Cubic, Bbr] {
             let mut config = AssociationConfig::default();
-            config.congestion_control(kind);
-            let window = |config: &_| new(config, 1000 + COMMON_HEADER, false).window();
+            let window = |config: &_| new(kind, config, 1000 + COMMON_HEADER, false).window();
             assert_eq!(window(&config), 4000);
             config.initial_window(Some(10));
             assert_eq!(window(&config), 10_000);

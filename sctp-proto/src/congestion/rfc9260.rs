@@ -192,7 +192,6 @@ mod tests {
             cumulative_advanced: true,
             cwnd_fully_used: true,
             rtt: None,
-            delivery_rate: None,
             in_recovery: false,
         }
     }

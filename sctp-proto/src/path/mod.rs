@@ -30,7 +30,7 @@ pub(crate) use self::{
 use crate::{
     address::LocalAddress,
     association::{PathInfo, PathState, PathStats},
-    config::AssociationConfig,
+    config::{AssociationConfig, CongestionControl},
     congestion::{self, Controller},
     ids::{PathId, SocketId, Tsn},
     time::Instant,
@@ -65,6 +65,8 @@ pub(crate) struct Path {
     pub(crate) max_retrans: u32,
     pub(crate) rto: RtoEstimator,
     pub(crate) congestion: Box<dyn Controller>,
+    /// Which one that is.
+    controller: CongestionControl,
     /// `None` where the settings turn pacing off.
     pacer: Option<Pacer>,
     /// Largest SCTP packet, a multiple of four.
@@ -107,7 +109,8 @@ impl Path {
         config: &AssociationConfig,
     ) -> Self {
         let max_packet = mtu::max_packet(remote.ip(), usize::from(config.path_mtu));
-        let congestion = congestion::new(config, max_packet, remote.is_ipv6());
+        let controller = config.congestion_control;
+        let congestion = congestion::new(controller, config, max_packet, remote.is_ipv6());
         Self {
             id,
             remote,
@@ -123,6 +126,7 @@ impl Path {
             rto: RtoEstimator::new(config),
             pacer: new_pacer(config, congestion.as_ref()),
             congestion,
+            controller,
             max_packet,
             mtu: mtu::Bounds::new(remote.ip(), config),
             search: None,
@@ -146,7 +150,7 @@ impl Path {
     //# When detected by an SCTP implementation, the congestion control MUST be reinitialized.
     pub(crate) fn reset_congestion(&mut self, config: &AssociationConfig) {
         let ipv6 = self.remote.is_ipv6();
-        self.congestion = congestion::new(config, self.max_packet, ipv6);
+        self.congestion = congestion::new(self.controller, config, self.max_packet, ipv6);
         self.pacer = new_pacer(config, self.congestion.as_ref());
         self.recovery_exit = None;
         self.on_probation = false;
@@ -156,6 +160,12 @@ impl Path {
     pub(crate) fn is_back_after(&self, now: Instant, idle: Duration) -> bool {
         let failed = self.confirmed && !self.is_usable();
         failed && self.last_data.is_none_or(|last| now - last >= idle)
+    }
+
+    /// Another controller takes over. What the one before it knew is not its own.
+    pub(crate) fn use_controller(&mut self, kind: CongestionControl, config: &AssociationConfig) {
+        self.controller = kind;
+        self.reset_congestion(config);
     }
 
     /// Brings the pacer to this time and to the rate as it is now; to be called at every
@@ -290,6 +300,7 @@ impl Path {
                 cwnd: self.congestion.window(),
                 ssthresh: self.congestion.ssthresh(),
                 pacing_rate: self.pacing_rate(),
+                model: self.congestion.model(),
                 flight,
                 max_packet: self.max_packet,
                 mtu_probes_sent: self.search_count(|search| search.probes_sent),
@@ -310,6 +321,9 @@ impl Path {
     }
 }
 
+/// A pacer, where the settings or the controller, whose windows are not made to leave as bursts, ask
+/// for one.
 fn new_pacer(config: &AssociationConfig, congestion: &dyn Controller) -> Option<Pacer> {
-    config.pacing.then(|| Pacer::new(congestion.window()))
+    let paced = config.pacing || congestion.wants_samples();
+    paced.then(|| Pacer::new(congestion.window()))
 }

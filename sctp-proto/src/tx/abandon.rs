@@ -325,6 +325,7 @@ impl Outstanding {
         });
         self.given_up += 1;
         self.know_path(path);
+        self.note_nothing();
     }
 
     /// C2 of RFC 3758 §3.5: over all that is abandoned. A record is passed once.

@@ -86,6 +86,8 @@ impl Outstanding {
                 unacknowledged += size;
             }
         }
+        let notes = if self.sampling { self.records.len() } else { 0 };
+        assert_eq!(self.notes.len(), notes, "notes, one for each record");
         let kept: Vec<usize> = self.paths.iter().map(|path| path.bytes).collect();
         assert_eq!(kept, flight, "bytes in flight, per path");
         assert_eq!(self.total_flight(), data_in_flight);

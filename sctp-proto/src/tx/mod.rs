@@ -26,6 +26,7 @@ mod message;
 mod outstanding;
 mod queue;
 mod rack;
+mod rate;
 mod recovery;
 mod reordering;
 mod retransmits;

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::{
     message::{Fragment, MessageKey},
     rack::Rack,
+    rate::{Note, Sampler},
     retransmits::Retransmits,
 };
 use crate::{
@@ -84,6 +85,8 @@ pub(super) struct PathFlight {
     pub(super) retransmits: Retransmits,
     /// The last transmission: its time and TSN.
     pub(super) latest: Option<(Instant, Tsn)>,
+    /// Where the controller asks how fast the path delivers.
+    pub(super) sampler: Option<Box<Sampler>>,
 }
 
 /// A TSN marked for retransmission, with what its chunk is made from.
@@ -133,6 +136,11 @@ pub struct Outstanding {
     pub(super) skippable: u32,
     /// When something was last sent again.
     pub(super) last_resent: Option<Instant>,
+
+    /// Whether any path is sampled.
+    pub(super) sampling: bool,
+    /// What each record takes along for that: as many as there are records, or none.
+    pub(super) notes: VecDeque<Option<Note>>,
 }
 
 impl Outstanding {
@@ -161,6 +169,8 @@ impl Outstanding {
             countable: 0,
             skippable: 0,
             last_resent: None,
+            sampling: false,
+            notes: VecDeque::new(),
         }
     }
 
@@ -238,6 +248,8 @@ impl Outstanding {
             reneged: false,
             credit: Credit::Due,
         });
+        self.know_path(path);
+        self.note_sent(now, index, path, fragment.len);
         self.enter_flight(index, path, fragment.len);
         self.paths[path.index()].latest = Some((now, tsn));
         tsn

@@ -130,6 +130,8 @@ impl Outstanding {
         if record.countable() {
             self.countable = self.countable.min(index);
         }
+        self.know_path(path);
+        self.note_sent(now, index, path, len);
         self.enter_flight(index, path, len);
         self.note_resent(index);
         let tsn = self.cumulative.plus(index + 1);
@@ -263,7 +265,9 @@ impl Outstanding {
             //# T3-rtx is started for that destination address.
             record.misses = u8::from(index >= end);
             record.reneged = true;
+            let record = *record;
             let (path, len, countable) = (record.path, record.len, record.countable());
+            self.note_reneged(&record);
             let size = self.chunk_size(len);
             self.paths[path.index()].rack.gap_bytes -= size;
             if countable {
@@ -291,6 +295,7 @@ impl Outstanding {
         };
         let record = *record;
         self.leave_flight(&record);
+        self.note_lost(index, &record);
         if record.is_abandoned() {
             self.given_up += 1;
             return;

@@ -265,7 +265,9 @@ impl Outstanding {
             }
             record.state = State::InFlight;
             record.misses = 0;
+            let record = *record;
             let len = record.len;
+            self.note_put_back(&record);
             self.lost -= 1;
             self.countable = self.countable.min(index);
             self.enter_flight(index, path, len);

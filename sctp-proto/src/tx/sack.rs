@@ -230,6 +230,7 @@ impl Outstanding {
             let Some(record) = self.records.pop_front() else {
                 break;
             };
+            let note = self.take_front_note();
             if record.state == State::GapAcked {
                 let size = self.chunk_size(record.len);
                 self.paths[record.path.index()].rack.gap_bytes -= size;
@@ -242,6 +243,7 @@ impl Outstanding {
                 //# with TSN r was sent first.
                 let unambiguous = self.last_resent.is_none_or(|at| record.sent_at > at);
                 let tsn = self.cumulative.plus(n);
+                self.note_delivered(now, note, &record);
                 self.newly_acked(now, tsn, &record, None, unambiguous, outcome);
             }
             //= RFC 9260 §6.7
@@ -271,6 +273,7 @@ impl Outstanding {
                 // What a gap block newly covers has just arrived, whatever was sent again before
                 // it: that rule of §6.3.1 is about what a filled gap acknowledges.
                 let tsn = self.cumulative.plus(index + 1);
+                self.note_delivered(now, self.note_of(index), &record);
                 self.newly_acked(now, tsn, &record, Some(index), true, outcome);
                 let size = self.chunk_size(record.len);
                 self.paths[record.path.index()].rack.gap_bytes += size;

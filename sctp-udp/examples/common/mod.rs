@@ -136,7 +136,8 @@ fn congestion(name: &str) -> Result<CongestionControl, String> {
     match name {
         "rfc9260" => Ok(CongestionControl::Rfc9260),
         "cubic" => Ok(CongestionControl::Cubic),
-        _ => Err("choose rfc9260 or cubic".into()),
+        "bbr" => Ok(CongestionControl::Bbr),
+        _ => Err("choose rfc9260, cubic or bbr".into()),
     }
 }
 

@@ -22,7 +22,6 @@ fn ack(millis: u64, acked: usize) -> AckSample {
         cumulative_advanced: true,
         cwnd_fully_used: true,
         rtt: None,
-        delivery_rate: None,
         in_recovery: false,
     }
 }
