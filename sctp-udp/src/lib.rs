@@ -28,6 +28,7 @@
 mod addresses;
 mod association;
 mod association_driver;
+mod auth;
 mod bind;
 pub mod capture;
 mod clock;
@@ -67,11 +68,11 @@ pub use udp_socket::UdpSocket;
 
 pub use sctp_proto::event_log;
 pub use sctp_proto::{
-    AssociationConfig, AssociationState, AssociationStats, AssociationStatus, CloseReason,
-    ConfigError, CongestionControl, EcnCodepoint, EndpointConfig, EndpointStats, ErrorCause,
-    IcmpKind, IcmpMessage, LossDetection, Memory, Message, MessageData, NextMessage, PathConfig,
-    PathError, PathId, PathInfo, PathState, PathStats, Ppid, PrPolicy, PrStatus, ReconfigOutcome,
-    Reliability, SchedulerKind, SendInfo, ServerConfig, StreamId, StreamScheduler, Tsn, Turn,
-    Waiting,
+    AssociationConfig, AssociationState, AssociationStats, AssociationStatus, AuthEvent,
+    AuthKeyError, CloseReason, ConfigError, CongestionControl, EcnCodepoint, EndpointConfig,
+    EndpointStats, ErrorCause, HmacAlgorithm, IcmpKind, IcmpMessage, LossDetection, Memory,
+    Message, MessageData, NextMessage, PathConfig, PathError, PathId, PathInfo, PathState,
+    PathStats, Ppid, PrPolicy, PrStatus, ReconfigOutcome, Reliability, SchedulerKind, SendInfo,
+    ServerConfig, SharedKey, StreamId, StreamScheduler, Tsn, Turn, Waiting,
 };
 pub use sctp_proto::{PathModel, PathPhase};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sctp_proto::{ErrorCause, PathId, PathState, StreamId};
+use sctp_proto::{AuthEvent, ErrorCause, PathId, PathState, StreamId};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Something that happened to an association.
@@ -78,6 +78,8 @@ pub enum Notification {
         /// [`SendInfo::context`](crate::SendInfo::context) of the message.
         context: u32,
     },
+    /// Keys of authenticated chunks (RFC 4895).
+    Authentication(AuthEvent),
     /// The peer reported an error that does not end the association.
     PeerError(ErrorCause),
     /// So many notifications were lost because they were not read in time.

@@ -10,12 +10,14 @@ use std::{
     env,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
     time::Duration,
 };
 
 use sctp_proto::{
-    AssociationConfig, AssociationState, CloseReason, CongestionControl, Event, Reliability,
-    SchedulerKind, SendInfo,
+    AssociationConfig, AssociationState, CloseReason, CongestionControl, Event, Instant,
+    Reliability, SchedulerKind, SendInfo,
+    event_log::{EventLog, EventWriter, LogEvent, Vantage, chunk_headers},
 };
 use sctp_tests::{
     load::{Flow, Item, payload},
@@ -86,6 +88,29 @@ fn random_items(rng: &mut Rng, streams: u16) -> Vec<Item> {
     (0..count).map(item).collect()
 }
 
+/// An event log that keeps nothing, and holds what it is told to its order in time and to form.
+#[derive(Debug)]
+struct Chronicle;
+
+impl EventLog for Chronicle {
+    fn open(&self, now: Instant, _: &Vantage) -> Option<Box<dyn EventWriter>> {
+        Some(Box::new(Chronicler(now)))
+    }
+}
+
+struct Chronicler(Instant);
+
+impl EventWriter for Chronicler {
+    fn write(&mut self, now: Instant, event: &LogEvent<'_>) {
+        assert!(now >= self.0, "time goes back");
+        self.0 = now;
+        if let LogEvent::PacketSent { packet, .. } = event {
+            let lengths = chunk_headers(packet).map(|chunk| chunk.length.next_multiple_of(4));
+            assert_eq!(12 + lengths.sum::<usize>(), packet.len(), "{event:?}");
+        }
+    }
+}
+
 fn random_pair(rng: &mut Rng, seed: u64) -> (Pair, u16) {
     random_pair_with(rng, seed, |_| {})
 }
@@ -111,11 +136,24 @@ fn random_pair_with(
     let mtu = [576, 1280, 1500][rng.below(3)];
     let nodelay = rng.chance(0.7);
     let sack_delay = Duration::from_millis(rng.below(200) as u64);
+    // Of its own, so that the seeds before it stand for what they did.
+    let mut aside = Rng::new(seed ^ 0x6f62_7365_7276_6564);
+    let memory = aside.chance(0.3).then(|| aside.between(128, 512) * 1024);
+    let log: Option<Arc<dyn EventLog>> = match aside.chance(0.2) {
+        true => Some(Arc::new(Chronicle)),
+        false => None,
+    };
     let mut pair = Pair::builder()
         .audited()
         .seed(seed)
         .link(random_link(rng))
+        .endpoint(|limits| {
+            if let Some(bytes) = memory {
+                limits.max_memory(bytes).max_memory_per_peer(bytes);
+            }
+        })
         .both(|c| {
+            c.event_log(log.clone());
             c.outbound_streams(streams)
                 .interleaving(interleaving)
                 .scheduler(scheduler)

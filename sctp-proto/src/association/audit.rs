@@ -66,6 +66,11 @@ impl Association {
             audit.held <= audit.window + LARGEST_CHUNK,
             "{audit:?}: more is held than the window allows"
         );
+        assert_eq!(
+            self.cx.account.held(),
+            self.memory().total(),
+            "the endpoint's books are not up to date"
+        );
         audit
     }
 

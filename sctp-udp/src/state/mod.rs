@@ -284,6 +284,7 @@ impl State {
             Event::AdaptationIndication(indication) => {
                 self.notify(Notification::AdaptationIndication(indication));
             }
+            Event::Authentication(event) => self.notify(Notification::Authentication(event)),
             Event::MessageSent { stream, context } => {
                 self.notify(Notification::MessageSent { stream, context });
             }
