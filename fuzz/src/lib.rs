@@ -3,6 +3,7 @@
 //!
 //! A target is a name: of a function here, a file in `fuzz_targets`, a folder in `corpus`.
 
+mod address_changes;
 mod association;
 mod cookie;
 mod http;
@@ -13,6 +14,7 @@ mod params;
 mod reassembly;
 mod tsn_map;
 
+pub use address_changes::address_changes;
 pub use association::association;
 pub use cookie::cookie;
 pub use http::{http_request, http_response};
@@ -27,7 +29,8 @@ pub use tsn_map::tsn_map;
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
+    ("address_changes", address_changes),
     ("association", association),
     ("cookie", cookie),
     ("http_request", http_request),

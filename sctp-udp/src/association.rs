@@ -1,16 +1,16 @@
 //! The handle to an association: messages on any stream, life cycle, paths.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use sctp_proto::{
-    AssociationConfig, AssociationState, AssociationStats, AssociationStatus, CloseReason,
-    ConfigError, Memory, Message, NextMessage, PathConfig, PathError, PathId, PathInfo, PrPolicy,
-    PrStatus, Reliability, SchedulerKind, SendInfo, StreamId, StreamScheduler,
+    AddressError, AssociationConfig, AssociationState, AssociationStats, AssociationStatus,
+    CloseReason, ConfigError, Memory, Message, NextMessage, PathConfig, PathError, PathId,
+    PathInfo, PrPolicy, PrStatus, Reliability, SchedulerKind, SendInfo, StreamId, StreamScheduler,
 };
 use tokio::{sync::Notify, task::coop};
 
@@ -379,6 +379,21 @@ impl Association {
     /// Sends new data on this path from now on.
     pub fn set_primary(&self, path: PathId) -> Result<(), PathError> {
         self.shared().with(|state, _| state.proto.set_primary(path))
+    }
+
+    /// Whether either side can change its addresses (ASCONF and AUTH, RFC 5061).
+    pub fn can_change_addresses(&self) -> bool {
+        self.shared().lock().proto.can_change_addresses()
+    }
+
+    /// Asks the peer to send data to this address of this side (RFC 5061 §4.2.4);
+    /// [`Notification::LocalAddress`](crate::Notification::LocalAddress) tells what it made of that.
+    pub fn set_peer_primary(&self, ip: IpAddr) -> Result<(), AddressError> {
+        let now = self.shared().clock.now();
+        self.shared().with(|state, wakes| {
+            state.wake_driver(wakes);
+            state.proto.set_peer_primary(now, ip)
+        })
     }
 
     /// Changes settings of a path.

@@ -25,8 +25,10 @@ impl Association {
 
     /// Does not send with this key any more; it must not be the active one.
     pub fn deactivate_auth_key(&self, id: u16) -> Result<(), AuthKeyError> {
-        self.shared()
-            .with(|state, _| state.proto.deactivate_auth_key(id))
+        self.shared().with(|state, wakes| {
+            state.wake_driver(wakes);
+            state.proto.deactivate_auth_key(id)
+        })
     }
 
     /// Forgets a deactivated key: what the peer sends with it is discarded.

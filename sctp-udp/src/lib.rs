@@ -68,11 +68,12 @@ pub use udp_socket::UdpSocket;
 
 pub use sctp_proto::event_log;
 pub use sctp_proto::{
-    AssociationConfig, AssociationState, AssociationStats, AssociationStatus, AuthEvent,
-    AuthKeyError, CloseReason, ConfigError, CongestionControl, EcnCodepoint, EndpointConfig,
-    EndpointStats, ErrorCause, HmacAlgorithm, IcmpKind, IcmpMessage, LossDetection, Memory,
-    Message, MessageData, NextMessage, PathConfig, PathError, PathId, PathInfo, PathState,
-    PathStats, Ppid, PrPolicy, PrStatus, ReconfigOutcome, Reliability, SchedulerKind, SendInfo,
-    ServerConfig, SharedKey, StreamId, StreamScheduler, Tsn, Turn, Waiting,
+    AddressError, AssociationConfig, AssociationState, AssociationStats, AssociationStatus,
+    AuthEvent, AuthKeyError, CloseReason, ConfigError, CongestionControl, EcnCodepoint,
+    EndpointConfig, EndpointStats, ErrorCause, HmacAlgorithm, IcmpKind, IcmpMessage, LocalChange,
+    LossDetection, Memory, Message, MessageData, NextMessage, PathConfig, PathError, PathId,
+    PathInfo, PathState, PathStats, Ppid, PrPolicy, PrStatus, ReconfigOutcome, Reliability,
+    SchedulerKind, SendInfo, ServerConfig, SharedKey, StreamId, StreamScheduler, Tsn, Turn,
+    Waiting,
 };
 pub use sctp_proto::{PathModel, PathPhase};

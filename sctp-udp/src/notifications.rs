@@ -1,9 +1,9 @@
 //! What happens to an association besides messages (RFC 6458 §6.1).
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use sctp_proto::{AuthEvent, ErrorCause, PathId, PathState, StreamId};
+use sctp_proto::{AuthEvent, ErrorCause, LocalChange, PathId, PathState, StreamId};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Something that happened to an association.
@@ -23,6 +23,15 @@ pub enum Notification {
     PathRemoved(PathId),
     /// Data goes to another path from now on.
     PrimaryChanged(PathId),
+    /// The peer has answered what it was asked to do about an address of this side (RFC 5061).
+    LocalAddress {
+        /// The address.
+        ip: IpAddr,
+        /// What it was asked.
+        change: LocalChange,
+        /// Whether it did so.
+        performed: bool,
+    },
     /// The peer lost its state and set the association up anew: every stream handle made before
     /// fails with `Restarted`.
     Restarted,

@@ -298,6 +298,15 @@ impl State {
             Event::PathAdded(path) => self.notify(Notification::PathAdded(path)),
             Event::PathRemoved(path) => self.notify(Notification::PathRemoved(path)),
             Event::PrimaryChanged(path) => self.notify(Notification::PrimaryChanged(path)),
+            Event::LocalAddress {
+                ip,
+                change,
+                performed,
+            } => self.notify(Notification::LocalAddress {
+                ip,
+                change,
+                performed,
+            }),
             Event::SendFailed {
                 stream,
                 context,
