@@ -512,7 +512,7 @@ fn an_answer_to_what_was_not_asked_ends_the_association() {
 }
 
 #[test]
-fn threat_6_requests_of_every_length() {
+fn threat_06_requests_of_every_length() {
     // usrsctp#386: behind a genuine AUTH as well.
     let mut mover = Mover::connected();
     let whole = asconf(1, HOME, &[(param::ADD_IP, AWAY)]).value;

@@ -658,7 +658,7 @@ fn both_lists_can_be_read() {
 }
 
 #[test]
-fn threat_2_lengths_of_parameters_at_every_boundary() {
+fn threat_02_lengths_of_parameters_at_every_boundary() {
     // CVE-2020-6831.
     let value = vec![1; 60_000];
     let lengths = (0..600).chain([1023, 1024, 1232, 8191, 32_767, 60_000]);

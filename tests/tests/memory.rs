@@ -1,11 +1,12 @@
 //! What strangers can make an endpoint hold: nothing. In a process of their own, since the tests
 //! count what the allocator holds.
 
-use std::{alloc::System, net::SocketAddr, sync::Mutex};
+use std::{alloc::System, net::SocketAddr, num::NonZeroUsize, sync::Mutex};
 
 use bytes::Bytes;
 use sctp_proto::{AssociationConfig, EndpointConfig, SendInfo, StreamId};
 use sctp_tests::{
+    auth::{SHA1, SHA256, offer},
     build::{cookie_echo, data, init},
     codec::kind,
     net::Datagram,
@@ -265,4 +266,51 @@ fn threat_14_one_address_with_many_associations_holds_no_more_heap_than_its_part
         most < windows / 2,
         "the windows alone would allow {windows}"
     );
+}
+
+/// Allocations while a host writes packets to a peer that wants these chunks authenticated, `None`
+/// if that does not speak AUTH; without those by which its structures get their sizes.
+fn allocations_of_sending(wanted: Option<&[u8]>) -> usize {
+    let mut peer = Peer::client();
+    let offered = match wanted {
+        Some(chunks) => offer(init(TAG), chunks, &[SHA256, SHA1]),
+        None => init(TAG),
+    };
+    let answer = peer.init(offered);
+    peer.send(cookie_echo(&answer.cookie()));
+    peer.receive_all();
+    assert_eq!(peer.association().can_authenticate(), wanted.is_some());
+    let (mut buf, mut counted) = (Vec::with_capacity(20_000), 0);
+    for round in 1..200 {
+        let now = peer.now;
+        let message = Bytes::from_static(&[7; 1000]);
+        let association = peer.association();
+        let sent = association.send(now, StreamId(1), message, SendInfo::default());
+        sent.expect("the message is taken");
+        let before = ALLOCATOR.stats().allocations;
+        buf.clear();
+        let packet = association.poll_transmit(now, NonZeroUsize::MIN, &mut buf);
+        let after = ALLOCATOR.stats().allocations;
+        assert!(packet.is_some_and(|packet| packet.size >= 1000));
+        if round > 100 {
+            counted += after - before;
+        }
+        peer.send(peer.sack(round));
+        peer.receive_all();
+    }
+    counted
+}
+
+#[test]
+fn authenticated_packets_cost_no_allocation_nor_do_others() {
+    let _alone = ALONE.lock();
+    // Threads of the test runner allocate, too, now and then: what all rounds share is the code's.
+    let least = |wanted: Option<&[u8]>| {
+        let rounds = (0..3).map(|_| allocations_of_sending(wanted));
+        rounds.min().unwrap_or(0)
+    };
+    let without = least(None);
+    assert_eq!(without, 0, "no AUTH");
+    assert_eq!(least(Some(&[])), without, "AUTH that is not asked for");
+    assert_eq!(least(Some(&[kind::DATA, kind::SACK])), without, "AUTH");
 }

@@ -295,7 +295,7 @@ fn what_a_cookie_carries_comes_back() {
 }
 
 #[test]
-fn threat_2_parameters_of_every_length_are_taken_or_refused() {
+fn threat_02_parameters_of_every_length_are_taken_or_refused() {
     // CVE-2020-6831: lists longer than an array that held them.
     let bytes = vec![1; 65_535];
     for length in 0..=65_535 {

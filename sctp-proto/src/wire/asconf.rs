@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn threat_6_lengths_that_lie_are_malformed() {
+    fn threat_06_lengths_that_lie_are_malformed() {
         // usrsctp#386: a request longer than the buffer it was copied to.
         let mut requests = AsconfWriter::new();
         requests.request(7, AddressChange::Add(ip("192.0.2.1")));
