@@ -3,6 +3,7 @@
 //! tshark reads a capture of every scenario. What needs a program that is not installed skips
 //! itself, or fails where `SCTP_REQUIRE_PEERS` is set.
 
+mod auth;
 mod dcsctp;
 mod http;
 mod programs;

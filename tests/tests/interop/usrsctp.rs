@@ -57,12 +57,12 @@ pub(crate) fn free_port() -> u16 {
     socket.local_addr().expect("its address").port()
 }
 
-fn loopback(port: u16) -> SocketAddr {
+pub(crate) fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// Starts one of the servers, with a relay before it.
-async fn server(program: &Path, arguments: &[&str], stdout: Stdio) -> (Child, Relay) {
+pub(crate) async fn server(program: &Path, arguments: &[&str], stdout: Stdio) -> (Child, Relay) {
     let port = free_port();
     let child = start(program, |command| {
         command.args(arguments).arg(port.to_string()).stdout(stdout);
