@@ -15,11 +15,12 @@ use std::{
 };
 
 use sctp_proto::{
-    AssociationConfig, AssociationState, CloseReason, CongestionControl, Event, Instant,
-    Reliability, SchedulerKind, SendInfo,
+    AssociationConfig, AssociationState, CloseReason, CongestionControl, Event, HmacAlgorithm,
+    Instant, Reliability, SchedulerKind, SendInfo,
     event_log::{EventLog, EventWriter, LogEvent, Vantage, chunk_headers},
 };
 use sctp_tests::{
+    codec::kind,
     load::{Flow, Item, payload},
     net::{Gilbert, Link},
     pair::{
@@ -111,6 +112,54 @@ impl EventWriter for Chronicler {
     }
 }
 
+/// What a side has authenticated, and whether it lets addresses change.
+struct Trust {
+    auth: bool,
+    asconf: bool,
+    chunks: Vec<u8>,
+    algorithms: [HmacAlgorithm; 2],
+}
+
+impl Trust {
+    /// Not ABORT and COOKIE ECHO, without which an end that has crashed is not heard (RFC 4895 §6.3).
+    const CHUNKS: [u8; 10] = [
+        kind::DATA,
+        kind::SACK,
+        kind::HEARTBEAT,
+        kind::HEARTBEAT_ACK,
+        kind::SHUTDOWN,
+        kind::SHUTDOWN_ACK,
+        kind::COOKIE_ACK,
+        kind::I_DATA,
+        kind::RE_CONFIG,
+        kind::FORWARD_TSN,
+    ];
+
+    fn random(rng: &mut Rng) -> Self {
+        let listed = rng.chance(0.3);
+        let (first, second) = (HmacAlgorithm::Sha1, HmacAlgorithm::Sha256);
+        Self {
+            auth: rng.chance(0.8),
+            asconf: rng.chance(0.8),
+            chunks: (Self::CHUNKS.into_iter())
+                .filter(|_| listed && rng.chance(0.5))
+                .collect(),
+            algorithms: match rng.chance(0.5) {
+                true => [first, second],
+                false => [second, first],
+            },
+        }
+    }
+
+    fn set(&self, config: &mut AssociationConfig) {
+        config
+            .auth(self.auth)
+            .asconf(self.asconf)
+            .auth_chunks(&self.chunks)
+            .hmac_algorithms(&self.algorithms);
+    }
+}
+
 fn random_pair(rng: &mut Rng, seed: u64) -> (Pair, u16) {
     random_pair_with(rng, seed, |_| {})
 }
@@ -143,10 +192,13 @@ fn random_pair_with(
         true => Some(Arc::new(Chronicle)),
         false => None,
     };
+    let (client, server) = (Trust::random(&mut aside), Trust::random(&mut aside));
     let mut pair = Pair::builder()
         .audited()
         .seed(seed)
         .link(random_link(rng))
+        .client(|c| client.set(c))
+        .server(|c| server.set(c))
         .endpoint(|limits| {
             if let Some(bytes) = memory {
                 limits.max_memory(bytes).max_memory_per_peer(bytes);
