@@ -100,10 +100,12 @@ impl Path {
         self.confirmed && self.state == PathState::Active && !self.gone
     }
 
-    /// How many of its ends another path has too.
+    /// What it has in common with another. The peer's address counts for more than the one of this
+    /// side: routes go by the destination, so that what is sent there from elsewhere mostly takes
+    /// the same way.
     fn shared_ends(&self, other: &Self) -> u32 {
         let remote = |path: &Self| path.remote.ip().to_canonical();
-        u32::from(self.local() == other.local()) + u32::from(remote(self) == remote(other))
+        u32::from(self.local() == other.local()) + 2 * u32::from(remote(self) == remote(other))
     }
 }
 
@@ -155,6 +157,19 @@ mod tests {
         assert_eq!(paths.for_lost(PathId(0)), PathId(3));
         set(&mut paths, 3, PathState::PotentiallyFailed, 1);
         assert_eq!(paths.for_lost(PathId(0)), PathId(1), "one end in common");
+    }
+
+    #[test]
+    fn another_address_of_the_peer_is_more_of_a_way_round_than_another_of_this_side() {
+        let mut paths = paths();
+        set(&mut paths, 1, PathState::PotentiallyFailed, 1);
+        assert_eq!(paths.alternate(PathId(2)), Some(PathId(3)));
+        set(&mut paths, 3, PathState::PotentiallyFailed, 1);
+        assert_eq!(
+            paths.alternate(PathId(2)),
+            Some(PathId(0)),
+            "rather than none"
+        );
     }
 
     #[test]
