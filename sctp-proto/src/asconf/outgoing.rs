@@ -42,6 +42,15 @@ pub(crate) struct Request {
     parts: SmallVec<[(u32, Wish); 4]>,
 }
 
+impl Request {
+    /// Whether it does nothing but add addresses, so that it does no harm wherever it is sent from:
+    /// a wildcard then stands for an address that the peer knows.
+    pub(crate) fn only_adds(&self) -> bool {
+        let adds = |(_, wish): &(u32, Wish)| matches!(wish.change, AddressChange::Add(_));
+        self.parts.iter().all(adds)
+    }
+}
+
 /// What an ASCONF-ACK means.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Acked {

@@ -71,6 +71,10 @@ impl Tcb {
         if !self.announces(cx) {
             return;
         }
+        if let Some(changes) = &mut self.changes {
+            // One that comes again is tried again.
+            changes.refused.retain(|ip| cx.locals.get(*ip).is_some());
+        }
         self.announce(cx, false);
         let silent = |local: &Local| local.state == LocalAddressState::Listed;
         if cx.locals.iter().any(silent) {
@@ -223,6 +227,16 @@ impl Tcb {
                 _ => LocalChange::MadePrimary,
             },
         );
+        let all = matches!(wish.change, AddressChange::Delete(ip) if ip.is_unspecified());
+        if performed && all && here.is_some_and(|ip| cx.locals.get(ip).is_some()) {
+            // Whatever else the peer knew of it knows no more.
+            let others: Vec<IpAddr> = (cx.locals.iter().map(|local| local.address.ip))
+                .filter(|ip| Some(*ip) != here)
+                .collect();
+            for ip in others {
+                cx.locals.set_state(ip, LocalAddressState::Untold);
+            }
+        }
         // What had to leave from an address to mean it has left from there if the answer comes there.
         let performed = performed && wish.via.is_none_or(|via| here == Some(via));
         if let (LocalChange::Added, Some(changes)) = (change, &mut self.changes) {
@@ -248,7 +262,8 @@ impl Tcb {
         let Some(request) = self.changes.as_mut().and_then(|c| c.outgoing.request_mut()) else {
             return Ok(());
         };
-        let introduces = request.via.is_some();
+        // What is deleted, or preferred, by a wildcard goes by the address it leaves from.
+        let introduces = request.via.is_some() && request.only_adds();
         if introduces && request.sent >= INTRODUCTIONS && cx.locals.known().next().is_some() {
             request.via = None;
         }
