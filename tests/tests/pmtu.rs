@@ -467,3 +467,68 @@ fn a_path_below_the_base_is_left_to_fragmentation() {
     assert!(data.clone().count() > 0);
     assert!(data.clone().all(|p| !p.dont_fragment), "{}", pair.summary());
 }
+
+/// Two networks, the first of which carries jumbo frames.
+fn two_paths() -> Pair {
+    let builder = Pair::builder().audited().addrs(
+        &["10.0.0.1:9899", "10.1.0.1:9899"],
+        &["10.0.0.2:9899", "10.1.0.2:9899"],
+    );
+    let mut pair = builder.both(search).build();
+    pair.net.links(|link| link.max_payload = 1500 - HEADERS);
+    let ends = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse::<std::net::IpAddr>().unwrap());
+    for (from, to) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+        pair.net.link(from, to).max_payload = 9000 - HEADERS;
+    }
+    pair.connect();
+    pair.drive_for(10 * SECOND);
+    pair
+}
+
+fn sizes(pair: &mut Pair) -> Vec<usize> {
+    let paths = pair.conn(Client).association.paths();
+    paths.map(|path| path.stats.max_packet).collect()
+}
+
+#[test]
+fn each_path_has_its_own_and_messages_are_cut_for_the_least() {
+    let mut pair = two_paths();
+    transfer(&mut pair, 300_000);
+    pair.drive();
+    let narrow = packet(1500);
+    assert_eq!(sizes(&mut pair), [packet(9000), narrow, narrow, narrow]);
+    let packets = record(&mut pair, Client);
+    pair.send(Client, 1, vec![5; 300_000]);
+    pair.drive_until(|pair| pair.path(Client).flight > 50_000);
+    // The wide path dies: what was on its way fits the other.
+    pair.script_from(Client, |_, datagram| match datagram.from.ip().to_string() {
+        ip if ip == "10.0.0.1" => Verdict::Drop,
+        _ => Verdict::Pass,
+    });
+    pair.drive_until(|pair| pair.stats(Client).messages_acked == 2);
+    assert_eq!(pair.recv(Server, 1).unwrap(), vec![5; 300_000]);
+    let packets = packets.lock().unwrap();
+    assert!(packets.iter().all(|packet| packet.dont_fragment));
+    let data = packets.iter().filter(|packet| packet.has(kind::I_DATA));
+    let by_path = |network: &str| {
+        let from = data
+            .clone()
+            .filter(|p| p.from.ip().to_string().starts_with(network));
+        from.map(|p| p.payload.len()).max().unwrap_or(0)
+    };
+    // Chunks for the narrow path share a packet on the wide one.
+    assert!(by_path("10.0.") > packet(1500) && by_path("10.0.") <= packet(9000));
+    assert_eq!(by_path("10.1."), packet(1500));
+}
+
+#[test]
+fn every_path_is_searched_when_one_has_data() {
+    let mut pair = two_paths();
+    pair.net.links(|link| link.max_payload = 1500 - HEADERS);
+    transfer(&mut pair, 300_000);
+    pair.drive();
+    assert_eq!(sizes(&mut pair), [packet(1500); 4]);
+    for path in pair.conn(Client).association.paths() {
+        assert!(path.stats.mtu_probes_acked >= 1);
+    }
+}

@@ -21,16 +21,15 @@ impl Tcb {
     /// of use: it is time to look for what the paths carry, all of them, since no message is cut for
     /// more than the least of them.
     pub(super) fn seek_path_mtu(&mut self, now: Instant, id: PathId, sent: usize) {
-        let path = self.paths.get(id);
-        if sent < path.max_packet || !path.wants_search(now) || !self.state.sends_heartbeats() {
+        if sent < self.paths.get(id).max_packet || !self.state.sends_heartbeats() {
             return;
         }
         for path in self.paths.iter_mut() {
             if path.state == PathState::Active && path.wants_search(now) {
                 path.begin_search(now);
+                self.due.mtu_probe = true;
             }
         }
-        self.due.mtu_probe = true;
     }
 
     /// The padded HEARTBEAT that is due. To be asked when nothing else can leave: it takes its turn
