@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     auth::{AuthFault, AuthParams},
-    config::AssociationConfig,
+    config::{AssociationConfig, ErrorDetection},
     transmit::is_unicast,
     wire::{CauseWriter, Init, Malformed, Param, ParamWriter, Tlvs, kind, on_unknown_param, param},
 };
@@ -62,7 +62,9 @@ impl Capabilities {
             | Self::FORWARD_TSN
             | Self::I_FORWARD_TSN
             | Self::AUTH
-            | Self::ASCONF,
+            | Self::ASCONF
+            | Self::ZERO_CHECKSUM_IN
+            | Self::ZERO_CHECKSUM_OUT,
     );
 
     /// Chunk types that stand for an extension in the Supported Extensions parameter
@@ -89,15 +91,34 @@ impl Capabilities {
                 Self::I_FORWARD_TSN,
             ),
             (config.offers_asconf(), Self::ASCONF),
+            (config.zero_checksum.is_some(), Self::ZERO_CHECKSUM_IN),
         ];
         let wanted = settings.iter().filter(|(on, _)| *on);
         let bits = wanted.fold(0, |bits, (_, bit)| bits | bit);
         Self(bits & Self::IMPLEMENTED.0)
     }
 
-    /// What both sides may use.
+    /// What both sides may use, of what this side offers and the peer does.
+    ///
+    /// Who takes packets without a checksum does so whether or not the other side does, which may
+    /// send them if it has the means by which they are guarded (RFC 9653 §5.2).
     pub(crate) const fn and(self, peer: Self) -> Self {
-        Self(self.0 & peer.0)
+        let takes = self.0 & Self::ZERO_CHECKSUM_IN;
+        let sends = match takes {
+            0 => 0,
+            _ => peer.0 & Self::ZERO_CHECKSUM_OUT,
+        };
+        Self(self.0 & peer.0 & !Self::ZERO_CHECKSUM_IN & !Self::ZERO_CHECKSUM_OUT | takes | sends)
+    }
+
+    /// The peer may send packets without a checksum (RFC 9653).
+    pub(crate) const fn zero_checksum_in(self) -> bool {
+        self.0 & Self::ZERO_CHECKSUM_IN != 0
+    }
+
+    /// This side may send packets without a checksum (RFC 9653).
+    pub(crate) const fn zero_checksum_out(self) -> bool {
+        self.0 & Self::ZERO_CHECKSUM_OUT != 0
     }
 
     /// User messages go in I-DATA chunks (RFC 8260).
@@ -174,6 +195,9 @@ impl Capabilities {
         }
         if self.0 & Self::FORWARD_TSN != 0 {
             params.forward_tsn_supported();
+        }
+        if self.zero_checksum_in() {
+            params.zero_checksum(ErrorDetection::Dtls.id());
         }
     }
 
@@ -325,6 +349,12 @@ impl<'a> PeerParams<'a> {
                 Param::HostName(_) => return Err(InitReject::HostName(raw.raw)),
                 Param::SupportedExtensions(chunks) => {
                     chunks.iter().for_each(|c| found.capabilities.add_chunk(*c));
+                }
+                // Those guarded otherwise are as good as not announced (RFC 9653 §5.2).
+                Param::ZeroChecksum(method) => {
+                    if method == ErrorDetection::Dtls.id() {
+                        found.capabilities.0 |= Capabilities::ZERO_CHECKSUM_OUT;
+                    }
                 }
                 Param::ForwardTsnSupported => {
                     found.capabilities.0 |= Capabilities::FORWARD_TSN;

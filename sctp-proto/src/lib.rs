@@ -47,8 +47,8 @@ pub use association::{
 };
 pub use auth::{HmacAlgorithm, SharedKey};
 pub use config::{
-    AssociationConfig, CongestionControl, EndpointConfig, LossDetection, SchedulerKind,
-    ServerConfig,
+    AssociationConfig, CongestionControl, EndpointConfig, ErrorDetection, LossDetection,
+    SchedulerKind, ServerConfig,
 };
 pub use congestion::{PathModel, Phase as PathPhase};
 pub use endpoint::{DatagramEvent, Endpoint, EndpointStats, Incoming};

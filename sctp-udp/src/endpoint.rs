@@ -335,6 +335,10 @@ impl Endpoint {
         let runtime = runtime()?;
         let counters = Arc::<SocketCounters>::default();
         let net = Arc::new(Net::new(Sockets::new(sockets, Arc::clone(&counters))?));
+        if let Some(server) = &server {
+            let below = net.sockets.error_detection();
+            server.validate_error_detection(below).map_err(invalid)?;
+        }
         let proto = sctp_proto::Endpoint::new(Arc::new(config), server.map(Arc::new), seed);
         let shared = Arc::new(EndpointShared {
             clock: Clock::start(),
@@ -399,6 +403,7 @@ impl Endpoint {
             Some(net) if !state.closed => Arc::clone(net),
             _ => return Err(ConnectError::EndpointClosed),
         };
+        config.validate_error_detection(net.sockets.error_detection())?;
         let remote = *peer.first().ok_or(ConnectError::NoAddress)?;
         if let Some(address) = peer.iter().find(|a| !net.sockets.serves(**a)) {
             return Err(ConnectError::NoSocket(*address));
@@ -437,6 +442,9 @@ impl Endpoint {
             server.validate()?;
         }
         let mut state = self.0.shared.lock();
+        if let (Some(server), Some(net)) = (&server, &state.net) {
+            server.validate_error_detection(net.sockets.error_detection())?;
+        }
         if !state.closed {
             state.proto.set_server_config(server.map(Arc::new));
         }

@@ -66,7 +66,6 @@ pub use socket::{Batch, DatagramSocket, Received};
 pub use sockets::SocketStats;
 pub use udp_socket::UdpSocket;
 
-pub use sctp_proto::event_log;
 pub use sctp_proto::{
     AddressError, AssociationConfig, AssociationState, AssociationStats, AssociationStatus,
     AuthEvent, AuthKeyError, CloseReason, ConfigError, CongestionControl, EcnCodepoint,
@@ -76,4 +75,5 @@ pub use sctp_proto::{
     SchedulerKind, SendInfo, ServerConfig, SharedKey, StreamId, StreamScheduler, Tsn, Turn,
     Waiting,
 };
+pub use sctp_proto::{ErrorDetection, event_log};
 pub use sctp_proto::{PathModel, PathPhase};

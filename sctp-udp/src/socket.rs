@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use sctp_proto::EcnCodepoint;
+use sctp_proto::{EcnCodepoint, ErrorDetection};
 
 /// What came into one receive buffer: one datagram, or several of one sender that the operating
 /// system joined (GRO).
@@ -71,6 +71,14 @@ pub trait DatagramSocket: fmt::Debug + Send + Sync + 'static {
     /// able to.
     fn max_segments(&self) -> usize {
         1
+    }
+
+    /// What finds datagrams that were changed on the way, if something does that is as good as CRC32c:
+    /// then SCTP packets may go without their checksum
+    /// ([`AssociationConfig::zero_checksum`](crate::AssociationConfig::zero_checksum)). A promise
+    /// about every datagram of this socket, in both directions: plain UDP cannot make it.
+    fn error_detection(&self) -> Option<ErrorDetection> {
+        None
     }
 
     /// Whether datagrams may be fragmented on the way although `dont_fragment` asks otherwise.

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use sctp_proto::{SocketId, Transmit};
+use sctp_proto::{ErrorDetection, SocketId, Transmit};
 
 use crate::socket::{Batch, DatagramSocket};
 
@@ -76,6 +76,9 @@ pub(crate) enum Sent {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     slots: RwLock<Vec<Option<Slot>>>,
+    /// What finds errors in whatever comes by any of them. Holds for as long as the endpoint lives:
+    /// associations may rely on it.
+    detection: Option<ErrorDetection>,
     counters: Arc<SocketCounters>,
 }
 
@@ -108,11 +111,16 @@ impl Sockets {
         sockets: Vec<Arc<dyn DatagramSocket>>,
         counters: Arc<SocketCounters>,
     ) -> io::Result<Self> {
+        let methods = sockets.iter().map(|socket| socket.error_detection());
+        let detection = methods
+            .reduce(|all, one| all.filter(|_| all == one))
+            .flatten();
         let slots = sockets
             .into_iter()
             .map(|socket| Slot::new(socket).map(Some));
         Ok(Self {
             slots: RwLock::new(slots.collect::<io::Result<_>>()?),
+            detection,
             counters,
         })
     }
@@ -138,6 +146,10 @@ impl Sockets {
 
     /// Takes another socket.
     pub(crate) fn add(&self, socket: Arc<dyn DatagramSocket>) -> io::Result<()> {
+        if self.detection.is_some() && socket.error_detection() != self.detection {
+            let weaker = "the endpoint's other sockets detect errors by other means";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, weaker));
+        }
         let slot = Slot::new(socket)?;
         let mut slots = self.write();
         match slots.iter().position(Option::is_none) {
@@ -181,6 +193,11 @@ impl Sockets {
     pub(crate) fn serves(&self, remote: SocketAddr) -> bool {
         let slots = self.read();
         slots.iter().flatten().any(|slot| slot.reaches(remote))
+    }
+
+    /// What finds errors in whatever comes by any of the sockets.
+    pub(crate) fn error_detection(&self) -> Option<ErrorDetection> {
+        self.detection
     }
 
     /// The largest batch that any of the sockets takes, segments.
@@ -473,6 +490,53 @@ mod tests {
         // What may be fragmented cannot be made smaller.
         t.dont_fragment = false;
         assert_eq!(sockets.send(&t, &[0; 1000]), Sent::All);
+    }
+
+    /// A socket that says of itself that nothing is changed on its way.
+    #[derive(Debug)]
+    struct Guarded(Arc<Recorder>);
+
+    impl DatagramSocket for Guarded {
+        fn poll_recv(
+            &self,
+            cx: &mut Context<'_>,
+            buffers: &mut [IoSliceMut<'_>],
+            received: &mut [Received],
+        ) -> Poll<io::Result<usize>> {
+            self.0.poll_recv(cx, buffers, received)
+        }
+
+        fn try_send(&self, batch: &Batch<'_>) -> io::Result<()> {
+            self.0.try_send(batch)
+        }
+
+        fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.0.poll_writable(cx)
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.0.local_addr()
+        }
+
+        fn error_detection(&self) -> Option<ErrorDetection> {
+            Some(ErrorDetection::Dtls)
+        }
+    }
+
+    #[test]
+    fn errors_are_detected_only_if_every_socket_says_so() {
+        let plain = || Recorder::new("127.0.0.1:1", 1, vec![]);
+        let guarded = || Arc::new(Guarded(plain()));
+        let of = |list: Vec<Arc<dyn DatagramSocket>>| Sockets::new(list, Arc::default()).unwrap();
+        assert_eq!(of(vec![plain()]).error_detection(), None);
+        assert_eq!(of(vec![guarded(), plain()]).error_detection(), None);
+        assert_eq!(of(vec![plain(), guarded()]).error_detection(), None);
+        let both = of(vec![guarded(), guarded()]);
+        assert_eq!(both.error_detection(), Some(ErrorDetection::Dtls));
+        // Associations may rely on it by now.
+        assert!(both.add(plain()).is_err());
+        assert!(both.add(guarded()).is_ok());
+        assert!(of(vec![plain()]).add(plain()).is_ok());
     }
 
     #[test]

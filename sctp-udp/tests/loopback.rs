@@ -9,8 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use sctp_udp::{
-    Association, AssociationConfig, CloseReason, Endpoint, EndpointConfig, PathState, Ppid,
-    SendInfo, ServerConfig, StreamId,
+    Association, AssociationConfig, CloseReason, ConnectError, Endpoint, EndpointConfig,
+    ErrorDetection, PathState, Ppid, SendInfo, ServerConfig, StreamId,
 };
 use tokio::time::timeout;
 
@@ -301,6 +301,51 @@ async fn a_large_transfer_on_several_threads_comes_back_whole() {
     sending.await.unwrap();
     assert_eq!(association.shutdown().await, CloseReason::Shutdown);
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn over_plain_udp_no_packet_goes_without_a_checksum() {
+    let mut config = AssociationConfig::default();
+    config.zero_checksum(Some(ErrorDetection::Dtls));
+    let config = Arc::new(config);
+    let mut accepting = ServerConfig::default();
+    accepting.association(Arc::clone(&config));
+    assert!(bind(Some(accepting.clone()), &["127.0.0.1:0"]).is_err());
+    let server = server(&["127.0.0.1:0"]).unwrap();
+    assert!(server.set_server_config(Some(accepting)).is_err());
+    let client = bind(None, &["127.0.0.1:0"]).unwrap();
+    let peer = server.local_addrs()[0];
+    let refused = client.connect(&[peer], config).await;
+    assert!(matches!(refused, Err(ConnectError::Config(_))));
+}
+
+/// Loopback carries packets of 64 KiB, and they are used.
+#[tokio::test]
+async fn packets_grow_to_what_the_interface_carries() {
+    const SIZE: usize = 8 << 20;
+    let server = server(&["127.0.0.1:0"]).unwrap();
+    let peer = server.local_addrs()[0];
+    let accepting = tokio::spawn(async move {
+        let association = server.accept().await.unwrap().accept().unwrap();
+        let mut received = 0;
+        while let Some(message) = association.recv().await.unwrap() {
+            received += message.data.len();
+        }
+        received
+    });
+    let client = bind(None, &["127.0.0.1:0"]).unwrap();
+    let association = client.connect(&[peer], Arc::default()).await.unwrap();
+    let most = || association.paths()[0].stats.max_packet;
+    assert_eq!(most(), 1252);
+    let mut sent = 0;
+    while sent < SIZE || most() == 1252 {
+        let message = Bytes::from(vec![1; 100_000]);
+        let info = SendInfo::default();
+        association.send(S0, message, info).await.unwrap();
+        sent += 100_000;
+    }
+    assert_eq!(association.shutdown().await, CloseReason::Shutdown);
+    assert_eq!(accepting.await.unwrap(), sent);
 }
 
 /// A server for `accept_stream`: answers each message on its stream, gives the stream back.

@@ -166,6 +166,14 @@ impl Packet {
         if checksum != crc32c(bytes) {
             return Err(format!("bad checksum {checksum:#x}"));
         }
+        Self::decode_unchecked(bytes)
+    }
+
+    /// As [`decode`](Self::decode), whatever the checksum.
+    pub fn decode_unchecked(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() < 12 {
+            return Err(format!("{} bytes are no packet", bytes.len()));
+        }
         let packet = Self {
             source: be16(bytes, 0),
             destination: be16(bytes, 2),

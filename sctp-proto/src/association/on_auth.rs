@@ -41,9 +41,17 @@ impl Tcb {
         packet
     }
 
-    /// Authenticates a packet, if the peer wants any of its chunks so, and writes its checksum.
+    /// Authenticates a packet, if the peer wants any of its chunks so, and writes its checksum, unless
+    /// it may go without.
     /// Returns its length.
     pub(super) fn finish(&mut self, cx: &Cx, packet: PacketWriter<'_>) -> usize {
+        if self.agreed.capabilities.zero_checksum_out() {
+            let auth = &mut self.auth;
+            return packet.finish_unchecked(|covered| match auth {
+                Some(auth) => auth.sign(&cx.auth_keys, covered),
+                None => Default::default(),
+            });
+        }
         match &mut self.auth {
             Some(auth) => packet.finish_signed(|covered| auth.sign(&cx.auth_keys, covered)),
             None => packet.finish(),

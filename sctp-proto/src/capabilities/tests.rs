@@ -358,3 +358,33 @@ fn malformed_parameters_are_a_protocol_violation() {
 fn offered() -> Capabilities {
     Capabilities::offered(&AssociationConfig::default())
 }
+
+#[test]
+fn each_side_says_for_itself_whether_it_takes_packets_without_a_checksum() {
+    let mut config = AssociationConfig::default();
+    // Its parameters are written elsewhere.
+    config.auth(false);
+    let off = Capabilities::offered(&config);
+    config.zero_checksum(Some(ErrorDetection::Dtls));
+    let on = Capabilities::offered(&config);
+    let peer = |offered: Capabilities| {
+        let write = |params: &mut ParamWriter| offered.write_params(params);
+        with_params(InitKind::Init, write, |peer| peer.unwrap().capabilities)
+    };
+    for (ours, theirs, takes, sends) in [
+        (on, on, true, true),
+        (on, off, true, false),
+        (off, on, false, false),
+        (off, off, false, false),
+    ] {
+        let both = ours.and(peer(theirs));
+        assert_eq!(
+            (both.zero_checksum_in(), both.zero_checksum_out()),
+            (takes, sends)
+        );
+    }
+    // Guarded by something that this side knows nothing of.
+    let write = |params: &mut ParamWriter| _ = params.zero_checksum(2);
+    let unknown = with_params(InitKind::Init, write, |peer| peer.unwrap().capabilities);
+    assert!(!on.and(unknown).zero_checksum_out());
+}

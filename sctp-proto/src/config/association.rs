@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::multihoming::MAX_PATHS;
+use super::{ErrorDetection, multihoming::MAX_PATHS};
 use crate::{
     auth::{HmacAlgorithm, SharedKey},
     error::ConfigError,
@@ -91,6 +91,7 @@ pub struct AssociationConfig {
     pub(crate) min_path_mtu: u16,
     pub(crate) max_path_mtu: u16,
     pub(crate) plpmtud: bool,
+    pub(crate) zero_checksum: Option<ErrorDetection>,
     pub(crate) nodelay: bool,
     pub(crate) interleaving: bool,
     pub(crate) stream_reset: bool,
@@ -153,6 +154,7 @@ impl Default for AssociationConfig {
             min_path_mtu: 1280,
             max_path_mtu: u16::MAX,
             plpmtud: true,
+            zero_checksum: None,
             nodelay: true,
             interleaving: true,
             stream_reset: true,

@@ -3,6 +3,7 @@
 mod asconf;
 mod association;
 mod auth;
+mod checksum;
 mod endpoint;
 mod limits;
 mod message;
@@ -15,4 +16,5 @@ mod reliability;
 mod scheduler;
 
 pub use association::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind};
+pub use checksum::ErrorDetection;
 pub use endpoint::{EndpointConfig, ServerConfig};

@@ -364,6 +364,9 @@ impl Endpoint {
             ports: inbound.ports,
             peers: smallvec![remote],
         });
+        if cookie.capabilities.zero_checksum_in() {
+            self.routes.take_unchecked(cookie.local_tag);
+        }
         let mut account = self.ledger.open(handle, remote, false);
         let id = self.next_incoming;
         self.next_incoming += 1;

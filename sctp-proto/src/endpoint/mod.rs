@@ -42,8 +42,8 @@ use crate::{
     time::Instant,
     transmit::{DatagramMeta, Transmit, is_unicast},
     wire::{
-        CauseWriter, CommonHeader, PacketWriter, Quoted, RawChunk, checksum_ok, chunks,
-        echoed_cookie, kind,
+        CauseWriter, CommonHeader, PacketWriter, Quoted, RawChunk, checksum_is_zero, checksum_ok,
+        chunks, echoed_cookie, kind, needs_checksum,
     },
 };
 
@@ -182,6 +182,9 @@ impl Endpoint {
         }
         let tag = self.routes.fresh_tag(&mut self.rng);
         let handle = self.routes.insert(Route { tag, ports, peers });
+        if config.zero_checksum.is_some() {
+            self.routes.take_unchecked(tag);
+        }
         let locals = match local {
             [] => self.locals.clone(),
             local => Locals::new(local),
@@ -219,7 +222,7 @@ impl Endpoint {
         //= RFC 6951 §5.3
         //# The SCTP checksum MUST be computed for IPv4 and IPv6, and the UDP checksum SHOULD be
         //# computed for IPv4 and IPv6.
-        if !checksum_ok(&data) {
+        if !self.goes_unchecked(&header, &data) && !checksum_ok(&data) {
             self.stats.bad_checksum += 1;
             return None;
         }
@@ -263,6 +266,18 @@ impl Endpoint {
             }
             _ => self.handle_packet(now, inbound, buf),
         }
+    }
+
+    /// Whether the association that a packet belongs to takes it without a checksum (RFC 9653 §5.3).
+    /// What belongs to none has its checksum, and what sets one up.
+    fn goes_unchecked(&self, header: &CommonHeader, packet: &[u8]) -> bool {
+        let ports = Ports {
+            local: header.destination_port,
+            remote: header.source_port,
+        };
+        checksum_is_zero(packet)
+            && (self.routes).takes_unchecked(header.verification_tag, ports)
+            && !needs_checksum(packet)
     }
 
     /// Any packet but those that set up an association.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rand::{Rng, RngExt, rngs::StdRng};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -37,6 +37,8 @@ pub(super) struct Routes {
     routes: Slab<Route>,
     tags: FxHashMap<u32, usize>,
     peers: HashMap<(IpAddr, Ports), usize>,
+    /// Tags of associations that take packets without a checksum.
+    unchecked: FxHashSet<u32>,
 }
 
 impl Routes {
@@ -61,6 +63,7 @@ impl Routes {
     pub(super) fn remove(&mut self, handle: AssociationHandle) -> Option<u32> {
         let route = self.routes.try_remove(handle.0)?;
         self.tags.remove(&route.tag);
+        self.unchecked.remove(&route.tag);
         for ip in route.peers {
             self.peers.remove(&(ip, route.ports));
         }
@@ -73,7 +76,20 @@ impl Routes {
         let route = self.routes.get_mut(handle.0)?;
         self.tags.remove(&route.tag);
         self.tags.insert(tag, handle.0);
+        if self.unchecked.remove(&route.tag) {
+            self.unchecked.insert(tag);
+        }
         Some(std::mem::replace(&mut route.tag, tag))
+    }
+
+    /// The association with this tag takes packets without a checksum.
+    pub(super) fn take_unchecked(&mut self, tag: u32) {
+        self.unchecked.insert(tag);
+    }
+
+    /// Whether a packet that looks so may go without a checksum.
+    pub(super) fn takes_unchecked(&self, tag: u32, ports: Ports) -> bool {
+        self.unchecked.contains(&tag) && self.by_packet(tag, ports).is_some()
     }
 
     pub(super) fn by_tag(&self, tag: u32) -> Option<AssociationHandle> {

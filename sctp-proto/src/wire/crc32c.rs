@@ -1,6 +1,9 @@
 //! The checksum of a packet (§6.8, appendix A), by the CPU's own CRC32c instruction where it has one.
 
-use super::packet::COMMON_HEADER;
+use super::{
+    chunk::kind,
+    packet::{COMMON_HEADER, chunks},
+};
 
 /// Where in the common header the checksum stands.
 const CHECKSUM: std::ops::Range<usize> = 8..COMMON_HEADER;
@@ -9,6 +12,20 @@ const CHECKSUM: std::ops::Range<usize> = 8..COMMON_HEADER;
 /// than a common header.
 pub fn checksum_ok(packet: &[u8]) -> bool {
     checksum(packet).is_some_and(|expected| packet[CHECKSUM] == expected)
+}
+
+/// Whether the packet's checksum field is zero, as that of a packet is that goes without (RFC 9653).
+/// One in four billion packets with a checksum is like that, too.
+pub fn checksum_is_zero(packet: &[u8]) -> bool {
+    packet.get(CHECKSUM).is_some_and(|field| field == [0; 4])
+}
+
+/// Whether a packet must have its checksum, whatever was agreed upon (RFC 9653 §5.2): who takes it may
+/// not know yet what was, or not believe it.
+pub fn needs_checksum(packet: &[u8]) -> bool {
+    chunks(packet)
+        .map_while(Result::ok)
+        .any(|raw| matches!(raw.kind, kind::INIT | kind::COOKIE_ECHO | kind::ASCONF))
 }
 
 /// Fills the checksum field of a packet that is otherwise complete.

@@ -46,7 +46,7 @@ pub use asconf::{
 pub use auth::{AUTH_HEADER, Auth, AuthPlan, ChunkSet, MAX_MAC, echoed_cookie};
 pub use causes::{Cause, CauseWriter, Causes, RawCause, cause};
 pub use chunk::{Chunk, kind};
-pub use crc32c::checksum_ok;
+pub use crc32c::{checksum_is_zero, checksum_ok, needs_checksum};
 pub use data::{DATA_HEADER, Data, DataFields, I_DATA_HEADER};
 pub use forward_tsn::{ForwardTsn, IForwardTsn};
 pub use init::{Init, InitFields};

@@ -5,7 +5,7 @@ use bytes::BufMut;
 use super::{
     auth::{AUTH_HEADER, AuthPlan, MAX_MAC},
     chunk::kind,
-    crc32c::write_checksum,
+    crc32c::{needs_checksum, write_checksum},
     packet::{CHUNK_HEADER, COMMON_HEADER, CommonHeader},
 };
 
@@ -166,9 +166,24 @@ impl<'b> PacketWriter<'b> {
         self.buf.resize(end, 0);
     }
 
+    /// As [`finish_signed`](Self::finish_signed), but leaves the checksum zero, unless a chunk is in the
+    /// packet that must not go without (RFC 9653 §5.2).
+    pub fn finish_unchecked(mut self, sign: impl FnOnce(&[u8]) -> [u8; MAX_MAC]) -> usize {
+        self.sign(sign);
+        if needs_checksum(&self.buf[self.start..]) {
+            write_checksum(&mut self.buf[self.start..]);
+        }
+        self.len()
+    }
+
     /// Fills the HMAC of the AUTH in, if there is one, then the checksum. `sign` is given the AUTH
     /// with its HMAC zero, and all that follows it; as much as fits of its answer is taken.
     pub fn finish_signed(mut self, sign: impl FnOnce(&[u8]) -> [u8; MAX_MAC]) -> usize {
+        self.sign(sign);
+        self.finish()
+    }
+
+    fn sign(&mut self, sign: impl FnOnce(&[u8]) -> [u8; MAX_MAC]) {
         if let Some(plan) = self.auth
             && self.auth_at != 0
         {
@@ -177,7 +192,6 @@ impl<'b> PacketWriter<'b> {
             let field = at + AUTH_HEADER;
             self.buf[field..field + plan.mac_len].copy_from_slice(&mac[..plan.mac_len]);
         }
-        self.finish()
     }
 
     /// Writes the checksum. Returns the length of the packet.

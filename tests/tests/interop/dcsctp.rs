@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use dcsctp::api::{
     DcSctpSocket, ErrorKind, Message, Options, PpId, SendOptions, SocketEvent, SocketState,
-    SocketTime, StreamId,
+    SocketTime, StreamId, ZERO_CHECKSUM_ALTERNATE_ERROR_DETECTION_METHOD_LOWER_LAYER_DTLS,
 };
 use sctp_proto::Instant;
 
@@ -20,13 +20,18 @@ struct Dcsctp {
 
 impl Dcsctp {
     fn new(interleaving: bool) -> Self {
-        let options = Options {
+        Self::with(interleaving, |_| {})
+    }
+
+    fn with(interleaving: bool, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options {
             local_port: PORT,
             remote_port: PORT,
             mtu: PACKET,
             enable_message_interleaving: interleaving,
             ..Options::default()
         };
+        change(&mut options);
         Self {
             socket: dcsctp::new_socket("peer", &options),
             packets: VecDeque::new(),
@@ -194,5 +199,16 @@ fn what_either_side_gives_up_is_skipped_by_the_other() {
         stage::some_given_up("dcsctp-forward-tsn", peer, side, |_| {});
         let peer = Dcsctp::new(true);
         stage::some_given_up("dcsctp-i-forward-tsn", peer, side, |_| {});
+    }
+}
+
+#[test]
+fn packets_go_without_checksums_where_both_have_said_so() {
+    for side in [Side::Us, Side::Them] {
+        let peer = Dcsctp::with(false, |options| {
+            options.zero_checksum_alternate_error_detection_method =
+                ZERO_CHECKSUM_ALTERNATE_ERROR_DETECTION_METHOD_LOWER_LAYER_DTLS;
+        });
+        stage::without_checksums(peer, side);
     }
 }

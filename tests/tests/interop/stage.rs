@@ -3,16 +3,17 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::SocketAddr,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use sctp_proto::{
-    AssociationConfig, AssociationState, CloseReason, EndpointConfig, Event, Instant, Ppid,
-    ReconfigOutcome, Reliability, SendError, SendInfo, ServerConfig, StreamId,
+    AssociationConfig, AssociationState, CloseReason, EndpointConfig, ErrorDetection, Event,
+    Instant, Ppid, ReconfigOutcome, Reliability, SendError, SendInfo, ServerConfig, StreamId,
 };
 use sctp_tests::{
     host::Host,
-    net::{Datagram, Link, Net},
+    net::{Datagram, Link, Net, Verdict},
     rng::Rng,
 };
 
@@ -117,6 +118,7 @@ impl<P: Peer> Stage<P> {
             [7; 32],
         );
         us.auto_accept = true;
+        us.unchecked = config.validate_error_detection(None).is_err();
         let mut stage = Self {
             them,
             us,
@@ -427,6 +429,34 @@ pub(crate) fn hello<P: Peer>(name: &str, them: P, first: Side) {
         _ => Side::Us,
     });
     stage.judge(name);
+}
+
+/// Messages each way, without checksums once both sides have said that they take them so.
+pub(crate) fn without_checksums<P: Peer>(them: P, first: Side) {
+    let mut stage = Stage::connected(them, first, Link::default(), |config| {
+        config.zero_checksum(Some(ErrorDetection::Dtls));
+    });
+    let counts = Arc::new(Mutex::new([[0; 2]; 2]));
+    let (ours, count) = (stage.addrs[0], Arc::clone(&counts));
+    stage.net.script(move |_, datagram| {
+        let zero = datagram.payload[8..12] == [0; 4];
+        count.lock().unwrap()[usize::from(datagram.from == ours)][usize::from(zero)] += 1;
+        Verdict::Pass
+    });
+    let (ours, theirs) = (messages(1, 30), messages(2, 30));
+    ours.iter()
+        .for_each(|message| stage.send_us(message.clone()));
+    theirs
+        .iter()
+        .for_each(|message| stage.send_them(message.clone()));
+    stage.exchange();
+    assert_same(&ours, &stage.got_them);
+    assert_same(&theirs, &stage.got_us);
+    for [checked, unchecked] in *counts.lock().unwrap() {
+        assert!(checked == 0 && unchecked > 10, "{checked}, {unchecked}");
+    }
+    assert_eq!(stage.us.endpoint.stats().bad_checksum, 0);
+    stage.shut_down(Side::Us);
 }
 
 /// Hundreds of messages of all sizes each way at once, through loss, reordering and duplication.
