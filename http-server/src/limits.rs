@@ -99,7 +99,8 @@ impl Limits {
     }
 
     /// Largest user message of a response, bytes. Default 64 KiB: without I-DATA (RFC 8260) a
-    /// message blocks all other streams while it is sent, so a large response yields after each.
+    /// message blocks all other streams while it is sent, so a large response yields after each. Its
+    /// first messages have 16 and 32 KiB, if that is less, for small responses not to wait longer.
     pub fn message_bytes(&mut self, bytes: usize) -> &mut Self {
         self.message_bytes = bytes.max(1024);
         self

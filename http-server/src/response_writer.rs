@@ -4,7 +4,9 @@
 //! wrappers of `exchange` mark that here:
 //!
 //! - a header block is whole in its message, together with the body as far as it fits;
-//! - a message has at most [`Limits::message_bytes`](crate::Limits::message_bytes);
+//! - a message has at most [`Limits::message_bytes`](crate::Limits::message_bytes), the first ones of
+//!   a response less: streams take turns by message, and a small response that waits for the first
+//!   turns of large ones is soon done;
 //! - no message holds parts of two responses.
 //!
 //! The marks fit hyper's order of work: it writes all of a response and flushes before it reads
@@ -20,6 +22,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
+
+/// Bytes of the first message of a response, unless its header block takes more; the next have
+/// twice as many each. With less, responses of usual size would take more than one turn.
+const FIRST_MESSAGE: usize = 16 * 1024;
 
 /// Takes whole messages of one stream, in order.
 pub(crate) trait MessageSink: Send + 'static {
@@ -41,6 +47,8 @@ struct State<K> {
     /// `None` once the stream was taken back.
     sink: Option<K>,
     max_message: usize,
+    /// Bytes of the message being formed, at most.
+    limit: usize,
     forming: BytesMut,
     formed: VecDeque<Bytes>,
     phase: Phase,
@@ -74,6 +82,7 @@ impl<K: MessageSink> Outbox<K> {
         Self(Arc::new(Mutex::new(State {
             sink: Some(sink),
             max_message,
+            limit: max_message.min(FIRST_MESSAGE),
             forming: BytesMut::new(),
             formed: VecDeque::new(),
             phase: Phase::Idle,
@@ -95,6 +104,7 @@ impl<K: MessageSink> Outbox<K> {
     pub(crate) fn begin(&self) {
         let mut state = self.lock();
         state.cut();
+        state.limit = state.max_message.min(FIRST_MESSAGE);
         state.begun += 1;
         state.turn_is_old = true;
         state.phase = Phase::Open { starving: false };
@@ -129,12 +139,12 @@ impl<K: MessageSink> Outbox<K> {
     pub(crate) fn append(&self, mut bytes: &[u8]) {
         let state = &mut *self.lock();
         while !bytes.is_empty() {
-            let room = state.max_message - state.forming.len();
+            let room = state.limit - state.forming.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             state.forming.extend_from_slice(now);
             bytes = later;
-            if state.forming.len() == state.max_message {
-                state.cut();
+            if state.forming.len() == state.limit {
+                state.cut_full();
             }
         }
     }
@@ -231,6 +241,18 @@ impl<K: MessageSink> Outbox<K> {
 }
 
 impl<K> State<K> {
+    /// The message being formed has all the bytes that it may have.
+    fn cut_full(&mut self) {
+        let first = self.limit == FIRST_MESSAGE && self.limit < self.max_message;
+        if first && !self.forming.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+            // A header block of that size: it stays whole.
+            self.limit = self.max_message;
+            return;
+        }
+        self.cut();
+        self.limit = self.limit.saturating_mul(2).min(self.max_message);
+    }
+
     fn cut(&mut self) {
         if !self.forming.is_empty() {
             self.formed.push_back(self.forming.split().freeze());
@@ -281,13 +303,12 @@ mod tests {
     }
 
     fn outbox(room: usize) -> Outbox<Sink> {
-        Outbox::new(
-            Sink {
-                room,
-                messages: Vec::new(),
-            },
-            10,
-        )
+        outbox_of(room, 10)
+    }
+
+    fn outbox_of(room: usize, max_message: usize) -> Outbox<Sink> {
+        let messages = Vec::new();
+        Outbox::new(Sink { room, messages }, max_message)
     }
 
     fn send(outbox: &Outbox<Sink>) -> bool {
@@ -346,6 +367,35 @@ mod tests {
         outbox.flush();
         assert!(send(&outbox));
         assert_eq!(lengths(&outbox), [10, 10, 5]);
+    }
+
+    #[test]
+    fn the_first_messages_of_a_response_are_small() {
+        let outbox = outbox_of(9, 64 * 1024);
+        for _ in 0..2 {
+            outbox.begin();
+            outbox.append(b"head\r\n\r\n");
+            outbox.append(&[0; 200_000]);
+            outbox.end();
+            outbox.flush();
+        }
+        assert!(send(&outbox));
+        let kib = [16, 32, 64].map(|kib| kib * 1024);
+        let rest = 200_008 - kib.iter().sum::<usize>() - kib[2];
+        let one = [kib[0], kib[1], kib[2], kib[2], rest];
+        assert_eq!(lengths(&outbox), [one, one].concat());
+    }
+
+    #[test]
+    fn a_large_head_stays_whole() {
+        let outbox = outbox_of(9, 64 * 1024);
+        outbox.begin();
+        outbox.append(&[b'h'; 20_000]);
+        outbox.append(b"\r\n\r\nbody");
+        outbox.end();
+        outbox.flush();
+        assert!(send(&outbox));
+        assert_eq!(lengths(&outbox), [20_008]);
     }
 
     #[test]

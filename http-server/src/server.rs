@@ -84,9 +84,10 @@ impl<S> Server<S> {
 
     /// Settings of the associations. The default is that of `sctp-udp`, but for what makes pages
     /// quick: streams take turns by message ([`SchedulerKind::RoundRobinPerMessage`]), so that the
-    /// objects of a page are complete one after another, not all at the end; CUBIC
-    /// ([`CongestionControl::Cubic`]) and an initial window of ten packets, where RFC 9260 has its
-    /// own controller and three or four. A path that is not used is probed every five seconds, not
+    /// objects of a page are complete one after another, not all at the end; the controller after
+    /// BBRv3 ([`CongestionControl::Bbr`]) and an initial window of ten packets, where RFC 9260 has
+    /// its own controller and three or four; a send buffer of 4 MiB, so that all of a page can take
+    /// turns. A path that is not used is probed every five seconds, not
     /// every fifteen, so that what data falls back on is known to work.
     pub fn association(mut self, config: AssociationConfig) -> Self {
         self.association = config;
@@ -159,13 +160,19 @@ fn bound_by(endpoint: &Endpoint, listen: &Listen) -> Listen {
     }
 }
 
+/// Bytes that the responses of an association may hold until they are acknowledged: as much as
+/// Linux lets a TCP connection have. With less the small objects of a large page wait until large
+/// ones make room, instead of in turn with them.
+const SEND_BUFFER: usize = 4 * 1024 * 1024;
+
 /// What [`Server::association`] describes. docs/congestion.md has the measurements behind it.
 pub(crate) fn default_association() -> AssociationConfig {
     let mut config = AssociationConfig::default();
     config
         .scheduler(SchedulerKind::RoundRobinPerMessage)
-        .congestion_control(CongestionControl::Cubic)
+        .congestion_control(CongestionControl::Bbr)
         .initial_window(Some(10))
+        .send_buffer(SEND_BUFFER)
         .heartbeat_interval(Some(HEARTBEAT_INTERVAL));
     config
 }

@@ -102,7 +102,7 @@ pub(super) struct Tuning {
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u16>,
 
-    /// Congestion control [default: cubic]
+    /// Congestion control [default: bbr]
     #[arg(long, value_enum)]
     congestion: Option<Congestion>,
 
