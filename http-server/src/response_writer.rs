@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_first_messages_of_a_response_are_small() {
-        let outbox = outbox_of(9, 64 * 1024);
+        let outbox = outbox_of(99, 64 * 1024);
         for _ in 0..2 {
             outbox.begin();
             outbox.append(b"head\r\n\r\n");
