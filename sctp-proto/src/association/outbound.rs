@@ -188,9 +188,43 @@ impl Tcb {
         }
         self.give_up_lost(cx, now);
         self.reroute_forward();
+        // What it was to ask after has been acknowledged, or counted as lost otherwise.
+        let flight = |path| self.outstanding.flight(path);
+        self.tail_probe.take_if(|probe| flight(probe.of) == 0);
         self.data_path = self.choose_data_path(cx, true);
-        let id = self.next_path();
         self.refill_pacer(cx, now);
+        let mut id = self.next_path();
+        let mut segment_size = self.fill(cx, now, id, max_segments, uncut, buf);
+        if buf.is_empty() && id != self.data_path {
+            // What was due by that path was not to be sent after all; data still may.
+            id = self.data_path;
+            segment_size = self.fill(cx, now, id, max_segments, uncut, buf);
+        }
+        if buf.is_empty() {
+            let last = self
+                .poll_too_large(cx, now, buf)
+                .or_else(|| self.poll_mtu_probe(cx, now, buf));
+            if last.is_none() {
+                self.on_nothing_to_send(cx, now);
+            }
+            return last;
+        }
+        self.seek_path_mtu(now, id, buf.len());
+        let path = self.paths.get(id);
+        Some(transmit(path, buf.len(), segment_size))
+    }
+
+    /// Writes packets for a path, as many as there is something for; their size. `uncut` bytes must
+    /// fit the first whatever the path carries.
+    fn fill(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        id: PathId,
+        max_segments: usize,
+        uncut: usize,
+        buf: &mut Vec<u8>,
+    ) -> usize {
         //= RFC 9260 §8.5
         //# When sending an SCTP packet, the endpoint MUST fill in the Verification Tag field of the
         //# outbound packet with the tag value in the Initiate Tag parameter of the INIT or INIT ACK
@@ -250,18 +284,7 @@ impl Tcb {
                 break;
             }
         }
-        if buf.is_empty() {
-            let last = self
-                .poll_too_large(cx, now, buf)
-                .or_else(|| self.poll_mtu_probe(cx, now, buf));
-            if last.is_none() {
-                self.on_nothing_to_send(cx, now);
-            }
-            return last;
-        }
-        self.seek_path_mtu(now, id, buf.len());
-        let path = self.paths.get(id);
-        Some(transmit(path, buf.len(), segment_size))
+        segment_size
     }
 
     /// Brings the pacer of the path that data takes up to date, if there is any.
