@@ -776,6 +776,57 @@ fn resets_of_both_sides_that_cross_happen_one_after_the_other() {
 }
 
 #[test]
+fn requests_of_both_sides_for_each_others_streams_do_not_wait_for_each_other() {
+    let mut pair = obedient_pair();
+    let now = pair.now;
+    for side in [Client, Server] {
+        pair.send(side, 1, "before");
+        let asked = association(&mut pair, side).reset_incoming(now, &ids(&[1]));
+        assert_eq!(asked, Ok(()));
+    }
+    pair.drive_for(20 * SECOND);
+    for side in [Client, Server] {
+        let events = pair.events(side);
+        let request = ReconfigRequest::IncomingReset(ids(&[1]));
+        assert_eq!(
+            answered(&events),
+            [(request, ReconfigOutcome::Performed)],
+            "{events:?}"
+        );
+        assert_eq!(pair.recv(side, 1).unwrap(), "before");
+        pair.send(side, 1, "after");
+    }
+    pair.drive();
+    for side in [Client, Server] {
+        assert_eq!(pair.recv(side, 1).unwrap(), "after");
+        assert_eq!(pair.state(side), AssociationState::Established);
+    }
+}
+
+#[test]
+fn a_reset_of_the_association_and_one_of_streams_that_cross_do_not_wait_for_each_other() {
+    let mut pair = obedient_pair();
+    let now = pair.now;
+    association(&mut pair, Client)
+        .reset_association(now)
+        .unwrap();
+    association(&mut pair, Server)
+        .reset_incoming(now, &ids(&[1]))
+        .unwrap();
+    pair.drive_for(20 * SECOND);
+    for side in [Client, Server] {
+        let events = pair.events(side);
+        let outcomes: Vec<_> = answered(&events).into_iter().map(|(_, o)| o).collect();
+        assert_eq!(outcomes, [ReconfigOutcome::Performed], "{events:?}");
+        pair.send(side, 1, "after");
+    }
+    pair.drive();
+    for side in [Client, Server] {
+        assert_eq!(pair.recv(side, 1).unwrap(), "after");
+    }
+}
+
+#[test]
 fn a_shutdown_does_not_wait_for_a_reset_of_the_association() {
     for link in [
         Link::default(),

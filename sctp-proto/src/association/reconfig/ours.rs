@@ -96,7 +96,7 @@ impl Ours {
     /// Takes outbound streams that are to be reset; those under way already are left as they are.
     pub(super) fn want_outgoing(&mut self, streams: &[StreamId]) {
         for stream in streams {
-            if !self.outgoing.contains(stream) && !self.resets(&[*stream]) {
+            if !self.outgoing.contains(stream) && !self.resets(*stream) {
                 self.outgoing.push(*stream);
             }
         }
@@ -156,12 +156,10 @@ impl Ours {
         self.inbound.saturating_add(asked.unwrap_or(0))
     }
 
-    /// Whether one of these outbound streams (none named: any) is being reset.
-    pub(super) fn resets(&self, streams: &[StreamId]) -> bool {
+    /// Whether an outbound stream is being reset.
+    fn resets(&self, stream: StreamId) -> bool {
         self.under_way.iter().any(|request| match &request.ask {
-            Ask::OutgoingReset { streams: named, .. } => {
-                streams.is_empty() || named.is_empty() || named.iter().any(|s| streams.contains(s))
-            }
+            Ask::OutgoingReset { streams, .. } => streams.is_empty() || streams.contains(&stream),
             _ => false,
         })
     }
@@ -267,6 +265,8 @@ impl Tcb {
         let Request { ask, .. } = ours.under_way.remove(index);
         if ours.under_way.is_empty() {
             self.due.reconfig_request = false;
+            // The timer may have been that of a pause.
+            ours.paused = false;
             cx.timers.stop(Timer::Reconfig);
         }
         let outcome = ReconfigOutcome::of(code);

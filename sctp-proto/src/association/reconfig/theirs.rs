@@ -228,7 +228,8 @@ impl Tcb {
             return result::WRONG_SSN;
         }
         let streams: Vec<_> = streams.iter().collect();
-        if self.reconfig.ours.resets(&streams) {
+        // The answer is a request: two sides that wait for each other's would wait for ever.
+        if !self.reconfig.ours.under_way.is_empty() {
             return result::IN_PROGRESS_ALREADY;
         }
         if streams.is_empty() {
@@ -253,7 +254,8 @@ impl Tcb {
         if !cx.config.obey_association_reset || self.state != State::Established {
             return result::DENIED.into();
         }
-        if self.reconfig.ours.resets_association() || !self.reconfig.theirs.deferred.is_empty() {
+        let under_way = !self.reconfig.ours.under_way.is_empty();
+        if under_way || !self.reconfig.theirs.deferred.is_empty() {
             return result::IN_PROGRESS_ALREADY.into();
         }
         cx.queue.hold_all();
@@ -346,7 +348,7 @@ impl Tcb {
                 Ok(result::PERFORMED.into())
             }
             Deferred::Incoming { seq, streams }
-                if !self.reconfig.ours.is_busy() && is_idle(cx, &streams) =>
+                if self.reconfig.ours.under_way.is_empty() && is_idle(cx, &streams) =>
             {
                 self.reconfig.ours.forget_outgoing(&streams);
                 let last_tsn = self.outstanding.next_tsn().previous();
@@ -360,7 +362,7 @@ impl Tcb {
                 Ok(result::DENIED.into())
             }
             Deferred::Association { .. }
-                if !self.reconfig.ours.is_busy() && cx.queue.is_empty() =>
+                if self.reconfig.ours.under_way.is_empty() && cx.queue.is_empty() =>
             {
                 Ok(self.perform_association(cx, deferred))
             }
