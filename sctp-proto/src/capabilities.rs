@@ -54,8 +54,7 @@ impl Capabilities {
         | Self::ECN
         | Self::I_FORWARD_TSN;
 
-    /// What this implementation can do at all. The other extensions have their bit so that a
-    /// cookie keeps its format when they come.
+    /// What this implementation can do at all.
     const IMPLEMENTED: Self = Self(
         Self::INTERLEAVING
             | Self::RECONFIG
@@ -64,12 +63,14 @@ impl Capabilities {
             | Self::AUTH
             | Self::ASCONF
             | Self::ZERO_CHECKSUM_IN
-            | Self::ZERO_CHECKSUM_OUT,
+            | Self::ZERO_CHECKSUM_OUT
+            | Self::NR_SACK
+            | Self::ECN,
     );
 
     /// Chunk types that stand for an extension in the Supported Extensions parameter
     /// (RFC 5061 §4.2.7, RFC 8260 §2.2.1, RFC 6525 §5.1.1).
-    const CHUNKS: [(u8, u16); 7] = [
+    const CHUNKS: [(u8, u16); 8] = [
         (kind::I_DATA, Self::INTERLEAVING),
         (kind::RE_CONFIG, Self::RECONFIG),
         (kind::FORWARD_TSN, Self::FORWARD_TSN),
@@ -77,6 +78,7 @@ impl Capabilities {
         (kind::AUTH, Self::AUTH),
         (kind::ASCONF, Self::ASCONF),
         (kind::ASCONF_ACK, Self::ASCONF),
+        (kind::NR_SACK, Self::NR_SACK),
     ];
 
     /// What an association with these settings offers its peer.
@@ -84,6 +86,8 @@ impl Capabilities {
         let settings = [
             (config.interleaving, Self::INTERLEAVING),
             (config.stream_reset, Self::RECONFIG),
+            (config.nr_sack, Self::NR_SACK),
+            (config.ecn, Self::ECN),
             (config.auth, Self::AUTH),
             (config.partial_reliability, Self::FORWARD_TSN),
             (
@@ -129,6 +133,16 @@ impl Capabilities {
     /// Streams can be reset (RFC 6525).
     pub(crate) const fn reconfig(self) -> bool {
         self.0 & Self::RECONFIG != 0
+    }
+
+    /// Marks of congestion are told and answered (ECN).
+    pub(crate) const fn ecn(self) -> bool {
+        self.0 & Self::ECN != 0
+    }
+
+    /// What is acknowledged beyond the cumulative TSN may be so for good (NR-SACK).
+    pub(crate) const fn nr_sack(self) -> bool {
+        self.0 & Self::NR_SACK != 0
     }
 
     /// Messages can be given up after they were sent (RFC 3758).
@@ -192,6 +206,9 @@ impl Capabilities {
             .collect();
         if !chunks.is_empty() {
             params.supported_extensions(&chunks);
+        }
+        if self.ecn() {
+            params.ecn_capable();
         }
         if self.0 & Self::FORWARD_TSN != 0 {
             params.forward_tsn_supported();
@@ -356,6 +373,7 @@ impl<'a> PeerParams<'a> {
                         found.capabilities.0 |= Capabilities::ZERO_CHECKSUM_OUT;
                     }
                 }
+                Param::EcnCapable => found.capabilities.0 |= Capabilities::ECN,
                 Param::ForwardTsnSupported => {
                     found.capabilities.0 |= Capabilities::FORWARD_TSN;
                 }

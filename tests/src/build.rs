@@ -225,16 +225,26 @@ pub fn sack(cumulative: u32) -> Sack {
         cumulative,
         a_rwnd: 1024 * 1024,
         gaps: Vec::new(),
+        nr_gaps: None,
         duplicates: Vec::new(),
     }
 }
 
-/// SACK in the making.
+/// NR-SACK up to this TSN, with a window of 1 MiB.
+pub fn nr_sack(cumulative: u32) -> Sack {
+    Sack {
+        nr_gaps: Some(Vec::new()),
+        ..sack(cumulative)
+    }
+}
+
+/// SACK or NR-SACK in the making.
 #[derive(Debug, Clone)]
 pub struct Sack {
     cumulative: u32,
     a_rwnd: u32,
     gaps: Vec<(u16, u16)>,
+    nr_gaps: Option<Vec<(u16, u16)>>,
     duplicates: Vec<u32>,
 }
 
@@ -251,6 +261,12 @@ impl Sack {
         self
     }
 
+    /// Adds a block that the peer will not give up, which makes it an NR-SACK.
+    pub fn nr_gap(mut self, start: u16, end: u16) -> Self {
+        self.nr_gaps.get_or_insert_default().push((start, end));
+        self
+    }
+
     /// Adds a duplicate TSN.
     pub fn duplicate(mut self, tsn: u32) -> Self {
         self.duplicates.push(tsn);
@@ -263,16 +279,40 @@ impl From<Sack> for Chunk {
         let mut value = sack.cumulative.to_be_bytes().to_vec();
         value.extend_from_slice(&sack.a_rwnd.to_be_bytes());
         value.extend_from_slice(&(sack.gaps.len() as u16).to_be_bytes());
+        if let Some(nr_gaps) = &sack.nr_gaps {
+            value.extend_from_slice(&(nr_gaps.len() as u16).to_be_bytes());
+        }
         value.extend_from_slice(&(sack.duplicates.len() as u16).to_be_bytes());
-        for (start, end) in sack.gaps {
+        if sack.nr_gaps.is_some() {
+            value.extend_from_slice(&[0, 0]);
+        }
+        let which = match sack.nr_gaps {
+            Some(_) => kind::NR_SACK,
+            None => kind::SACK,
+        };
+        for (start, end) in sack
+            .gaps
+            .into_iter()
+            .chain(sack.nr_gaps.unwrap_or_default())
+        {
             value.extend_from_slice(&start.to_be_bytes());
             value.extend_from_slice(&end.to_be_bytes());
         }
         for tsn in sack.duplicates {
             value.extend_from_slice(&tsn.to_be_bytes());
         }
-        Self::new(kind::SACK, 0, &value)
+        Self::new(which, 0, &value)
     }
+}
+
+/// ECNE: a packet with this TSN was marked.
+pub fn ecne(tsn: u32) -> Chunk {
+    Chunk::new(kind::ECNE, 0, &tsn.to_be_bytes())
+}
+
+/// CWR: marks up to this TSN were answered.
+pub fn cwr(tsn: u32) -> Chunk {
+    Chunk::new(kind::CWR, 0, &tsn.to_be_bytes())
 }
 
 /// A type-length-value without padding: the last one of a chunk has none that counts (§3.2).

@@ -22,6 +22,9 @@ pub mod kind {
     pub const COOKIE_ACK: u8 = 11;
     pub const SHUTDOWN_COMPLETE: u8 = 14;
     pub const AUTH: u8 = 15;
+    pub const ECNE: u8 = 12;
+    pub const CWR: u8 = 13;
+    pub const NR_SACK: u8 = 16;
     pub const I_DATA: u8 = 64;
     pub const ASCONF_ACK: u8 = 128;
     pub const RE_CONFIG: u8 = 130;
@@ -47,6 +50,7 @@ pub mod param {
     pub const RECONFIG_RESPONSE: u16 = 16;
     pub const ADD_OUTGOING_STREAMS: u16 = 17;
     pub const ADD_INCOMING_STREAMS: u16 = 18;
+    pub const ECN_CAPABLE: u16 = 0x8000;
     pub const RANDOM: u16 = 0x8002;
     pub const CHUNKS: u16 = 0x8003;
     pub const HMAC_ALGO: u16 = 0x8004;

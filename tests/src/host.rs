@@ -229,7 +229,7 @@ impl Host {
             socket: SocketId(socket as u16),
             local_ip: Some(datagram.to.ip()),
             interface: None,
-            ecn: None,
+            ecn: datagram.ecn,
         };
         self.buf.clear();
         let data = BytesMut::from(datagram.payload.as_slice());
@@ -414,6 +414,7 @@ impl Host {
                 to: transmit.destination,
                 payload: payload.to_vec(),
                 dont_fragment: transmit.dont_fragment,
+                ecn: transmit.ecn,
             });
         }
     }

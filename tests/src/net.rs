@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use sctp_proto::Instant;
+use sctp_proto::{EcnCodepoint, Instant};
 
 use crate::{codec::Packet, rng::Rng, trace::Trace};
 
@@ -43,6 +43,8 @@ pub struct Link {
     pub max_payload: usize,
     /// Whether every packet is dropped.
     pub down: bool,
+    /// What becomes of ECN bits.
+    pub ecn: Ecn,
 }
 
 impl Default for Link {
@@ -60,8 +62,25 @@ impl Default for Link {
             corrupt: 0.0,
             max_payload: 65_507,
             down: false,
+            ecn: Ecn::default(),
         }
     }
+}
+
+/// What a link does with packets that are marked ECT.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Ecn {
+    /// Nothing.
+    #[default]
+    Pass,
+    /// Marks this share of them with Congestion Experienced.
+    Mark(f64),
+    /// Marks those before which so many bytes wait, on a link with a rate.
+    MarkAbove(usize),
+    /// Clears the bits.
+    Bleach,
+    /// Loses them.
+    Lose,
 }
 
 /// Gilbert and Elliott's model of bursty loss: in the good state packets are lost as
@@ -87,6 +106,8 @@ pub struct Datagram {
     pub payload: Vec<u8>,
     /// Whether it must not be fragmented.
     pub dont_fragment: bool,
+    /// ECN bits of its IP header.
+    pub ecn: Option<EcnCodepoint>,
 }
 
 impl Datagram {
@@ -263,6 +284,12 @@ impl Net {
                 break;
             }
         }
+        if let Err(why) = self.apply_ecn(now, &mut datagram) {
+            let (from, to) = (datagram.from, datagram.to);
+            self.trace.record(now, from, to, &datagram.payload, why);
+            self.stats.lost += 1;
+            return;
+        }
         let fate = match verdict {
             Verdict::Pass => self.fate(now, &datagram),
             Verdict::Drop => Err("dropped by the test"),
@@ -358,6 +385,33 @@ impl Net {
                 last_arrival: Instant::EPOCH,
                 bad: false,
             })
+    }
+
+    /// What the link does with the packet's ECN bits, or why it is lost.
+    fn apply_ecn(&mut self, now: Instant, datagram: &mut Datagram) -> Result<(), &'static str> {
+        if datagram.ecn.is_none() {
+            return Ok(());
+        }
+        let direction = self.direction(datagram.from.ip(), datagram.to.ip());
+        let rate = direction.link.rate.unwrap_or(0);
+        let wait = direction.busy_until.saturating_duration_since(now);
+        let queued = (wait.as_secs_f64() * rate as f64) as usize;
+        match direction.link.ecn {
+            Ecn::Pass => {}
+            Ecn::Mark(share) => {
+                if self.rng.chance(share) {
+                    datagram.ecn = Some(EcnCodepoint::Ce);
+                }
+            }
+            Ecn::MarkAbove(bytes) => {
+                if queued > bytes {
+                    datagram.ecn = Some(EcnCodepoint::Ce);
+                }
+            }
+            Ecn::Bleach => datagram.ecn = None,
+            Ecn::Lose => return Err("lost: marked ECT"),
+        }
+        Ok(())
     }
 
     /// What chance decides: when the packet arrives (twice, if duplicated), or why it does not.

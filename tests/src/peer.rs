@@ -8,8 +8,8 @@ use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sctp_proto::{
-    Association, AssociationConfig, AssociationState, CloseReason, EndpointConfig, Event, Instant,
-    SendInfo, ServerConfig, StreamId,
+    Association, AssociationConfig, AssociationState, CloseReason, EcnCodepoint, EndpointConfig,
+    Event, Instant, SendInfo, ServerConfig, StreamId,
 };
 
 use crate::{
@@ -65,6 +65,8 @@ pub struct Received {
     pub len: usize,
     /// Whether routers may not fragment it.
     pub dont_fragment: bool,
+    /// How it is marked.
+    pub ecn: Option<EcnCodepoint>,
     /// The packet.
     pub packet: Packet,
 }
@@ -305,7 +307,18 @@ impl Peer {
         self.deliver(self.addr, packet.encode());
     }
 
+    /// Sends one chunk in a packet that was marked with Congestion Experienced.
+    pub fn send_marked(&mut self, chunk: impl Into<Chunk>) {
+        let packet = self.packet(self.host_tag, vec![chunk.into()]);
+        self.deliver_marked(self.addr, packet.encode(), Some(EcnCodepoint::Ce));
+        self.collect();
+    }
+
     fn deliver(&mut self, from: SocketAddr, bytes: Vec<u8>) {
+        self.deliver_marked(from, bytes, None);
+    }
+
+    fn deliver_marked(&mut self, from: SocketAddr, bytes: Vec<u8>, ecn: Option<EcnCodepoint>) {
         let to = self.host.addrs[0];
         self.trace.record(self.now, from, to, &bytes, "");
         let datagram = Datagram {
@@ -313,6 +326,7 @@ impl Peer {
             to,
             payload: bytes,
             dont_fragment: true,
+            ecn,
         };
         self.host.receive(self.now, datagram);
     }
@@ -348,6 +362,7 @@ impl Peer {
             to,
             payload,
             dont_fragment,
+            ecn,
         } = datagram;
         self.trace.record(self.now, *from, *to, payload, "");
         let packet = Packet::decode(payload).unwrap_or_else(|error| {
@@ -374,6 +389,7 @@ impl Peer {
             to: *to,
             len: payload.len(),
             dont_fragment: *dont_fragment,
+            ecn: *ecn,
             packet,
         });
     }

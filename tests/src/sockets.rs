@@ -204,6 +204,7 @@ impl DatagramSocket for SimSocket {
                     to: batch.destination,
                     payload: payload.to_vec(),
                     dont_fragment: batch.dont_fragment,
+                    ecn: None,
                 },
             );
         }

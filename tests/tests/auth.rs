@@ -509,6 +509,7 @@ fn threat_24_forged_aborts_end_nothing_where_they_have_to_be_authenticated() {
         }
         .encode(),
         dont_fragment: true,
+        ecn: None,
     };
     let now = peer.now;
     assert!(peer.host.icmp(now, IcmpKind::NotSupported, &sent));

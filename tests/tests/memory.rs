@@ -63,6 +63,7 @@ fn threat_16_twenty_thousand_spoofed_inits_and_forged_cookies_leave_memory_as_it
                 to,
                 payload: packet.encode(),
                 dont_fragment: true,
+                ecn: None,
             };
             peer.host.receive(now, datagram);
             while peer.host.take_packet().is_some() {
@@ -103,6 +104,7 @@ fn threat_16_a_million_inits_are_held_in_no_byte() {
                 to,
                 payload: payload.clone(),
                 dont_fragment: true,
+                ecn: None,
             };
             peer.host.receive(now, datagram);
             while peer.host.take_packet().is_some() {}
@@ -182,6 +184,7 @@ fn threat_14_a_soak_holds_no_more_heap_than_the_limits_allow() {
             to,
             payload,
             dont_fragment: true,
+            ecn: None,
         };
         peer.host.receive(now, datagram);
         let message = Bytes::from(vec![7; rng.between(1, 2000)]);
@@ -247,6 +250,7 @@ fn threat_14_one_address_with_many_associations_holds_no_more_heap_than_its_part
             to,
             payload: peer.packet(peer.host_tag, vec![chunk]).encode(),
             dont_fragment: true,
+            ecn: None,
         };
         peer.host.receive(now, datagram);
         if round % 16 == 0 {

@@ -216,6 +216,7 @@ fn another_source_address_begins_with_a_new_window() {
         to,
         payload: beat,
         dont_fragment: true,
+        ecn: None,
     };
     peer.host.receive(peer.now, datagram);
     peer.collect();

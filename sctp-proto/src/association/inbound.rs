@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::CloseReason,
-    ids::PathId,
+    ids::{PathId, Tsn},
     path::Path,
     time::Instant,
     transmit::DatagramMeta,
@@ -258,6 +258,9 @@ impl Tcb {
                 Err(fatal) => return Err(unless_aborted(cx, packet, fatal)),
             }
         }
+        if let Some(lowest) = data.lowest {
+            data.immediately |= self.on_mark(cx, meta.ecn, lowest);
+        }
         if data.any {
             self.choose_sack_path(path, data.duplicate);
             self.on_data_packet(cx, now, data.immediately);
@@ -355,6 +358,11 @@ impl Tcb {
             Chunk::Data(fields) => self.on_data(cx, packet, fields, false, data)?,
             Chunk::IData(fields) => self.on_data(cx, packet, fields, true, data)?,
             Chunk::Sack(sack) => self.on_sack(cx, now, path, &sack)?,
+            Chunk::NrSack(sack) if self.agreed.capabilities.nr_sack() => {
+                self.on_sack(cx, now, path, &sack)?;
+            }
+            Chunk::Ecne(tsn) if self.agreed.capabilities.ecn() => self.on_ecne(cx, now, tsn),
+            Chunk::Cwr(tsn) if self.agreed.capabilities.ecn() => self.on_cwr(tsn),
             Chunk::Heartbeat(_) => self.on_heartbeat(path, raw.value),
             Chunk::HeartbeatAck(info) => self.on_heartbeat_ack(cx, now, info),
             Chunk::Abort { t_bit, causes } => {
@@ -404,6 +412,9 @@ impl Tcb {
             Chunk::ForwardTsn(_)
             | Chunk::IForwardTsn(_)
             | Chunk::ReConfig(_)
+            | Chunk::NrSack(_)
+            | Chunk::Ecne(_)
+            | Chunk::Cwr(_)
             | Chunk::Auth(_)
             | Chunk::Asconf(_)
             | Chunk::AsconfAck(_)
@@ -456,6 +467,8 @@ pub(crate) struct DataSeen {
     pub(crate) immediately: bool,
     /// A chunk had come before.
     pub(crate) duplicate: bool,
+    /// The lowest TSN.
+    pub(crate) lowest: Option<Tsn>,
 }
 
 /// The close reason that an ABORT stands for.

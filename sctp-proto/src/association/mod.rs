@@ -7,6 +7,7 @@ mod announce;
 mod audit;
 mod commands;
 mod cx;
+mod ecn;
 mod event;
 mod failover;
 mod handshake;

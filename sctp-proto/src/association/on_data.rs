@@ -53,6 +53,9 @@ impl Tcb {
             });
         }
         seen.any = true;
+        if seen.lowest.is_none_or(|lowest| data.tsn.before(lowest)) {
+            seen.lowest = Some(data.tsn);
+        }
         //= RFC 9260 §6.2
         //# Upon receipt of an SCTP packet containing a DATA chunk with the I bit set, the receiver
         //# SHOULD NOT delay the sending of the corresponding SACK chunk, i.e., the receiver SHOULD

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Event,
-    cx::{Cx, Handled},
+    cx::{Cx, Fatal, Handled},
     on_data::violation,
     state::State,
     tcb::Tcb,
@@ -55,6 +55,7 @@ impl Tcb {
             return Ok(());
         }
         self.acknowledge(cx, now, sack.cumulative, Some(sack))?;
+        (self.outstanding).keep(sack.cumulative, sack.nr_gap_blocks(), &mut cx.queue);
         self.on_crossing_answered(cx, by, sack);
         //= RFC 9260 §6.2.1
         //# Set rwnd equal to the newly received a_rwnd minus the number of bytes still outstanding
@@ -109,7 +110,7 @@ impl Tcb {
             Some(sack) => self.outstanding.apply_sack(
                 now,
                 cumulative,
-                sack.gap_blocks(),
+                sack.all_gap_blocks(),
                 &mut cx.queue,
                 in_recovery,
                 &mut outcome,
@@ -120,7 +121,7 @@ impl Tcb {
         };
         if let Err(SackError::BeyondSent) = applied {
             self.outcome = outcome;
-            return Err(violation("acknowledged a TSN that was never sent"));
+            return Err(never_sent());
         }
         if let Some((path, rtt)) = outcome.rtt {
             self.paths.get_mut(path).rto.on_measurement_at(now, rtt);
@@ -137,7 +138,9 @@ impl Tcb {
             if path.gone {
                 continue;
             }
-            path.on_probation = false;
+            if !std::mem::take(&mut path.on_probation) {
+                path.ecn.on_acked();
+            }
             path.probe.restart = true;
             if ack.large
                 && let Some(search) = &mut path.search
@@ -254,4 +257,8 @@ impl Tcb {
             cx.timers.set_path(PathTimer::T3, path, at);
         }
     }
+}
+
+fn never_sent() -> Fatal {
+    violation("acknowledged a TSN that was never sent")
 }

@@ -179,6 +179,9 @@ impl Tcb {
         self.sack_since_t3 = false;
         let path = self.paths.get_mut(id);
         path.t3_expiries += 1;
+        if !path.on_probation {
+            path.ecn.on_timeout();
+        }
         path.recovery_exit = None;
         path.suspended = false;
         path.probe.forget();

@@ -193,6 +193,8 @@ impl Tcb {
         self.tail_probe.take_if(|probe| flight(probe.of) == 0);
         self.data_path = self.choose_data_path(cx, true);
         self.refill_pacer(cx, now);
+        let data_chunks = |cx: &Cx| cx.stats.data_chunks_sent + cx.stats.data_chunks_retransmitted;
+        let before = data_chunks(cx);
         let mut id = self.next_path();
         let mut segment_size = self.fill(cx, now, id, max_segments, uncut, buf);
         if buf.is_empty() && id != self.data_path {
@@ -210,8 +212,12 @@ impl Tcb {
             return last;
         }
         self.seek_path_mtu(now, id, buf.len());
+        let ecn = (data_chunks(cx) > before).then(|| self.mark(id)).flatten();
         let path = self.paths.get(id);
-        Some(transmit(path, buf.len(), segment_size))
+        Some(Transmit {
+            ecn,
+            ..transmit(path, buf.len(), segment_size)
+        })
     }
 
     /// Writes packets for a path, as many as there is something for; their size. `uncut` bytes must
@@ -413,12 +419,14 @@ impl Tcb {
             //# acknowledged (e.g., due to delayed ack), the sender SHOULD create a SACK chunk and
             //# bundle it with the outbound DATA chunk, as long as the size of the final SCTP packet
             //# does not exceed the current PMTU.
+            self.write_ecne(packet);
             self.write_sack(cx, packet);
         }
         self.write_forward(cx, now, id, packet);
         if !general {
             return;
         }
+        self.write_cwr(packet);
         if std::mem::take(&mut self.due.shutdown) && self.state == State::ShutdownSent {
             //= RFC 9260 §3.3.8
             //# An endpoint in an association MUST use this chunk to initiate a graceful close of
@@ -544,7 +552,18 @@ impl Tcb {
         //= RFC 9260 §6.2
         //# When sending a SACK chunk, the data receiver SHOULD place the current value of a_rwnd
         //# into the a_rwnd field.
-        packet.sack(self.tsn_map.cumulative(), a_rwnd, &gaps, &duplicates);
+        let cumulative = self.tsn_map.cumulative();
+        let larger = PacketWriter::nr_sack_size(0, 0) - empty;
+        if self.agreed.capabilities.nr_sack()
+            && !gaps.is_empty()
+            && let Some(room) = room.checked_sub(larger)
+        {
+            let (may, kept) = self.rx.split_gaps(cumulative, &gaps, room / 4);
+            duplicates.truncate(room / 4 - may.len() - kept.len());
+            packet.nr_sack(cumulative, a_rwnd, &may, &kept, &duplicates);
+        } else {
+            packet.sack(cumulative, a_rwnd, &gaps, &duplicates);
+        }
         self.sack.sent();
         self.owed_sacks.clear();
         cx.stats.sacks_sent += 1;

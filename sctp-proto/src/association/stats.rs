@@ -80,6 +80,10 @@ pub struct AssociationStats {
     pub spurious_retransmissions: u64,
     /// Reductions of the congestion window taken back because all they were for had arrived.
     pub reductions_undone: u64,
+    /// Packets with DATA that came marked with Congestion Experienced (ECN).
+    pub ecn_marks: u64,
+    /// Reductions of a congestion window because the peer told of such marks.
+    pub ecn_reductions: u64,
     /// Times that data waited for the pacer although the windows allowed it to leave.
     pub pacing_waits: u64,
     /// Chunks or packets dropped because they broke a rule that allows no answer.

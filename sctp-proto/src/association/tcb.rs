@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::{
     abandon::Told,
     cx::{Cx, Handled},
+    ecn::Ecn,
     failover::{Crossing, Probe},
     on_asconf::Changes,
     on_data::violation,
@@ -150,6 +151,7 @@ pub(crate) struct Tcb {
     pub(crate) retry_with: Option<Duration>,
     pub(crate) due: Due,
     pub(crate) reconfig: Reconfig,
+    pub(crate) ecn: Ecn,
     /// There if both sides speak AUTH.
     pub(crate) auth: Option<Box<Auth>>,
     /// There if both sides speak ASCONF.
@@ -287,6 +289,7 @@ impl Tcb {
             retry_with: None,
             due: Due::default(),
             reconfig: Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn),
+            ecn: Ecn::default(),
             auth: new_auth(cx, &agreed),
             changes: Changes::new(&agreed),
             paths,
@@ -305,6 +308,7 @@ impl Tcb {
         self.tsn_map = TsnMap::new(agreed.peer_initial_tsn);
         self.rx = new_reassembly(&cx.config, &agreed);
         self.reconfig = Reconfig::new(agreed.local_initial_tsn, agreed.peer_initial_tsn);
+        self.forget_marks();
         self.auth = new_auth(cx, &agreed);
         self.changes = Changes::new(&agreed);
         self.peer_rwnd = agreed.peer_a_rwnd as usize;

@@ -95,6 +95,8 @@ pub struct AssociationConfig {
     pub(crate) nodelay: bool,
     pub(crate) interleaving: bool,
     pub(crate) stream_reset: bool,
+    pub(crate) nr_sack: bool,
+    pub(crate) ecn: bool,
     pub(crate) obey_stream_reset: bool,
     pub(crate) obey_association_reset: bool,
     pub(crate) obey_add_streams: bool,
@@ -158,6 +160,8 @@ impl Default for AssociationConfig {
             nodelay: true,
             interleaving: true,
             stream_reset: true,
+            nr_sack: false,
+            ecn: false,
             obey_stream_reset: false,
             obey_association_reset: false,
             obey_add_streams: true,
@@ -429,6 +433,8 @@ impl AssociationConfig {
         self.max_inbound_streams = told.max_inbound_streams;
         self.interleaving = told.interleaving;
         self.stream_reset = told.stream_reset;
+        self.nr_sack = told.nr_sack;
+        self.ecn = told.ecn;
         self.auth = told.auth;
         self.auth_chunks = told.auth_chunks;
         self.asconf = told.asconf;

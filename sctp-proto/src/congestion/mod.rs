@@ -112,6 +112,13 @@ pub(crate) trait Controller: Send + Debug {
     /// `lost` bytes are taken for lost; called once per fast recovery, when it begins.
     fn on_loss(&mut self, now: Instant, lost: usize);
 
+    /// A packet that left within the last round trip was marked with Congestion Experienced, and no
+    /// loss of it was told. As good as a loss that is recovered from at once.
+    fn on_ecn(&mut self, now: Instant) {
+        self.on_loss(now, 0);
+        self.on_recovery_exit();
+    }
+
     /// Everything that was in flight when fast recovery began is acknowledged.
     fn on_recovery_exit(&mut self);
 

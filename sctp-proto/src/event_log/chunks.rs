@@ -106,10 +106,10 @@ fn fields(chunk: &Chunk<'_>) -> ChunkFields {
             inbound_streams: init.inbound_streams,
             initial_tsn: init.initial_tsn,
         },
-        Chunk::Sack(sack) => ChunkFields::Sack {
+        Chunk::Sack(sack) | Chunk::NrSack(sack) => ChunkFields::Sack {
             cumulative: sack.cumulative,
             a_rwnd: sack.a_rwnd,
-            gaps: sack.gap_blocks().collect(),
+            gaps: sack.gap_blocks().chain(sack.nr_gap_blocks()).collect(),
             duplicates: sack.duplicates().collect(),
         },
         Chunk::Shutdown { cumulative } => ChunkFields::Shutdown {

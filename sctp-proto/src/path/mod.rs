@@ -2,6 +2,7 @@
 
 mod choice;
 mod counters;
+mod ecn;
 pub(crate) mod heartbeat;
 mod locals;
 mod mtu;
@@ -18,8 +19,11 @@ use std::{
     time::Duration,
 };
 
-use self::{counters::PathCounters, heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator};
+use self::{
+    counters::PathCounters, ecn::PathEcn, heartbeat::Heartbeat, pacer::Pacer, rto::RtoEstimator,
+};
 pub(crate) use self::{
+    ecn::Echo,
     locals::{Local, LocalAddressState, Locals},
     pairs::pairs,
     paths::Paths,
@@ -87,6 +91,7 @@ pub(crate) struct Path {
     pub(crate) probe: TailProbe,
     /// It was given up before its time-out: what that costs its window is not decided yet.
     pub(crate) suspended: bool,
+    pub(crate) ecn: PathEcn,
     /// T3-rtx expired, and no data was acknowledged since: one packet may be in flight (§7.2.3).
     pub(crate) on_probation: bool,
     /// Whether the last opportunity to send left less than a packet of the congestion window
@@ -136,6 +141,7 @@ impl Path {
             recovery_began: Instant::EPOCH,
             probe: TailProbe::default(),
             suspended: false,
+            ecn: PathEcn::default(),
             on_probation: false,
             window_used: false,
             last_sent: None,

@@ -2,6 +2,7 @@
 
 #[cfg(any(test, feature = "internals"))]
 mod audit;
+mod promise;
 mod skip;
 mod window;
 

@@ -1,6 +1,6 @@
 //! Every chunk held, in one slab, with the links that make lists of them.
 
-use std::{collections::BTreeMap, mem::size_of};
+use std::{collections::BTreeMap, mem::size_of, ops::Bound};
 
 use bytes::Bytes;
 use slab::Slab;
@@ -317,6 +317,17 @@ impl Store {
         let id = *found?.1;
         self.settle(id);
         Some(id)
+    }
+
+    /// The TSNs of those above, in their order.
+    pub(super) fn above_after(&self, cumulative: Tsn) -> impl Iterator<Item = Tsn> {
+        // Values at or below the cumulative TSN's have wrapped, and so come last.
+        let from = cumulative.value();
+        let after = (Bound::Excluded(from), Bound::Unbounded);
+        let wrapped = self.above.range(..=from);
+        (self.above.range(after))
+            .chain(wrapped)
+            .map(|(&tsn, _)| Tsn::new(tsn))
     }
 
     /// The chunk with the highest TSN of those above.

@@ -98,6 +98,9 @@ impl SendQueue {
     /// [`poll_failed`](Self::poll_failed).
     pub fn give_up(&mut self, key: MessageKey) {
         let message = &self.messages[key];
+        if message.is_released() {
+            return;
+        }
         let (id, len, unsent) = (message.stream, message.data.len(), message.unsent());
         let (sent, policy) = (message.sent, message.reliability.policy());
         debug_assert!(!message.abandoned && (self.partial || sent == 0));

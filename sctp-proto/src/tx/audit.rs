@@ -24,7 +24,9 @@ impl SendQueue {
             );
         }
         let discardable = self.messages.iter().filter(|(_, message)| {
-            matches!(message.reliability, Reliability::Priority(_)) && !message.abandoned
+            matches!(message.reliability, Reliability::Priority(_))
+                && !message.abandoned
+                && !message.is_released()
         });
         assert_eq!(self.discardable.len(), discardable.count());
         assert_eq!(self.buffered(), per_stream.values().sum::<usize>());

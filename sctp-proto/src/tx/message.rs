@@ -44,6 +44,8 @@ pub struct Message {
     /// Given up after a part of it was sent. Its bytes are gone; what is left of it is what the peer
     /// has to be told.
     pub(super) abandoned: bool,
+    /// Of these, bytes acknowledged for good ahead of the cumulative TSN.
+    pub(super) kept: u32,
     /// Position in the order of the calls to `send`.
     pub(super) order: u64,
     /// The message after this one on its stream, while both have something unsent.
@@ -55,7 +57,12 @@ pub struct Message {
 impl Message {
     /// Bytes not handed out yet.
     pub(super) fn unsent(&self) -> usize {
-        self.data.len() - self.sent as usize
+        self.data.len().saturating_sub(self.sent as usize)
+    }
+
+    /// Whether the peer has all of it for good, so that its payload is gone.
+    pub(super) fn is_released(&self) -> bool {
+        self.data.is_empty()
     }
 
     pub(super) fn failed(self) -> FailedMessage {

@@ -8,8 +8,9 @@
 //!
 //! [`SendQueue`] owns the bytes and [`Outstanding`] knows the TSNs; a record names its message by
 //! key. Neither knows packets, timers or events. A message is let go when its last TSN is
-//! acknowledged cumulatively: gap blocks are advisory (§7.1), the peer may renege on them. One that is
-//! given up before that (RFC 3758) leaves its TSNs behind, until the peer has been told.
+//! acknowledged cumulatively: gap blocks are advisory (§7.1), the peer may renege on them, unless it
+//! says that it will not (`kept`). One that is given up before that
+//! (RFC 3758) leaves its TSNs behind, until the peer has been told.
 
 // The whole surface is there for tests and fuzz targets, whether or not the association uses it.
 #![cfg_attr(
@@ -21,6 +22,7 @@
 mod abandon;
 #[cfg(any(test, feature = "internals"))]
 mod audit;
+mod kept;
 mod large;
 mod message;
 mod outstanding;

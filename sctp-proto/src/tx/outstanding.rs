@@ -38,6 +38,8 @@ pub(super) enum Credit {
     /// Nothing: it was acknowledged once, and counted then. The peer may take that back and
     /// acknowledge it again, as it does whenever its SACKs overtake each other.
     Counted,
+    /// Nothing more, and the peer cannot take it back.
+    Kept,
     /// Nothing: its message was given up (RFC 3758).
     Abandoned,
 }
@@ -120,6 +122,8 @@ pub struct Outstanding {
     /// Records that are gap-acked: half-open index ranges, sorted, apart from each other. What
     /// the next SACK says is compared with it, so that only the difference costs.
     pub(super) gaps: Vec<(u32, u32)>,
+    /// Records that are acknowledged for good, likewise: a part of `gaps`.
+    pub(super) kept: SmallVec<[(u32, u32); 8]>,
     /// Room for the ranges of the SACK being processed.
     pub(super) claimed: Vec<(u32, u32)>,
 
@@ -162,6 +166,7 @@ impl Outstanding {
             paths: SmallVec::new(),
             data_in_flight: 0,
             gaps: Vec::new(),
+            kept: SmallVec::new(),
             claimed: Vec::new(),
             lost: 0,
             first_lost: 0,
@@ -287,6 +292,12 @@ impl Outstanding {
         (path.latest).is_some_and(|(sent_at, tsn)| !path.rack.has_arrived(sent_at, tsn))
     }
 
+    /// The path that a TSN was last sent on, unless it is acknowledged cumulatively or was never sent.
+    pub fn path_of(&self, tsn: Tsn) -> Option<PathId> {
+        let index = tsn.distance_from(self.cumulative.next());
+        self.records.get(index as usize).map(|record| record.path)
+    }
+
     /// Send time of the earliest TSN in flight on a path, from which T3-rtx runs.
     pub fn oldest_in_flight(&self, path: PathId) -> Option<Instant> {
         let flight = self.paths.get(path.index()).filter(|path| path.bytes > 0)?;
@@ -338,11 +349,13 @@ impl Outstanding {
             path.earliest = path.earliest.saturating_sub(count);
             path.rack.fresh = path.rack.fresh.saturating_sub(count);
         }
-        self.gaps.retain_mut(|(start, end)| {
+        let shift = |(start, end): &mut (u32, u32)| {
             *start = start.saturating_sub(count);
             *end = end.saturating_sub(count);
             *start < *end
-        });
+        };
+        self.gaps.retain_mut(shift);
+        self.kept.retain(shift);
     }
 }
 

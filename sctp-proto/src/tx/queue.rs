@@ -182,6 +182,7 @@ impl SendQueue {
             unacked: len as u32,
             last: Tsn::new(0),
             abandoned: false,
+            kept: 0,
             data,
             stream: id,
             ppid: info.ppid,
@@ -406,6 +407,7 @@ impl SendQueue {
             true => 1,
         };
         if message.unacked > 0 {
+            self.release_kept(key);
             return false;
         }
         let message = self.messages.remove(key);
@@ -430,6 +432,31 @@ impl SendQueue {
         }
         self.free(message.stream, message.data.len());
         !message.abandoned
+    }
+
+    /// `len` bytes of a message were acknowledged for good, and not cumulatively yet.
+    pub(super) fn keep(&mut self, key: MessageKey, len: u16) {
+        self.messages[key].kept += u32::from(len);
+        self.release_kept(key);
+    }
+
+    /// `len` bytes that were acknowledged for good are about to be [`acked`](Self::acked).
+    pub(super) fn passed(&mut self, key: MessageKey, len: u16) {
+        self.messages[key].kept -= u32::from(len);
+    }
+
+    /// Gives back the room of a message that the peer has for good. It stays until its TSNs are
+    /// acknowledged cumulatively, for they count.
+    fn release_kept(&mut self, key: MessageKey) {
+        let message = &mut self.messages[key];
+        if message.kept == message.unacked && message.unsent() == 0 && !message.is_released() {
+            let data = std::mem::take(&mut message.data);
+            let (stream, order) = (message.stream, message.order);
+            if let Reliability::Priority(number) = message.reliability {
+                self.discardable.remove(&(number, order));
+            }
+            self.free(stream, data.len());
+        }
     }
 
     /// The message, for the fields of its chunks. The key is of a fragment not yet acknowledged.
@@ -462,8 +489,9 @@ impl SendQueue {
                 ..Stream::default()
             };
         }
+        // What the peer has for good has not failed.
         let failed = self.messages.take_all().into_iter();
-        let failed = failed.filter(|message| !message.abandoned);
+        let failed = failed.filter(|message| !message.abandoned && !message.is_released());
         self.failed
             .drain(..)
             .chain(failed.map(Message::failed))

@@ -213,6 +213,7 @@ impl Outstanding {
                 _ => self.claimed.push((start, end)),
             }
         }
+        self.claim_kept(advance);
         Ok(())
     }
 
@@ -250,6 +251,9 @@ impl Outstanding {
             //# Upon the reception of a SACK chunk, the endpoint MUST remove all DATA chunks that
             //# have been acknowledged by the SACK chunk's Cumulative TSN Ack from its transmit
             //# queue.
+            if record.credit == Credit::Kept {
+                queue.passed(record.key, record.len);
+            }
             outcome.messages_acked += u32::from(queue.acked(record.key, record.len));
         }
         if count > 0 {
@@ -327,7 +331,7 @@ impl Outstanding {
     ) {
         let bytes = match record.credit {
             Credit::Due => self.chunk_size(record.len),
-            Credit::Counted | Credit::Abandoned => 0,
+            Credit::Counted | Credit::Kept | Credit::Abandoned => 0,
         };
         match (outcome.acked.iter_mut()).find(|ack| ack.path == record.path) {
             Some(ack) => {
@@ -409,7 +413,7 @@ impl Outstanding {
 }
 
 /// Calls `each` with every range that is in `a` and not in `b`. Both are sorted and disjoint.
-fn difference(a: &[(u32, u32)], b: &[(u32, u32)], mut each: impl FnMut(u32, u32)) {
+pub(super) fn difference(a: &[(u32, u32)], b: &[(u32, u32)], mut each: impl FnMut(u32, u32)) {
     let mut b = b.iter().peekable();
     for &(mut start, end) in a {
         while let Some(&&(b_start, b_end)) = b.peek() {

@@ -6,6 +6,7 @@ use super::{
     causes::Causes,
     control,
     data::Data,
+    ecn,
     forward_tsn::{ForwardTsn, IForwardTsn},
     init::Init,
     packet::{Malformed, RawChunk},
@@ -40,14 +41,16 @@ pub mod kind {
     pub const COOKIE_ECHO: u8 = 10;
     /// Answers COOKIE ECHO (§3.3.12).
     pub const COOKIE_ACK: u8 = 11;
-    /// Congestion echo, reserved (§3.2).
+    /// Tells of packets marked with Congestion Experienced (RFC 4960 Appendix A).
     pub const ECNE: u8 = 12;
-    /// Congestion window reduced, reserved (§3.2).
+    /// Answers ECNE: the congestion window was reduced (RFC 4960 Appendix A).
     pub const CWR: u8 = 13;
     /// Answers SHUTDOWN ACK (§3.3.13).
     pub const SHUTDOWN_COMPLETE: u8 = 14;
     /// Authenticates the chunks after it (RFC 4895).
     pub const AUTH: u8 = 15;
+    /// Acknowledges DATA, some of it for good (draft-tuexen-tsvwg-sctp-multipath).
+    pub const NR_SACK: u8 = 16;
     /// User data whose messages may interleave (RFC 8260 §2.1).
     pub const I_DATA: u8 = 64;
     /// Answers ASCONF (RFC 5061).
@@ -80,6 +83,8 @@ pub enum Chunk<'a> {
     InitAck(Init<'a>),
     /// SACK.
     Sack(Sack<'a>),
+    /// NR-SACK.
+    NrSack(Sack<'a>),
     /// HEARTBEAT: the value of its Heartbeat Info parameter.
     Heartbeat(&'a [u8]),
     /// HEARTBEAT ACK: the value of its Heartbeat Info parameter.
@@ -104,6 +109,10 @@ pub enum Chunk<'a> {
     CookieEcho(&'a [u8]),
     /// COOKIE ACK.
     CookieAck,
+    /// ECNE: the lowest TSN of a packet that was marked.
+    Ecne(Tsn),
+    /// CWR: what was marked up to this TSN has been answered.
+    Cwr(Tsn),
     /// SHUTDOWN COMPLETE.
     ShutdownComplete {
         /// The verification tag is the receiver's own, reflected.
@@ -139,6 +148,7 @@ impl<'a> Chunk<'a> {
             kind::INIT => Self::Init(Init::parse(raw.value)?),
             kind::INIT_ACK => Self::InitAck(Init::parse(raw.value)?),
             kind::SACK => Self::Sack(Sack::parse(raw.value)?),
+            kind::NR_SACK => Self::NrSack(Sack::parse_nr(raw.value)?),
             kind::HEARTBEAT => Self::Heartbeat(control::heartbeat_info(raw.value)?),
             kind::HEARTBEAT_ACK => Self::HeartbeatAck(control::heartbeat_info(raw.value)?),
             kind::ABORT => Self::Abort {
@@ -158,6 +168,8 @@ impl<'a> Chunk<'a> {
                 control::no_value(raw.value, "COOKIE ACK")?;
                 Self::CookieAck
             }
+            kind::ECNE => Self::Ecne(ecn::ecne(raw.value)?),
+            kind::CWR => Self::Cwr(ecn::cwr(raw.value)?),
             kind::SHUTDOWN_COMPLETE => {
                 control::no_value(raw.value, "SHUTDOWN COMPLETE")?;
                 Self::ShutdownComplete {

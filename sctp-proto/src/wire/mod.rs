@@ -23,6 +23,7 @@ mod chunk;
 mod control;
 mod crc32c;
 mod data;
+mod ecn;
 mod forward_tsn;
 mod init;
 mod packet;

@@ -43,7 +43,7 @@ pub mod param {
     pub const ADD_OUTGOING_STREAMS: u16 = 17;
     /// Add Incoming Streams Request (RFC 6525 §4.6).
     pub const ADD_INCOMING_STREAMS: u16 = 18;
-    /// Reserved for ECN (§3.3.2).
+    /// This side speaks ECN (RFC 4960 Appendix A); reserved in RFC 9260 (§3.3.2).
     pub const ECN_CAPABLE: u16 = 0x8000;
     /// Packets with checksum zero are welcome (RFC 9653).
     pub const ZERO_CHECKSUM_ACCEPTABLE: u16 = 0x8001;
@@ -274,6 +274,11 @@ impl ParamWriter {
             buf.put_u16(kind);
         }
         self
+    }
+
+    /// ECN Capable.
+    pub fn ecn_capable(&mut self) -> &mut Self {
+        self.param(param::ECN_CAPABLE, &[])
     }
 
     /// Forward-TSN-Supported.

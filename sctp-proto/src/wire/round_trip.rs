@@ -73,10 +73,18 @@ fn write(writer: &mut PacketWriter<'_>, chunk: &Chunk<'_>, packet: &[u8]) {
             assert_eq!(gaps.len(), sack.gap_block_count());
             writer.sack(sack.cumulative, sack.a_rwnd, &gaps, &duplicates);
         }
+        Chunk::NrSack(sack) => {
+            let gaps: Vec<(u16, u16)> = sack.gap_blocks().collect();
+            let nr_gaps: Vec<(u16, u16)> = sack.nr_gap_blocks().collect();
+            let duplicates: Vec<Tsn> = sack.duplicates().collect();
+            writer.nr_sack(sack.cumulative, sack.a_rwnd, &gaps, &nr_gaps, &duplicates);
+        }
         Chunk::Heartbeat(info) => writer.heartbeat(kind::HEARTBEAT, info),
         Chunk::HeartbeatAck(info) => writer.heartbeat(kind::HEARTBEAT_ACK, info),
         Chunk::Abort { t_bit, causes } => writer.abort(*t_bit, &rewrite(causes)),
         Chunk::Shutdown { cumulative } => writer.shutdown(*cumulative),
+        Chunk::Ecne(tsn) => writer.ecne(*tsn),
+        Chunk::Cwr(tsn) => writer.cwr(*tsn),
         Chunk::ShutdownAck => writer.shutdown_ack(),
         Chunk::Error(causes) => writer.error(&rewrite(causes)),
         Chunk::CookieEcho(cookie) => writer.cookie_echo(cookie),

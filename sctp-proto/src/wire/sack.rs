@@ -1,4 +1,4 @@
-//! SACK (§3.3.4).
+//! SACK (§3.3.4), and NR-SACK (draft-tuexen-tsvwg-sctp-multipath).
 
 use bytes::BufMut;
 
@@ -7,6 +7,8 @@ use crate::ids::Tsn;
 
 /// Bytes of the value before the gap ack blocks: cumulative TSN ack, a_rwnd, two counts.
 const FIXED: usize = 4 + 4 + 2 + 2;
+/// The same of NR-SACK: one count more, and two bytes that are reserved.
+const NR_FIXED: usize = FIXED + 2 + 2;
 
 /// A received SACK; its lists are read in place.
 ///
@@ -31,6 +33,18 @@ const FIXED: usize = 4 + 4 + 2 + 2;
 /// /                       ... up to TSN M                         /
 /// +---------------------------------------------------------------+
 /// ```
+///
+/// NR-SACK, type 16, has another list: of TSNs beyond the cumulative one that the receiver will not
+/// give up any more. No TSN is in both lists.
+/// ```text
+/// +-------------------------------+-------------------------------+
+/// |   number of gap ack blocks N  | number of NR gap ack blocks K |
+/// +-------------------------------+-------------------------------+
+/// |   number of duplicate TSNs M  |           reserved            |
+/// +-------------------------------+-------------------------------+
+/// /       gap ack blocks, NR gap ack blocks, duplicate TSNs       /
+/// +---------------------------------------------------------------+
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sack<'a> {
     /// The last TSN received in sequence.
@@ -38,6 +52,7 @@ pub struct Sack<'a> {
     /// Receive buffer space left, before what is in flight is taken off (§6.2.1).
     pub a_rwnd: u32,
     gap_blocks: &'a [[u8; 4]],
+    nr_gap_blocks: &'a [[u8; 4]],
     duplicates: &'a [[u8; 4]],
 }
 
@@ -58,6 +73,32 @@ impl<'a> Sack<'a> {
             cumulative,
             a_rwnd,
             gap_blocks,
+            nr_gap_blocks: &[],
+            duplicates,
+        })
+    }
+
+    /// Parses the value of an NR-SACK; the counts must account for its length exactly.
+    pub(super) fn parse_nr(value: &'a [u8]) -> Result<Self, Malformed> {
+        let mut fields = Reader::new(value, "NR-SACK");
+        let cumulative = fields.tsn()?;
+        let a_rwnd = fields.u32()?;
+        let gap_count = usize::from(fields.u16()?);
+        let nr_count = usize::from(fields.u16()?);
+        let duplicate_count = usize::from(fields.u16()?);
+        let _reserved = fields.u16()?;
+        let lists = fields.items::<4>()?;
+        let wrong = Malformed("NR-SACK counts");
+        let (gap_blocks, rest) = lists.split_at_checked(gap_count).ok_or(wrong)?;
+        let (nr_gap_blocks, duplicates) = rest
+            .split_at_checked(nr_count)
+            .filter(|(_, duplicates)| duplicates.len() == duplicate_count)
+            .ok_or(wrong)?;
+        Ok(Self {
+            cumulative,
+            a_rwnd,
+            gap_blocks,
+            nr_gap_blocks,
             duplicates,
         })
     }
@@ -65,9 +106,23 @@ impl<'a> Sack<'a> {
     /// The gap ack blocks as (start, end) offsets from the cumulative TSN ack, both inclusive, in the
     /// order and with the values the peer gave them: nothing says they are sorted, apart, or true.
     pub fn gap_blocks(&self) -> impl ExactSizeIterator<Item = (u16, u16)> + Clone + use<'a> {
-        self.gap_blocks
-            .iter()
-            .map(|&[a, b, c, d]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+        blocks(self.gap_blocks)
+    }
+
+    /// The NR gap ack blocks, of which the same holds. A SACK has none.
+    pub fn nr_gap_blocks(&self) -> impl ExactSizeIterator<Item = (u16, u16)> + Clone + use<'a> {
+        blocks(self.nr_gap_blocks)
+    }
+
+    /// The blocks of both lists, in the order of where they begin, if each list is in that order.
+    pub fn all_gap_blocks(&self) -> impl Iterator<Item = (u16, u16)> + Clone + use<'a> {
+        let mut gaps = self.gap_blocks().peekable();
+        let mut nr_gaps = self.nr_gap_blocks().peekable();
+        std::iter::from_fn(move || match (gaps.peek(), nr_gaps.peek()) {
+            (Some(gap), Some(nr_gap)) if nr_gap.0 < gap.0 => nr_gaps.next(),
+            (Some(_), _) => gaps.next(),
+            (None, _) => nr_gaps.next(),
+        })
     }
 
     /// How many gap ack blocks there are.
@@ -83,7 +138,45 @@ impl<'a> Sack<'a> {
     }
 }
 
+fn blocks(blocks: &[[u8; 4]]) -> impl ExactSizeIterator<Item = (u16, u16)> + Clone {
+    blocks
+        .iter()
+        .map(|&[a, b, c, d]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+}
+
 impl PacketWriter<'_> {
+    /// Bytes that an NR-SACK takes with so many blocks, of both lists together, and duplicates.
+    pub const fn nr_sack_size(gaps: usize, duplicates: usize) -> usize {
+        Self::chunk_size(NR_FIXED + 4 * (gaps + duplicates))
+    }
+
+    /// Appends an NR-SACK: `gaps` may be given up yet, `nr_gaps` will not.
+    pub fn nr_sack(
+        &mut self,
+        cumulative: Tsn,
+        a_rwnd: u32,
+        gaps: &[(u16, u16)],
+        nr_gaps: &[(u16, u16)],
+        duplicates: &[Tsn],
+    ) {
+        let value_len = NR_FIXED + 4 * (gaps.len() + nr_gaps.len() + duplicates.len());
+        let buf = self.open(kind::NR_SACK, 0, value_len);
+        buf.put_u32(cumulative.value());
+        buf.put_u32(a_rwnd);
+        buf.put_u16(gaps.len() as u16);
+        buf.put_u16(nr_gaps.len() as u16);
+        buf.put_u16(duplicates.len() as u16);
+        buf.put_u16(0);
+        for &(start, end) in gaps.iter().chain(nr_gaps) {
+            buf.put_u16(start);
+            buf.put_u16(end);
+        }
+        for tsn in duplicates {
+            buf.put_u32(tsn.value());
+        }
+        self.close();
+    }
+
     /// Bytes that a SACK with so many gap ack blocks and duplicates takes.
     pub const fn sack_size(gaps: usize, duplicates: usize) -> usize {
         Self::chunk_size(FIXED + 4 * (gaps + duplicates))
@@ -147,5 +240,51 @@ mod tests {
                 assert!(sack.duplicates().eq(duplicates));
             },
         );
+    }
+
+    #[test]
+    fn bytes_of_nr_sack() {
+        #[rustfmt::skip]
+        let bytes = [
+            0x10, 0x00, 0x00, 0x24,
+            0x00, 0x00, 0x00, 0x0C,
+            0x00, 0x00, 0x12, 0x34,
+            0x00, 0x01, 0x00, 0x02,
+            0x00, 0x01, 0x00, 0x00,
+            0x00, 0x02, 0x00, 0x03,
+            0x00, 0x04, 0x00, 0x04,
+            0x00, 0x07, 0x00, 0x09,
+            0x00, 0x00, 0x00, 0x13,
+        ];
+        let (gaps, nr_gaps) = ([(2, 3)], [(4, 4), (7, 9)]);
+        let duplicates = [Tsn::new(19)];
+        assert_eq!(PacketWriter::nr_sack_size(3, 1), bytes.len());
+        assert_chunk(
+            &bytes,
+            |packet| packet.nr_sack(Tsn::new(12), 4660, &gaps, &nr_gaps, &duplicates),
+            |chunk| {
+                let Chunk::NrSack(sack) = chunk else {
+                    panic!("an NR-SACK")
+                };
+                assert_eq!((sack.cumulative, sack.a_rwnd), (Tsn::new(12), 4660));
+                assert!(sack.gap_blocks().eq(gaps));
+                assert!(sack.nr_gap_blocks().eq(nr_gaps));
+                assert!(sack.duplicates().eq(duplicates));
+            },
+        );
+    }
+
+    #[test]
+    fn an_nr_sack_has_as_much_as_it_counts() {
+        let mut value = [0; 16 + 12];
+        for (gaps, nr_gaps, duplicates) in [(1, 1, 1), (3, 0, 0), (0, 3, 0), (0, 0, 3)] {
+            (value[9], value[11], value[13]) = (gaps, nr_gaps, duplicates);
+            assert!(Sack::parse_nr(&value).is_ok());
+            assert!(Sack::parse_nr(&value[..24]).is_err());
+            assert!(Sack::parse_nr(&value[..27]).is_err());
+            value[11] = 200;
+            assert!(Sack::parse_nr(&value).is_err());
+        }
+        assert!(Sack::parse_nr(&value[..15]).is_err());
     }
 }

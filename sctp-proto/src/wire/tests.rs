@@ -147,6 +147,11 @@ fn walk(packet: &[u8]) {
                     raw.raw.len()
                 );
             }
+            Ok(Chunk::NrSack(sack)) => {
+                let blocks = sack.gap_block_count() + sack.nr_gap_blocks().count();
+                let lists = blocks + sack.duplicates().count();
+                assert_eq!(20 + 4 * lists, raw.raw.len());
+            }
             Ok(Chunk::ForwardTsn(forward)) => assert!(forward.skipped().count() <= budget),
             Ok(Chunk::IForwardTsn(forward)) => assert!(forward.skipped().count() <= budget),
             Ok(Chunk::ReConfig(reconfig)) => {

@@ -10,6 +10,7 @@ fn datagram(number: u32) -> Datagram {
         to: addr("10.0.0.2:9899"),
         payload: number.to_be_bytes().to_vec(),
         dont_fragment: true,
+        ecn: None,
     }
 }
 

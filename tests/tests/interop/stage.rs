@@ -335,6 +335,7 @@ impl<P: Peer> Stage<P> {
                 to: self.addrs[0],
                 payload,
                 dont_fragment: false,
+                ecn: None,
             };
             self.net.send(self.now, datagram);
         }

@@ -129,6 +129,7 @@ pub(crate) fn give(peer: &mut Peer, tag: u32, chunks: Vec<Chunk>) -> (Outcome, V
         to: peer.host.addrs[0],
         payload: peer.packet(tag, chunks).encode(),
         dont_fragment: true,
+        ecn: None,
     };
     peer.host.receive(peer.now, datagram);
     peer.host.poll(peer.now);

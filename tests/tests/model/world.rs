@@ -299,6 +299,7 @@ impl World {
             to: address(at),
             payload: flight.payload,
             dont_fragment: true,
+            ecn: None,
         };
         side.host.receive(side.now, datagram);
         let expected = side.model.receive(&packet);
@@ -456,6 +457,7 @@ impl World {
                     to: address(at),
                     payload: flight.payload,
                     dont_fragment: true,
+                    ecn: None,
                 };
                 side.host.receive(side.now, datagram);
                 self.settle(at);

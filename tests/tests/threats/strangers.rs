@@ -114,6 +114,7 @@ fn threat_24_a_million_blind_packets_are_survived() {
                 to: peer.host.addrs[0],
                 payload: random_packet(&mut rng, &peer, tag),
                 dont_fragment: true,
+                ecn: None,
             }
         })
         .collect();

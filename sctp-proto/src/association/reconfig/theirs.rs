@@ -404,6 +404,7 @@ impl Tcb {
             self.tsn_map = TsnMap::new(peer_next);
         }
         self.owed_sacks.clear();
+        self.forget_marks();
         self.rx.reset(None);
         cx.queue.restart_numbering();
         cx.event(Event::AssociationReset {
