@@ -302,6 +302,24 @@ fn no_more_is_sent_than_the_peers_window_takes() {
     );
 }
 
+/// Else a peer that delays its SACKs would be waited for once per window: at 64 KiB a packet and a
+/// window of 128 KiB that is every other packet.
+#[test]
+fn what_fills_the_peers_window_asks_for_a_prompt_sack() {
+    let mut peer = Peer::client();
+    let small = sctp_tests::build::init(sctp_tests::peer::TAG).a_rwnd(3000);
+    peer.connect(small);
+    peer.host_send_with(1, vec![0; 10_000], SendInfo::default());
+    let chunks = peer.find_all(kind::DATA);
+    let bits: Vec<_> = chunks.iter().map(|c| c.as_data().immediate).collect();
+    let (last, before) = bits.split_last().unwrap();
+    assert!(last, "{bits:?}");
+    assert!(
+        !before.is_empty() && before.iter().all(|bit| !bit),
+        "{bits:?}"
+    );
+}
+
 //= RFC 9260 §6.1, test
 //# A zero window probe MUST only be sent when the...
 #[test]

@@ -106,11 +106,17 @@ impl Tcb {
         //# sender MAY still accept send requests from its upper layer but MUST transmit no more
         //# DATA chunks until some or all of the outstanding DATA chunks are acknowledged and
         //# transmission is allowed by rule A and rule B again.
-        if self.peer_rwnd < self.least_room() && self.peer_rwnd < unsent {
+        if self.peer_has_no_room(cx) {
             return self.zero_window_probe && self.outstanding.is_empty();
         }
         let hold = !cx.config.nodelay && unsent < full && flight > 0;
         bundled || !hold || !self.state.takes_messages()
+    }
+
+    /// Whether what is left of the peer's window takes neither all that is unsent nor a chunk that
+    /// is worth sending.
+    fn peer_has_no_room(&self, cx: &Cx) -> bool {
+        self.peer_rwnd < self.least_room() && self.peer_rwnd < cx.queue.unsent_bytes()
     }
 
     pub(super) fn write_data(
@@ -271,10 +277,12 @@ impl Tcb {
             self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(fragment.len));
             self.burst = self.burst.saturating_sub(size);
             sent += size;
-            // §6.1: the sender is in SHUTDOWN-PENDING, or this chunk fills the window.
+            // §6.1: the sender is in SHUTDOWN-PENDING, or this chunk fills a window, its own or
+            // the peer's: it waits for the next SACK, and a delayed one would cost its delay.
             let last = !cx.queue.has_unsent();
             let immediate = (last && !self.state.takes_messages())
                 || !self.window_open(id, false)
+                || self.peer_has_no_room(cx)
                 || self.probe_via(id).is_some()
                 || (last && self.asks_promptly(cx, id, size));
             if immediate {
