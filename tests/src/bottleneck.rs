@@ -28,6 +28,7 @@ pub fn link(mbit: f64, round_trip_ms: u64, queue_packets: usize, loss: f64) -> L
         delay: Duration::from_millis(round_trip_ms) / 2,
         rate: Some(rate as u64),
         queue: queue_packets * payload as usize,
+        max_payload: payload as usize,
         loss,
         ..Link::default()
     }
