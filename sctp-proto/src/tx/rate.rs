@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::outstanding::{Outstanding, Record};
+use super::outstanding::{Credit, Outstanding, Record};
 use crate::{
     congestion::{Delivery, LossAtFlight, RateSample},
     ids::PathId,
@@ -232,8 +232,12 @@ impl Outstanding {
         }
     }
 
-    /// A record is acknowledged for the first time.
+    /// A record is acknowledged. Counts once, whether or not the peer takes that back, and what is
+    /// given up does not count, as for any controller.
     pub(super) fn note_delivered(&mut self, now: Instant, note: Option<Note>, record: &Record) {
+        if record.credit != Credit::Due {
+            return;
+        }
         let size = self.chunk_size(record.len);
         if let Some(sampler) = &mut self.paths[record.path.index()].sampler {
             sampler.delivered(now, size, note, record.sent_at);
@@ -246,14 +250,6 @@ impl Outstanding {
         if let Some(sampler) = &mut self.paths[record.path.index()].sampler {
             let note = self.notes.get(index as usize).copied().flatten();
             sampler.lost(size, note);
-        }
-    }
-
-    /// A record that was acknowledged is so no longer: it will be once more.
-    pub(super) fn note_reneged(&mut self, record: &Record) {
-        let size = self.chunk_size(record.len) as u64;
-        if let Some(sampler) = &mut self.paths[record.path.index()].sampler {
-            sampler.delivered = sampler.delivered.saturating_sub(size);
         }
     }
 

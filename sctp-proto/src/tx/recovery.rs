@@ -265,9 +265,7 @@ impl Outstanding {
             //# T3-rtx is started for that destination address.
             record.misses = u8::from(index >= end);
             record.reneged = true;
-            let record = *record;
             let (path, len, countable) = (record.path, record.len, record.countable());
-            self.note_reneged(&record);
             let size = self.chunk_size(len);
             self.paths[path.index()].rack.gap_bytes -= size;
             if countable {
