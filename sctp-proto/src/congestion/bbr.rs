@@ -302,6 +302,11 @@ impl Controller for Bbr {
     /// What a loss means is judged by the samples.
     fn on_loss(&mut self, _now: Instant, _lost: usize) {}
 
+    /// A mark tells of a queue as no loss does: it needs no other sign.
+    fn on_ecn(&mut self, now: Instant) {
+        self.on_congestion(now);
+    }
+
     fn on_recovery_exit(&mut self) {}
 
     fn on_timeout(&mut self, _now: Instant) {

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::{Bbr, Phase, RateSample, model::scaled};
+use crate::time::Instant;
 
 /// Share of losses, per mille, that the queue of a path may have to get more out of it.
 const THRESHOLD: u64 = 20;
@@ -218,14 +219,36 @@ impl Bbr {
         self.losses.on_sample(sample, min_rtt);
         let probing = matches!(self.phase, Phase::Startup | Phase::Refill | Phase::Up);
         if !probing && self.losses.congested(self.pmdcs) {
-            let (rate, cwnd) = (self.bandwidth.get(), self.cwnd);
-            let losses = &self.losses;
-            (self.bounds).lower(rate, cwnd, losses.rate_latest, losses.inflight_latest);
+            self.lower_bounds();
         }
         if !matches!(self.phase, Phase::Startup | Phase::Up) {
             self.losses.learn(min_rtt, self.pmdcs);
         }
         self.raise_or_cut_high(sample);
+    }
+
+    fn lower_bounds(&mut self) {
+        let (rate, cwnd) = (self.bandwidth.get(), self.cwnd);
+        let losses = &self.losses;
+        (self.bounds).lower(rate, cwnd, losses.rate_latest, losses.inflight_latest);
+    }
+
+    /// The network says that it is congested, at most once per round trip: whatever is under way to
+    /// get more out of it ends.
+    pub(super) fn on_congestion(&mut self, now: Instant) {
+        if self.phase == Phase::Startup {
+            self.full.reach();
+            let hi = self.bdp(self.bandwidth.get(), 1000);
+            self.bounds.set_high(hi.max(self.losses.inflight_latest));
+            return;
+        }
+        if matches!(self.phase, Phase::Refill | Phase::Up) {
+            let least = scaled(self.target() as u64, BETA) as usize;
+            self.bounds.set_high(self.losses.inflight_latest.max(least));
+            self.begin_down(now);
+        }
+        self.lower_bounds();
+        self.cwnd = self.cwnd.min(self.bounds.low().max(self.least()));
     }
 
     /// What probing shows of how much may be in flight.

@@ -197,6 +197,28 @@ fn startup_ends_when_a_queue_overflows() {
     assert!(path.cc.bounds.high() < usize::MAX);
 }
 
+#[test]
+fn a_mark_of_congestion_is_heeded_in_every_phase() {
+    let mut path = Path::new();
+    path.rounds(2, 20);
+    path.cc.on_ecn(path.now);
+    path.round(20);
+    assert_ne!(path.cc.phase, Phase::Startup);
+
+    let mut path = Path::known();
+    let window = path.cc.window();
+    path.cc.on_ecn(path.now);
+    assert!(path.cc.window() <= window * 3 / 4, "{}", path.cc.window());
+    assert!(path.cc.bounds.rate() <= 1_000_000);
+
+    let mut path = Path::known();
+    while path.cc.phase != Phase::Up {
+        path.round(50);
+    }
+    path.cc.on_ecn(path.now);
+    assert_eq!(path.cc.phase, Phase::Down);
+}
+
 //= RFC 9260 §7.2.1, test
 //# The initial cwnd after a retransmission timeout MUST be no...
 #[test]
@@ -253,6 +275,7 @@ fn the_round_trip_without_a_queue_is_looked_for_and_found() {
 enum Step {
     Sample(RateSample),
     Loss,
+    Mark,
     TimeOut,
     Undo,
     Idle(u64),
@@ -315,6 +338,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => sample(),
         1 => Just(Step::Loss),
+        1 => Just(Step::Mark),
         1 => Just(Step::TimeOut),
         1 => Just(Step::Undo),
         1 => number().prop_map(Step::Idle),
@@ -343,6 +367,7 @@ proptest! {
                     cc.save();
                     cc.on_loss(now, P);
                 }
+                Step::Mark => cc.on_ecn(now),
                 Step::TimeOut => {
                     cc.save();
                     cc.on_timeout(now);
