@@ -30,7 +30,6 @@ pub fn link(mbit: f64, round_trip_ms: u64, queue_packets: usize, loss: f64) -> L
         queue: queue_packets * payload as usize,
         max_payload: payload as usize,
         loss,
-        max_payload: payload as usize,
         ..Link::default()
     }
 }
