@@ -324,6 +324,116 @@ fn a_busy_peer_is_asked_again_some_times() {
     peer.host_send(1, "as if nothing had happened");
 }
 
+/// Lets the host's timers run for a while; the peer answers HEARTBEATs and DATA, and hands on the
+/// requests.
+fn pass_over(peer: &mut Peer, time: Duration) -> Vec<(u16, Vec<u8>)> {
+    let end = peer.now + time;
+    let mut asked = Vec::new();
+    while peer.now < end {
+        peer.advance(SECOND / 2);
+        for received in peer.receive_all() {
+            for chunk in received.packet.chunks {
+                match chunk.kind {
+                    kind::HEARTBEAT => peer.send(Chunk::new(kind::HEARTBEAT_ACK, 0, &chunk.value)),
+                    kind::DATA => peer.send(build::sack(chunk.as_data().tsn)),
+                    kind::RE_CONFIG => asked.extend(chunk.reconfig_params()),
+                    _ => {}
+                }
+            }
+        }
+    }
+    asked
+}
+
+#[test]
+fn a_peer_that_does_not_know_a_request_is_asked_no_more_and_kept() {
+    for (heartbeats, busy) in [(true, false), (false, false), (false, true)] {
+        let mut peer = Peer::connected_with(|c| {
+            c.heartbeat_interval(heartbeats.then_some(30 * SECOND));
+        });
+        let now = peer.now;
+        let first = peer.host_tsn;
+        peer.association().reset_association(now).unwrap();
+        peer.collect();
+        let mut asked = pass_over(&mut peer, SECOND / 2);
+        asked.extend(params(&mut peer));
+        let refused = peer
+            .association()
+            .send(now, StreamId(1), "x".into(), SendInfo::default());
+        assert!(is_resetting(&refused));
+        if busy {
+            peer.association().add_streams(now, 1, 1).unwrap();
+        }
+        asked.extend(pass_over(&mut peer, 300 * SECOND));
+        let resets = asked.iter().filter(|(kind, _)| *kind == param::TSN_RESET);
+        assert_eq!(resets.count(), 6);
+        let unanswered = ReconfigOutcome::Unanswered;
+        let mut expected = vec![(ReconfigRequest::AssociationReset, unanswered)];
+        if busy {
+            expected.push((ReconfigRequest::AddOutbound(1), unanswered));
+            expected.push((ReconfigRequest::AddInbound(1), unanswered));
+        }
+        assert_eq!(answered(&peer.events()), expected);
+        assert_eq!(peer.state(), AssociationState::Established);
+        // Streams take messages again, and what the peer knows can be asked for, by the number that
+        // it expects.
+        peer.host_send(1, "as if nothing had happened");
+        assert!(pass_over(&mut peer, SECOND).is_empty());
+        let now = peer.now;
+        peer.association().reset_streams(now, &ids(&[1])).unwrap();
+        peer.collect();
+        let number = outgoing_of(&params(&mut peer)).expect("a request").0;
+        assert_eq!(number, first.wrapping_add(expected.len() as u32));
+        peer.send(reconfig_response(number, BAD_SEQUENCE));
+        peer.advance_to_packet();
+        let number = outgoing_of(&params(&mut peer)).expect("a request").0;
+        assert_eq!(number, first);
+        peer.send(reconfig_response(number, PERFORMED));
+        assert!(peer.events().contains(&Event::OutgoingReset {
+            streams: ids(&[1]),
+            outcome: ReconfigOutcome::Performed,
+        }));
+    }
+}
+
+#[test]
+fn a_peer_that_sends_the_number_back_twice_is_asked_no_more() {
+    let mut peer = Peer::connected();
+    let now = peer.now;
+    peer.association().add_streams(now, 1, 0).unwrap();
+    peer.collect();
+    pass_over(&mut peer, 300 * SECOND);
+    let now = peer.now;
+    peer.association().reset_streams(now, &ids(&[1])).unwrap();
+    peer.collect();
+    for _ in 0..2 {
+        let number = outgoing_of(&params(&mut peer)).expect("a request").0;
+        peer.send(reconfig_response(number, BAD_SEQUENCE));
+        peer.advance(2 * SECOND);
+    }
+    assert!(peer.events().contains(&Event::OutgoingReset {
+        streams: ids(&[1]),
+        outcome: ReconfigOutcome::BadSequence,
+    }));
+    assert!(params(&mut peer).is_empty());
+}
+
+#[test]
+fn a_request_in_progress_for_long_is_no_failure() {
+    let mut peer = Peer::connected();
+    let now = peer.now;
+    peer.association().reset_streams(now, &ids(&[1])).unwrap();
+    peer.collect();
+    for _ in 0..20 {
+        let number = outgoing_of(&params(&mut peer)).expect("a request").0;
+        peer.send(reconfig_response(number, IN_PROGRESS));
+        peer.advance_to_packet();
+        let path = peer.association().paths().next().expect("a path");
+        assert_eq!(path.stats.errors, 0);
+    }
+    assert_eq!(peer.state(), AssociationState::Established);
+}
+
 // Two requests in a chunk.
 
 #[test]

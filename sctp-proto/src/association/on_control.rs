@@ -49,6 +49,7 @@ impl Tcb {
     pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx, now: Instant, info: &[u8]) {
         if let Some(path) = self.on_mtu_probe_answered(cx, now, info) {
             self.errors = 0;
+            self.reconfig.ours.hear();
             self.on_path_answer(cx, path);
             return;
         }
@@ -88,6 +89,7 @@ impl Tcb {
         //# When a HEARTBEAT ACK chunk is received from the peer endpoint, the counter SHOULD also
         //# be reset.
         self.errors = 0;
+        self.reconfig.ours.hear();
         match interval {
             Some(interval) => {
                 let rto = self.paths.get(id).rto.rto();

@@ -134,6 +134,7 @@ impl Tcb {
             //# The counter used for endpoint failure detection MUST be reset each time a DATA chunk
             //# sent to that peer endpoint is acknowledged (by the reception of a SACK chunk).
             self.errors = 0;
+            self.reconfig.ours.hear();
             let path = self.paths.get_mut(ack.path);
             if path.gone {
                 continue;

@@ -83,13 +83,7 @@ impl Tcb {
                     abort: Some(causes),
                 })
             }
-            Expired::Association(Timer::Reconfig) => {
-                if self.on_reconfig_timeout() {
-                    self.count_error(cx, self.control_path)
-                } else {
-                    Ok(())
-                }
-            }
+            Expired::Association(Timer::Reconfig) => self.on_reconfig_timeout(cx),
             Expired::Association(Timer::Asconf) => self.on_asconf_timeout(cx),
             Expired::Association(Timer::Introduce) => {
                 self.announce(cx, true);

@@ -521,8 +521,9 @@ impl Tcb {
             packet.reconfig(params.as_bytes());
             self.due.reconfig_request = false;
             self.control_path = id;
-            let at = now + self.paths.get(id).rto.rto();
-            cx.timers.set(Timer::Reconfig, at);
+            let rto = self.paths.get(id).rto.rto();
+            let wait = self.reconfig.ours.patience(rto, cx.config.rto_max);
+            cx.timers.set(Timer::Reconfig, now + wait);
         }
     }
 

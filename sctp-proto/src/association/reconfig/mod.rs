@@ -59,6 +59,9 @@ pub enum ReconfigOutcome {
     Busy,
     /// The peer expected another request number: one side has lost count.
     BadSequence,
+    /// The peer answers other things, but not this request, however often it was made: many know no
+    /// more than the reset of outgoing streams.
+    Unanswered,
     /// A result that RFC 6525 does not have.
     Unknown(u32),
 }
@@ -90,6 +93,7 @@ impl std::fmt::Display for ReconfigOutcome {
             Self::Denied => f.write_str("the peer denied it"),
             Self::WrongStream => f.write_str("the peer knows no such stream"),
             Self::Busy => f.write_str("the peer was busy with another request"),
+            Self::Unanswered => f.write_str("the peer does not answer such requests"),
             Self::BadSequence => f.write_str("the peer expected another request number"),
             Self::Unknown(code) => write!(f, "the peer gave the unknown result {code}"),
         }

@@ -4,7 +4,7 @@
 //! there they take no messages. A request to reset the association waits until all that was sent is
 //! acknowledged, for which the whole queue takes none.
 
-use std::mem::take;
+use std::{mem::take, time::Duration};
 
 use smallvec::{SmallVec, smallvec};
 
@@ -22,6 +22,8 @@ use crate::{
 const STALE_ACKS: u32 = 1 << 24;
 /// How often one request is made of a peer that is busy with another.
 const MAX_ATTEMPTS: u32 = 5;
+/// How often requests are repeated that a peer does not answer which answers other things.
+const MAX_REPEATED: u32 = 5;
 
 /// The requests of this side.
 #[derive(Debug)]
@@ -41,6 +43,15 @@ pub(crate) struct Ours {
     next: u32,
     /// Requests in a row that a busy peer refused.
     attempts: u32,
+    /// Time-outs of what is under way.
+    time_outs: u32,
+    /// Those of them before which the peer answered something else.
+    passed_over: u32,
+    /// The peer has acknowledged something since the last time-out.
+    heard: bool,
+    /// Number of the first request in a row that the peer did not answer: if it has not even counted
+    /// them, it goes on from here.
+    ignored: Option<u32>,
     /// The peer was busy: nothing is asked until the timer has run out.
     pub(crate) paused: bool,
     /// The last TSN of this side that was acknowledged before the association was reset, and the
@@ -83,6 +94,10 @@ impl Ours {
             under_way: SmallVec::new(),
             next: initial_tsn.value(),
             attempts: 0,
+            time_outs: 0,
+            passed_over: 0,
+            heard: false,
+            ignored: None,
             paused: false,
             reset_at: None,
         }
@@ -172,11 +187,25 @@ impl Ours {
 
     /// Makes requests of these: they leave in one chunk.
     pub(super) fn ask(&mut self, asks: impl IntoIterator<Item = Ask>) {
+        (self.time_outs, self.passed_over, self.heard) = (0, 0, false);
         for ask in asks {
             let seq = self.next;
             self.next = seq.wrapping_add(1);
             self.under_way.push(Request { seq, ask });
         }
+    }
+}
+
+impl Ours {
+    /// The peer acknowledges DATA, or a HEARTBEAT.
+    pub(in super::super) fn hear(&mut self) {
+        self.heard = true;
+    }
+
+    /// How long the peer is given for an answer.
+    pub(in super::super) fn patience(&self, rto: Duration, max: Duration) -> Duration {
+        let longer = 1_u32 << self.passed_over.min(16);
+        rto.saturating_mul(longer).min(max)
     }
 }
 
@@ -233,12 +262,45 @@ impl Tcb {
         asks
     }
 
-    /// The peer has not answered within the RTO, or had time enough for what it was busy with.
-    /// Whether it failed.
-    pub(in super::super) fn on_reconfig_timeout(&mut self) -> bool {
-        self.reconfig.ours.paused = false;
-        self.due.reconfig_request = !self.reconfig.ours.under_way.is_empty();
-        self.due.reconfig_request
+    /// The peer has not answered in time, or had time enough for what it was busy with. Silence
+    /// counts against it, as that to DATA does. A peer that answers other things is there, and does
+    /// not know what it is asked for: that ends the request and nothing else.
+    pub(in super::super) fn on_reconfig_timeout(&mut self, cx: &mut Cx) -> Handled {
+        let ours = &mut self.reconfig.ours;
+        ours.paused = false;
+        if ours.under_way.is_empty() {
+            return Ok(());
+        }
+        ours.time_outs += 1;
+        let heard = take(&mut ours.heard);
+        ours.passed_over += u32::from(heard);
+        if ours.passed_over > 0 && ours.time_outs > MAX_REPEATED {
+            return self.give_up_requests(cx);
+        }
+        self.due.reconfig_request = true;
+        if heard {
+            return Ok(());
+        }
+        self.count_error(cx, self.control_path)?;
+        // Before silence has consequences it is made sure that it is one.
+        let path = self.paths.get_mut(self.control_path);
+        let last = self.errors == cx.config.association_max_retrans;
+        path.heartbeat.due |= last || path.errors == path.max_retrans;
+        Ok(())
+    }
+
+    fn give_up_requests(&mut self, cx: &mut Cx) -> Handled {
+        let ours = &mut self.reconfig.ours;
+        ours.attempts = 0;
+        let given_up = take(&mut ours.under_way);
+        if let Some(first) = given_up.first() {
+            ours.ignored.get_or_insert(first.seq);
+        }
+        self.due.reconfig_request = false;
+        for Request { ask, .. } in given_up {
+            self.on_outcome(cx, ask, ReconfigOutcome::Unanswered, None)?;
+        }
+        Ok(())
     }
 }
 
@@ -260,9 +322,13 @@ impl Tcb {
         // It waits for data that is under way; the request is repeated until it is performed.
         if code == result::IN_PROGRESS {
             self.errors = 0;
+            ours.time_outs = 0;
+            ours.heard = true;
+            ours.ignored = None;
             return Ok(());
         }
         let Request { ask, .. } = ours.under_way.remove(index);
+        ours.time_outs = 0;
         if ours.under_way.is_empty() {
             self.due.reconfig_request = false;
             // The timer may have been that of a pause.
@@ -270,12 +336,32 @@ impl Tcb {
             cx.timers.stop(Timer::Reconfig);
         }
         let outcome = ReconfigOutcome::of(code);
+        if outcome != ReconfigOutcome::BadSequence {
+            ours.ignored = None;
+        } else if let Some(ignored) = ours.ignored {
+            if ours.under_way.is_empty() {
+                (ours.next, ours.ignored) = (ignored, None);
+            }
+            self.ask_again_later(cx, now, ask);
+            return Ok(());
+        }
         if outcome == ReconfigOutcome::Busy && ours.attempts < MAX_ATTEMPTS {
             ours.attempts += 1;
             self.ask_again_later(cx, now, ask);
             return Ok(());
         }
         ours.attempts = 0;
+        self.on_outcome(cx, ask, outcome, tsns)
+    }
+
+    /// What was asked for has come to this.
+    fn on_outcome(
+        &mut self,
+        cx: &mut Cx,
+        ask: Ask,
+        outcome: ReconfigOutcome,
+        tsns: Option<(Tsn, Tsn)>,
+    ) -> Handled {
         match ask {
             Ask::OutgoingReset { streams, .. } => {
                 let performed = outcome.is_success();
