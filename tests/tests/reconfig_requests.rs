@@ -227,6 +227,25 @@ fn what_is_queued_leaves_before_the_reset_that_the_peer_wants() {
 }
 
 #[test]
+fn what_waits_for_a_reset_takes_no_messages_whatever_else_is_reset_meanwhile() {
+    let mut peer = Peer::connected_with(obedient);
+    peer.host_send(3, vec![0; 20_000]);
+    let waits = results(&mut peer, incoming_reset(1, &[1, 3]));
+    assert_eq!(waits, [IN_PROGRESS], "the window is full");
+    let now = peer.now;
+    peer.association().reset_streams(now, &ids(&[1])).unwrap();
+    peer.collect();
+    let (number, _, _, streams) = outgoing_of(&params(&mut peer)).expect("a request");
+    assert_eq!(streams, [1]);
+    peer.send(reconfig_response(number, PERFORMED));
+    let info = SendInfo::default();
+    let refused = peer
+        .association()
+        .send(now, StreamId(1), "early".into(), info);
+    assert!(is_resetting(&refused), "{refused:?}");
+}
+
+#[test]
 fn every_result_has_its_place() {
     let mut peer = Peer::connected_with(|c| {
         obedient(c);

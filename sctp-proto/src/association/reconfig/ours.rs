@@ -128,10 +128,10 @@ impl Ours {
         }
     }
 
-    /// These outbound streams (none named: all) are reset by a request that the peer wanted.
+    /// These outbound streams are reset by a request that the peer wanted. None named are all: then
+    /// those that the user wants reset are so once more, which is what releases them.
     pub(super) fn forget_outgoing(&mut self, streams: &[StreamId]) {
-        self.outgoing
-            .retain(|stream| !streams.is_empty() && !streams.contains(stream));
+        self.outgoing.retain(|stream| !streams.contains(stream));
     }
 
     /// Takes the wish to reset the association; false if that is under way already.
@@ -367,11 +367,11 @@ impl Tcb {
                 let performed = outcome.is_success();
                 if streams.is_empty() {
                     cx.queue.release(performed);
-                    self.hold_for_association(cx);
                 }
                 for &stream in &streams {
                     cx.queue.reset_done(stream, performed);
                 }
+                self.hold_on(cx);
                 cx.event(Event::OutgoingReset { streams, outcome });
             }
             Ask::IncomingReset(streams) => {
@@ -385,6 +385,7 @@ impl Tcb {
                     self.on_association_reset(cx, peer_next, own_next);
                 }
                 cx.queue.release(false);
+                self.hold_on(cx);
                 let request = ReconfigRequest::AssociationReset;
                 cx.event(Event::ReconfigAnswered { request, outcome });
             }
@@ -413,7 +414,7 @@ impl Tcb {
             Ask::OutgoingReset { streams, .. } if streams.is_empty() => {
                 // The peer's own wish: it may ask again.
                 cx.queue.release(false);
-                self.hold_for_association(cx);
+                self.hold_on(cx);
             }
             Ask::OutgoingReset { streams, .. } => ours.outgoing.extend(streams),
             Ask::IncomingReset(streams) => ours.incoming.extend(streams),
@@ -432,11 +433,13 @@ impl Tcb {
         }
     }
 
-    /// A wish of the user's to reset the association goes on holding the queue.
-    pub(super) fn hold_for_association(&self, cx: &mut Cx) {
+    /// A wish of the user's to reset the association goes on holding the queue, and so does what the
+    /// peer waits for.
+    pub(super) fn hold_on(&self, cx: &mut Cx) {
         if self.reconfig.ours.association || self.reconfig.ours.resets_association() {
             cx.queue.hold_all();
         }
+        self.reconfig.theirs.hold_on(cx);
     }
 
     /// Tells the user how many streams there are.

@@ -98,6 +98,19 @@ impl Theirs {
         }
     }
 
+    /// What the peer wants reset, and has to wait for, takes no messages.
+    pub(super) fn hold_on(&self, cx: &mut Cx) {
+        for deferred in &self.deferred {
+            match deferred {
+                Deferred::Outgoing { .. } => {}
+                Deferred::Incoming { streams, .. } if !streams.is_empty() => {
+                    streams.iter().for_each(|&stream| cx.queue.hold(stream));
+                }
+                Deferred::Incoming { .. } | Deferred::Association { .. } => cx.queue.hold_all(),
+            }
+        }
+    }
+
     /// Whether another request can wait beside those that do: what is being reset for one must
     /// not be reset by another.
     fn is_blocked(&self, request: &ReConfigParam<'_>) -> bool {
@@ -381,7 +394,7 @@ impl Tcb {
         let own_next = self.outstanding.next_tsn();
         self.begin_anew(cx, peer_next, own_next);
         cx.queue.release(false);
-        self.hold_for_association(cx);
+        self.hold_on(cx);
         if let Deferred::Association { seq } = deferred {
             self.reconfig.theirs.unproven = Some((seq, own_next));
         }
