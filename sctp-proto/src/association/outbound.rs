@@ -191,6 +191,7 @@ impl Tcb {
         // What it was to ask after has been acknowledged, or counted as lost otherwise.
         let flight = |path| self.outstanding.flight(path);
         self.tail_probe.take_if(|probe| flight(probe.of) == 0);
+        let probing = self.tail_probe.is_some();
         self.data_path = self.choose_data_path(cx, true);
         self.refill_pacer(cx, now);
         let data_chunks = |cx: &Cx| cx.stats.data_chunks_sent + cx.stats.data_chunks_retransmitted;
@@ -201,6 +202,10 @@ impl Tcb {
             // What was due by that path was not to be sent after all; data still may.
             id = self.data_path;
             segment_size = self.fill(cx, now, id, max_segments, uncut, buf);
+        }
+        if buf.is_empty() && probing && self.tail_probe.is_none() {
+            // All that it could have repeated is to be given up: it kept its path from what waits.
+            return self.poll_transmit(cx, now, max_segments, buf);
         }
         if buf.is_empty() {
             let last = self
