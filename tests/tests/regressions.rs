@@ -252,3 +252,48 @@ fn a_suspension_in_the_middle_of_a_round_trip_was_measured_as_one() {
     );
     assert!(pair.now - awake < asleep, "{:?}", pair.now - awake);
 }
+
+/// A machine slept past a tail loss probe and past T3-rtx: the probe, which was to take the other
+/// path, found nothing in flight to repeat, and what T3-rtx had counted as lost waited for the next
+/// HEARTBEAT.
+#[test]
+fn a_probe_with_nothing_to_repeat_kept_what_was_lost_waiting() {
+    for asleep in 1..40 {
+        let mut pair = Pair::builder()
+            .addrs(
+                &["10.0.0.1:9899", "10.1.0.1:9899"],
+                &["10.0.0.2:9899", "10.1.0.2:9899"],
+            )
+            .both(|c| _ = c.heartbeat_interval(Some(30 * SECOND)).max_paths(2))
+            .audited()
+            .build();
+        pair.connect();
+        pair.drive_for(5 * SECOND);
+        pair.send(Client, 1, vec![1; 3000]);
+        pair.drive_for(SECOND);
+        pair.net.drop_next(3);
+        pair.send(Client, 1, vec![2; 3000]);
+        pair.flush();
+        pair.sleep(asleep * SECOND / 20);
+        pair.drive_for(2 * SECOND);
+        assert_eq!(pair.recv(Server, 1).map(|m| m.len()), Some(3000));
+        assert_eq!(pair.recv(Server, 1).map(|m| m.len()), Some(3000));
+    }
+}
+
+/// A peer wanted some chunks authenticated, and DATA not among them: every packet kept room free for
+/// an AUTH, and messages were cut as if that room were theirs, so that one which just fit a packet
+/// never left, and nothing after it.
+#[test]
+fn messages_that_just_fit_a_packet_without_the_auth_it_reserves_never_left() {
+    let mut pair = Pair::builder()
+        .server(|c| _ = c.auth_chunks(&[kind::SHUTDOWN]))
+        .audited()
+        .build();
+    pair.connect();
+    for size in 1380..1480 {
+        pair.send(Client, 1, vec![1; size]);
+        pair.drive_for(SECOND / 2);
+        assert_eq!(pair.recv(Server, 1).map(|m| m.len()), Some(size));
+    }
+}

@@ -397,7 +397,9 @@ impl Tcb {
     //# size of each DATA chunk.
     pub(crate) fn full_payload(&self) -> usize {
         let room = self.paths.least_max_packet() - COMMON_HEADER - self.data_header();
-        room - self.auth_room(self.data_kind())
+        // What every packet keeps free for an AUTH is not there for data that needs none either.
+        let auth = self.auth_room(self.data_kind());
+        room - auth.max(self.auth_reserve())
     }
 }
 
