@@ -1,76 +1,22 @@
 //! Messages that may be given up.
 
-use std::{
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{cell::Cell, time::Duration};
 
-use sctp_proto::{Event, Reliability, SendInfo};
+use sctp_proto::{Reliability, SendInfo};
 use sctp_tests::{
     load::{Item, payload},
     pair::{
         Pair,
-        Side::{self, Client, Server},
+        Side::{Client, Server},
     },
     rng::Rng,
 };
 
-use crate::{assert_over, every_seed, random_items, random_laziness, random_pair_with, watchful};
-
-/// A message that may be given up, or not.
-struct Offer {
-    item: Item,
-    reliability: Reliability,
-}
-
-/// What one side has received of the other's, and heard of its own.
-#[derive(Default)]
-struct Heard {
-    /// Numbers of the messages that came.
-    arrived: BTreeSet<u64>,
-    /// The last ordered message of each stream.
-    last: BTreeMap<u16, u64>,
-    /// What has come of a message that comes in parts.
-    parts: BTreeMap<u16, Vec<u8>>,
-    /// Numbers of its own messages that failed.
-    failed: BTreeSet<u64>,
-}
-
-impl Heard {
-    fn listen(&mut self, pair: &mut Pair, side: Side, offers: &[Offer]) {
-        for event in pair.events(side) {
-            if let Event::SendFailed { context, .. } = event {
-                assert!(self.failed.insert(u64::from(context)), "failed twice");
-            }
-        }
-        for message in pair.recv_all(side) {
-            let stream = message.stream.0;
-            if message.aborted {
-                assert!(self.parts.remove(&stream).is_some(), "no part of it came");
-                continue;
-            }
-            let mut bytes = self.parts.remove(&stream).unwrap_or_default();
-            bytes.extend_from_slice(&message.data.into_bytes());
-            if !message.complete {
-                self.parts.insert(stream, bytes);
-                continue;
-            }
-            let number = u64::from_be_bytes(*bytes.first_chunk().expect("a number"));
-            let item = &offers[number as usize].item;
-            assert_eq!((item.stream, item.size), (stream, bytes.len()));
-            assert!(
-                payload(number, item.size) == bytes,
-                "message {number} is damaged"
-            );
-            assert!(self.arrived.insert(number), "message {number} came twice");
-            if !item.unordered {
-                let before = self.last.insert(stream, number);
-                assert!(before < Some(number), "{before:?} came before {number}");
-            }
-        }
-    }
-}
+use crate::{
+    assert_over, every_seed,
+    offers::{Heard, Offer},
+    random_items, random_laziness, random_pair_with, watchful,
+};
 
 #[test]
 fn what_may_be_given_up_leaves_gaps_and_nothing_else() {

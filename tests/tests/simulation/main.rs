@@ -5,8 +5,12 @@
 //! a failing one can be had alone: `SCTP_SIM_FIRST=17 SCTP_SIM_SEEDS=1 cargo test ...`.
 
 mod ends;
+mod everything;
 mod exchange;
+mod extensions;
 mod given_up;
+mod offers;
+mod troubles;
 
 use std::{
     env,
