@@ -9,6 +9,7 @@ use sctp_tests::{
         shutdown_complete,
     },
     codec::{cause, kind},
+    host::local_addresses,
     net::Link,
     pair::{
         Pair,
@@ -296,4 +297,32 @@ fn messages_that_just_fit_a_packet_without_the_auth_it_reserves_never_left() {
         pair.drive_for(SECOND / 2);
         assert_eq!(pair.recv(Server, 1).map(|m| m.len()), Some(size));
     }
+}
+
+/// An interface went and came again, with a peer that speaks no ASCONF and keeps to one path: its
+/// address counted as unknown to the peer from then on, and the association stayed where the peer
+/// does not listen.
+#[test]
+fn an_address_that_came_back_was_not_used_again() {
+    let mut pair = Pair::builder()
+        .addrs(&["10.0.0.1:9899"], &["10.0.0.2:9899", "10.1.0.2:9899"])
+        .client(|c| _ = c.max_paths(1).asconf(false))
+        .both(|c| _ = c.heartbeat_interval(Some(SECOND)))
+        .audited()
+        .build();
+    pair.connect();
+    pair.drive_for(3 * SECOND);
+    let all = local_addresses(&pair.server.addrs);
+    for there in [&all[1..], &all[..]] {
+        pair.server.endpoint.set_local_addresses(there.to_vec());
+        let now = pair.now;
+        let server = &mut pair.conn(Server).association;
+        server.handle_local_addresses(now, there);
+        pair.drive_for(3 * SECOND);
+    }
+    pair.send(Client, 1, "ping");
+    pair.send(Server, 1, "pong");
+    pair.drive_for(10 * SECOND);
+    assert_eq!(pair.recv(Server, 1).as_deref(), Some(&b"ping"[..]));
+    assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"pong"[..]));
 }

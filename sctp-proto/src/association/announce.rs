@@ -29,7 +29,7 @@ use crate::{
 /// got there while the answers did not, goes by a path that is known to work.
 const INTRODUCTIONS: u32 = 3;
 /// Time-outs for which an address that was listed may stay silent before it is introduced.
-const SILENT: u32 = 3;
+pub(super) const SILENT: u32 = 3;
 
 impl Association {
     /// Whether either side can change its addresses (ASCONF and AUTH were negotiated, RFC 5061).
@@ -149,6 +149,7 @@ impl Tcb {
                 about: *ip,
                 via: only.filter(|_| may_hide),
             });
+            cx.locals.withdrawn(*ip);
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Local {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Locals {
     list: Vec<Local>,
+    /// Those that the peer takes for this side's still, and that are gone.
+    gone: Vec<Local>,
 }
 
 impl Locals {
@@ -126,14 +128,29 @@ impl Locals {
         self.get(ip).filter(listed).is_some() && self.set_state(ip, LocalAddressState::Known)
     }
 
-    /// Replaces the addresses; what the peer knows of those that stay is kept.
+    /// Replaces the addresses; what the peer knows of those that stay is kept, and so is what it
+    /// knows of those that are gone, until it is [told](Self::withdrawn) that they are: an interface
+    /// may go and come again without the peer.
     pub(crate) fn replace(&mut self, addresses: &[LocalAddress]) {
         let before = std::mem::replace(self, Self::new(addresses));
         for local in &mut self.list {
-            if let Some(known) = before.get(local.address.ip) {
+            let mut known = before.list.iter().chain(&before.gone);
+            if let Some(known) = known.find(|known| known.address.ip == local.address.ip) {
                 local.state = known.state;
             }
         }
+        let told = |local: &Local| local.state != LocalAddressState::Untold;
+        let gone = before.list.into_iter().chain(before.gone);
+        self.gone = gone
+            .filter(|local| told(local) && self.get(local.address.ip).is_none())
+            .take(MAX_LOCAL_ADDRESSES)
+            .collect();
+    }
+
+    /// The peer is told that this address is gone.
+    pub(crate) fn withdrawn(&mut self, ip: IpAddr) {
+        let ip = ip.to_canonical();
+        self.gone.retain(|local| local.address.ip != ip);
     }
 
     /// The addresses to list in a packet from `source`, where that is known, to `destination`: those
