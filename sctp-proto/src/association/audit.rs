@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{
     Association,
+    announce::SILENT,
     cx::Cx,
     state::{Phase, State},
     tcb::Tcb,
@@ -97,6 +98,7 @@ impl Association {
             let latest = match timer {
                 Expired::Association(Timer::T5) => config.shutdown_guard(),
                 Expired::Association(Timer::Autoclose) => config.autoclose.unwrap_or_default(),
+                Expired::Association(Timer::Introduce) => SILENT * config.rto_max,
                 Expired::Association(_) => config.rto_max,
                 Expired::Path(PathTimer::Heartbeat, id) => {
                     let interval = self.paths_heartbeat_interval(id);
@@ -205,7 +207,9 @@ impl Tcb {
             assert!(self.sack.deadline().is_some(), "a SACK without a deadline");
         }
         let asked = self.reconfig.ours.paused || !self.reconfig.ours.under_way.is_empty();
-        if asked && self.state.reconfigures() {
+        // What is due waits where no path is confirmed, as all else does.
+        let waits = self.due.reconfig_request && !self.paths.get(self.control_route()).confirmed;
+        if asked && !waits && self.state.reconfigures() {
             assert!(timers.is_set(Timer::Reconfig), "a request without a timer");
         }
     }

@@ -248,7 +248,7 @@ impl Outstanding {
         let size = self.chunk_size(record.len);
         let credit = match record.credit {
             Credit::Due => size,
-            Credit::Counted | Credit::Abandoned => 0,
+            Credit::Counted | Credit::Kept | Credit::Abandoned => 0,
         };
         if let Some(sampler) = &mut self.paths[record.path.index()].sampler {
             sampler.delivered(now, (size, credit), note, record.sent_at);

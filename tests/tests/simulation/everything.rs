@@ -15,9 +15,10 @@ use sctp_tests::{
 };
 
 use crate::{
-    assert_over, every_seed, extensions,
+    assert_over, every_seed,
+    extensions::{self, Setting},
     offers::{Heard, Offer},
-    random_items, random_laziness, random_link,
+    random_items, random_laziness,
     troubles::Troubles,
     watchful,
 };
@@ -32,11 +33,14 @@ const SERVER: [&str; 3] = ["10.0.0.2:9899", "10.1.0.2:9899", "[fd00::2]:9899"];
 fn whatever_is_agreed_and_whatever_happens_nothing_reliable_is_lost() {
     every_seed(|seed| {
         let mut rng = Rng::new(seed ^ 0xa11);
-        let secret = rng.chance(0.3);
-        let mut pair = pair(&mut rng, seed, secret);
+        let setting = Setting {
+            secret: rng.chance(0.3),
+            guarded: rng.chance(0.3),
+        };
+        let mut pair = pair(&mut rng, seed, setting);
         pair.start();
         pair.drive_until(Pair::established);
-        let mut troubles = Troubles::new(&mut pair, &mut rng, secret);
+        let mut troubles = Troubles::new(&mut pair, &mut rng, setting);
         let mut talk = Talk::new(&mut rng);
         let until = pair.now + Duration::from_secs(rng.below(60) as u64);
         let odds = [0.0, 0.01, 0.05][rng.below(3)];
@@ -87,7 +91,7 @@ fn over(pair: &mut Pair) -> bool {
     SIDES.into_iter().any(|side| pair.closed(side).is_some())
 }
 
-fn pair(rng: &mut Rng, seed: u64, secret: bool) -> Pair {
+fn pair(rng: &mut Rng, seed: u64, setting: Setting) -> Pair {
     let settings = |rng: &mut Rng, config: &mut AssociationConfig| {
         watchful(config);
         config
@@ -102,17 +106,19 @@ fn pair(rng: &mut Rng, seed: u64, secret: bool) -> Pair {
             .path_max_retrans([1, 2, 5, 40][rng.below(4)])
             .max_init_retransmits(40)
             .shutdown_timeout(Some(Duration::from_secs(60 * 60)));
-        extensions::switch(rng, secret, config);
+        extensions::switch(rng, setting, config);
     };
     let (client, server) = (rng.between(1, 3), rng.between(1, 3));
-    Pair::builder()
+    let mut pair = Pair::builder()
         .audited()
         .seed(seed)
         .addrs(&CLIENT[..client], &SERVER[..server])
-        .link(random_link(rng))
+        .link(setting.random_link(rng))
         .client(|config| settings(rng, config))
         .server(|config| settings(rng, config))
-        .build()
+        .build();
+    (pair.client.unchecked, pair.server.unchecked) = (setting.guarded, setting.guarded);
+    pair
 }
 
 /// What both sides have to say.

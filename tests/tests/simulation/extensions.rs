@@ -1,7 +1,11 @@
 //! What associations may use beyond RFC 9260, switched on and off by chance.
 
-use sctp_proto::{AssociationConfig, CongestionControl, LossDetection, SchedulerKind, SharedKey};
-use sctp_tests::{codec::kind, rng::Rng};
+use sctp_proto::{
+    AssociationConfig, CongestionControl, ErrorDetection, LossDetection, SchedulerKind, SharedKey,
+};
+use sctp_tests::{net::Link, rng::Rng};
+
+use crate::{Trust, random_link};
 
 const SCHEDULERS: [SchedulerKind; 6] = [
     SchedulerKind::FirstComeFirstServed,
@@ -18,20 +22,24 @@ const CONTROLLERS: [CongestionControl; 3] = [
     CongestionControl::Bbr,
 ];
 
-/// Chunks that one side may want authenticated without a harm to either: not ABORT, which the
-/// other would be unable to send once it has forgotten the association.
-const SIGNED: [u8; 10] = [
-    kind::DATA,
-    kind::SACK,
-    kind::HEARTBEAT,
-    kind::HEARTBEAT_ACK,
-    kind::SHUTDOWN,
-    kind::COOKIE_ACK,
-    kind::I_DATA,
-    kind::RE_CONFIG,
-    kind::FORWARD_TSN,
-    kind::I_FORWARD_TSN,
-];
+/// What both sides know before they begin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    /// They share a key.
+    pub(crate) secret: bool,
+    /// Nothing changes packets on their way, so that checksums can be left out (RFC 9653).
+    pub(crate) guarded: bool,
+}
+
+impl Setting {
+    pub(crate) fn random_link(self, rng: &mut Rng) -> Link {
+        let mut link = random_link(rng);
+        if self.guarded {
+            link.corrupt = 0.0;
+        }
+        link
+    }
+}
 
 pub(crate) fn scheduler(rng: &mut Rng) -> SchedulerKind {
     SCHEDULERS[rng.below(SCHEDULERS.len())]
@@ -46,8 +54,8 @@ pub(crate) fn key(id: u16) -> SharedKey {
     SharedKey::new(vec![id as u8; 1 + usize::from(id % 40)])
 }
 
-/// Settings of one side, whatever the other has. `secret`: both sides share a key.
-pub(crate) fn switch(rng: &mut Rng, secret: bool, config: &mut AssociationConfig) {
+/// Settings of one side, whatever the other has.
+pub(crate) fn switch(rng: &mut Rng, setting: Setting, config: &mut AssociationConfig) {
     let mut on = |odds| rng.chance(odds);
     config
         .interleaving(on(0.7))
@@ -56,25 +64,25 @@ pub(crate) fn switch(rng: &mut Rng, secret: bool, config: &mut AssociationConfig
         .obey_stream_reset(on(0.7))
         .obey_association_reset(on(0.7))
         .obey_add_streams(on(0.7))
-        .auth(on(0.85))
-        .asconf(on(0.85))
         .auto_asconf(on(0.9))
         .asconf_wildcard(on(0.8))
         .announce_addresses(on(0.8))
+        .nr_sack(on(0.6))
+        .ecn(on(0.6))
         .plpmtud(on(0.6))
         .pacing(on(0.7))
         .tail_loss_probes(on(0.7))
         .undo_spurious(on(0.7));
-    let signed: Vec<u8> = SIGNED.into_iter().filter(|_| on(0.2)).collect();
-    if on(0.4) {
-        config.auth_chunks(&signed);
+    if setting.guarded && on(0.8) {
+        config.zero_checksum(Some(ErrorDetection::Dtls));
     }
-    if secret {
+    if setting.secret {
         config.auth_keys(&[(7, key(7))]);
     }
     if on(0.3) {
         config.loss_detection(LossDetection::MissingReports);
     }
+    Trust::random(rng).set(config);
     config
         .potentially_failed_max_retrans([None, Some(0), Some(0), Some(2)][rng.below(4)])
         .primary_switchover_max_retrans([None, None, Some(2), Some(5)][rng.below(4)])

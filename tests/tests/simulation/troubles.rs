@@ -20,7 +20,7 @@ use sctp_tests::{
     rng::Rng,
 };
 
-use crate::{extensions, random_link};
+use crate::extensions::{self, Setting};
 
 /// Packets kept at most, to come once more.
 const KEPT: usize = 50;
@@ -37,10 +37,11 @@ pub(crate) struct Troubles {
     seen: Arc<Mutex<Vec<Datagram>>>,
     /// The key that was handed out last, if there is one.
     key: Option<u16>,
+    setting: Setting,
 }
 
 impl Troubles {
-    pub(crate) fn new(pair: &mut Pair, rng: &mut Rng, secret: bool) -> Self {
+    pub(crate) fn new(pair: &mut Pair, rng: &mut Rng, setting: Setting) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (keep, mut dice) = (Arc::clone(&seen), Rng::new(rng.next_u64()));
         pair.net.script(move |_, datagram| {
@@ -57,7 +58,8 @@ impl Troubles {
             gone: BTreeSet::new(),
             nat: rng.chance(0.3),
             seen,
-            key: secret.then_some(7),
+            key: setting.secret.then_some(7),
+            setting,
         }
     }
 
@@ -76,7 +78,7 @@ impl Troubles {
             }
             8 => {
                 let (from, to) = self.direction(pair, rng);
-                *pair.net.link(from, to) = random_link(rng);
+                *pair.net.link(from, to) = self.setting.random_link(rng);
                 self.apply(pair);
             }
             9..12 => reconfigure(pair, rng, side),
