@@ -3,7 +3,10 @@
 use sctp_proto::{
     AssociationConfig, CongestionControl, ErrorDetection, LossDetection, SchedulerKind, SharedKey,
 };
-use sctp_tests::{net::Link, rng::Rng};
+use sctp_tests::{
+    net::{Ecn, Link},
+    rng::Rng,
+};
 
 use crate::{Trust, random_link};
 
@@ -34,6 +37,13 @@ pub(crate) struct Setting {
 impl Setting {
     pub(crate) fn random_link(self, rng: &mut Rng) -> Link {
         let mut link = random_link(rng);
+        link.ecn = match rng.below(6) {
+            0 => Ecn::Mark(0.1),
+            1 => Ecn::MarkAbove(5000),
+            2 => Ecn::Bleach,
+            3 => Ecn::Lose,
+            _ => Ecn::Pass,
+        };
         if self.guarded {
             link.corrupt = 0.0;
         }
