@@ -247,7 +247,8 @@ impl Host {
                     .iter_mut()
                     .find(|conn| conn.handle == handle && !conn.drained)
                     .expect("packets are routed to live associations only");
-                let before = conn.window();
+                // A reduction may be taken back, and the window that there was then grow.
+                let before = conn.window().max(conn.association.saved_window());
                 conn.association.handle_event(now, event);
                 if self.audited {
                     conn.check_growth(before);
