@@ -1,13 +1,15 @@
-//! Two endpoints over a wire that loses, repeats, delays and changes packets.
+//! Two endpoints, with an address or two each, over a wire that loses, repeats, delays and changes
+//! packets. Interfaces go and come, and ends crash.
 //!
 //! The hosts check the polling contract at every step; on top of it, messages come in order and
-//! unchanged while no packet is changed.
+//! unchanged while no packet is changed and nobody crashes.
 
 use std::{collections::HashMap, time::Duration};
 
 use sctp_proto::{AssociationState, CongestionControl, SendInfo, StreamId};
 use sctp_tests::{
     codec::seal,
+    host::local_addresses,
     net::{Datagram, Verdict},
     pair::{Pair, Side},
 };
@@ -15,6 +17,9 @@ use sctp_tests::{
 use crate::Input;
 
 const STREAMS: u16 = 4;
+/// Addresses of both sides: one or two of each.
+const CLIENT: [&str; 2] = ["10.0.0.1:9899", "10.1.0.1:9899"];
+const SERVER: [&str; 2] = ["10.0.0.2:9899", "10.1.0.2:9899"];
 /// Operations of a run: more only repeat themselves.
 const OPERATIONS: usize = 200;
 
@@ -27,8 +32,10 @@ pub fn association(data: &[u8]) {
         input.take(usize::from(count % 64)).to_vec()
     };
     let mangled = fates.iter().any(|fate| fate % 8 == 4);
+    let addresses = 1 + usize::from(settings >> 4 & 1);
     let mut pair = Pair::builder()
         .seed(settings.into())
+        .addrs(&CLIENT[..addresses], &SERVER[..addresses])
         .both(|config| {
             config
                 .interleaving(settings & 1 != 0)
@@ -113,11 +120,21 @@ pub fn association(data: &[u8]) {
             }
             6 if operation & 0x40 != 0 => pair.shutdown(side),
             6 => pair.conn(side).association.stop(StreamId(STREAMS - 1)),
-            _ if operation & 0x60 == 0x60 => {
-                pair.abort(side, "enough");
-                numbering_holds = false;
-            }
-            _ => pair.drive_for(Duration::from_secs(1)),
+            _ => match operation >> 5 & 3 {
+                3 => {
+                    pair.abort(side, "enough");
+                    numbering_holds = false;
+                }
+                2 => {
+                    pair.crash(side);
+                    if side == Side::Client {
+                        pair.start();
+                    }
+                    numbering_holds = false;
+                }
+                1 => on_paths(&mut pair, side, input.u8()),
+                _ => pair.drive_for(Duration::from_secs(1)),
+            },
         }
         pair.flush();
     }
@@ -126,6 +143,33 @@ pub fn association(data: &[u8]) {
         if !pair.host(side).conns.is_empty() && pair.state(side) == AssociationState::Closed {
             assert!(pair.closed(side).is_some(), "closed without a reason");
         }
+    }
+}
+
+/// One side probes a path or prefers it, or its interfaces go and come, or are said to.
+fn on_paths(pair: &mut Pair, side: Side, which: u8) {
+    let now = pair.now;
+    let addresses = local_addresses(&pair.host(side).addrs);
+    let index = usize::from(which >> 2);
+    let association = &mut pair.conn(side).association;
+    let paths: Vec<_> = association.paths().map(|path| path.id).collect();
+    let path = (!paths.is_empty()).then(|| paths[index % paths.len()]);
+    match (which & 3, path) {
+        (0, Some(path)) => _ = association.request_heartbeat(now, path),
+        (1, Some(path)) => _ = association.set_primary(path),
+        (2, _) => {
+            let ip = addresses[index % addresses.len()].ip;
+            let _ = association.set_peer_primary(now, ip);
+        }
+        _ if addresses.len() > 1 => {
+            let mut left = addresses;
+            if index & 4 != 0 {
+                left.remove(index & 1);
+            }
+            association.handle_local_addresses(now, &left);
+            pair.host(side).endpoint.set_local_addresses(left);
+        }
+        _ => {}
     }
 }
 
