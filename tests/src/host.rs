@@ -58,7 +58,8 @@ impl Conn {
 
     /// One packet lets the congestion window grow by no more than it can have acknowledged, or puts
     /// back what was taken for a loss that was none, or makes it the four packets that a loss
-    /// leaves at least (§7.2.3), which an initial window may be short of.
+    /// leaves at least (§7.2.3), which an initial window may be short of;
+    /// these may grow at once.
     fn check_growth(&mut self, before: usize) {
         let (after, unacknowledged) = (self.window(), self.audit.unacknowledged);
         let packets = self.association.paths().map(|path| path.stats.max_packet);
@@ -66,16 +67,18 @@ impl Conn {
         let least = 4 * packet;
         // Congestion avoidance adds a packet for what many SACKs acknowledged, with the last of
         // them, however little that one acknowledges (§7.2.2).
-        let grown = before + unacknowledged.max(packet);
-        let bound = self.peak.max(least).max(grown);
+        let grown = before.max(least) + unacknowledged.max(packet);
+        let bound = self.peak.max(grown);
         // A window that grew and was reduced at once may come back too.
         let saved = self.association.saved_window();
         assert!(
             after.max(saved) <= bound,
             "a window of {before} grew to {after}, or to {saved} if a reduction is undone, with \
-             {unacknowledged} bytes unacknowledged"
+             {unacknowledged} bytes unacknowledged, and {} at most before",
+            self.peak
         );
-        self.peak = self.peak.max(saved);
+        // What grew by one packet may be reduced by the next, before anybody polls.
+        self.peak = self.peak.max(after).max(saved);
     }
 
     /// Checks the books, and that the counters fit together.
