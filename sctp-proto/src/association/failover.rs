@@ -188,6 +188,9 @@ impl Tcb {
         for timer in [PathTimer::T3, PathTimer::Probe, PathTimer::Reordering] {
             cx.timers.stop_path(timer, id);
         }
+        if self.forward_under_way(id) {
+            self.repeat_forward();
+        }
         let path = self.paths.get_mut(id);
         path.probe.forget();
         path.recovery_exit = None;
