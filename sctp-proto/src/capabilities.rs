@@ -204,14 +204,16 @@ impl Capabilities {
             .filter(|(_, bit)| self.0 & bit != 0)
             .map(|(chunk, _)| *chunk)
             .collect();
-        if !chunks.is_empty() {
-            params.supported_extensions(&chunks);
-        }
+        // Those without a value first: peers of the family of pion and rtc-sctp take a parameter of
+        // four bytes at the end of the chunk for the beginning of the next.
         if self.ecn() {
             params.ecn_capable();
         }
         if self.0 & Self::FORWARD_TSN != 0 {
             params.forward_tsn_supported();
+        }
+        if !chunks.is_empty() {
+            params.supported_extensions(&chunks);
         }
         if self.zero_checksum_in() {
             params.zero_checksum(ErrorDetection::Dtls.id());

@@ -234,8 +234,8 @@ fn nothing_is_said_twice_and_nothing_unheard_of() {
     let own = peer.expect(kind::INIT).as_init();
     let kinds = |params: &[(u16, Vec<u8>)]| params.iter().map(|(k, _)| *k).collect::<Vec<_>>();
     let extensions = [
-        param::SUPPORTED_EXTENSIONS,
         param::FORWARD_TSN_SUPPORTED,
+        param::SUPPORTED_EXTENSIONS,
         param::RANDOM,
         param::CHUNKS,
         param::HMAC_ALGO,
