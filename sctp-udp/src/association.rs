@@ -137,7 +137,7 @@ impl Association {
     }
 
     /// Waits until everything sent is acknowledged (SCTP_SENDER_DRY_EVENT), or given up as
-    /// [`Reliability`](crate::Reliability) allows.
+    /// [`Reliability`] allows.
     pub async fn flushed(&self) -> Result<(), SendError> {
         self.wait_for(&self.shared().changed, |state| match &state.closed {
             _ if state.dry => Some(Ok(())),

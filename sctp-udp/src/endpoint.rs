@@ -500,7 +500,7 @@ impl Endpoint {
     }
 
     /// Takes an ICMP message about a packet that left by one of the sockets. The sockets of the
-    /// operating system do not show them (see [`UdpSocket`]); this is for processes that receive
+    /// operating system do not show them (see [`UdpSocket`](crate::UdpSocket)); this is for processes that receive
     /// them otherwise, and nothing relies on it. It is believed only with the verification tag of
     /// an association.
     pub fn handle_icmp(&self, message: &IcmpMessage<'_>) {

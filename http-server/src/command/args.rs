@@ -43,7 +43,7 @@ pub(super) struct Serve {
     pub(super) root: Option<PathBuf>,
 
     /// Listen on ADDR:PORT/sctp (PORT is the UDP port) or ADDR:PORT/tcp; repeatable. Several
-    /// addresses of one SCTP listener: ADDR:PORT/sctp+ADDR+ADDR; 0.0.0.0 and [::] stand for all
+    /// addresses of one SCTP listener: ADDR:PORT/sctp+ADDR+ADDR; 0.0.0.0 and :: stand for all
     #[arg(long, value_name = "ADDR:PORT/TRANSPORT", default_values = ["127.0.0.1:9899/sctp", "127.0.0.1:8080/tcp"])]
     pub(super) listen: Vec<Listen>,
 

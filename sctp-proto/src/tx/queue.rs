@@ -279,7 +279,7 @@ impl SendQueue {
     ///
     /// SSN or MID are given here, when the first fragment leaves. Messages whose lifetime ended
     /// before that are skipped and come out of [`poll_failed`](Self::poll_failed); so are those of
-    /// which a part has left, if the peer can be told ([`Outstanding::settle`] is due then). With DATA the
+    /// which a part has left, if the peer can be told ([`settle`](super::Outstanding::settle) is due then). With DATA the
     /// fragments of a message come one after the other, since their TSNs must be consecutive
     /// (§6.9); with I-DATA the scheduler may switch streams after each.
     pub fn next_fragment(&mut self, now: Instant, room: usize, full: usize) -> Option<Fragment> {
@@ -629,7 +629,7 @@ impl SendQueue {
     }
 
     /// Drops the messages of a stream of which nothing was sent yet, and gives up the one in
-    /// progress, if the peer can be told ([`Outstanding::settle`] is due then); else that is
+    /// progress, if the peer can be told ([`settle`](super::Outstanding::settle) is due then); else that is
     /// completed. They come out of [`poll_failed`](Self::poll_failed).
     pub fn discard_unsent(&mut self, id: StreamId) {
         let dropped = self.take_unsent(id);
