@@ -9,7 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use sctp_udp::{
-    Capture, CloseReason, Endpoint, EndpointConfig, SendInfo, ServerConfig, StreamId, capture,
+    AssociationConfig, Capture, CloseReason, Endpoint, EndpointConfig, SendInfo, ServerConfig,
+    StreamId, capture,
 };
 
 const LOCAL: &str = "127.0.0.1:0";
@@ -74,7 +75,12 @@ fn read(file: &[u8]) -> (Vec<String>, Vec<Read>) {
 /// UDP port and the server's.
 async fn talk(capture: &Capture) -> [u16; 2] {
     let local = [LOCAL.parse().unwrap()];
-    let server = ServerConfig::default();
+    // Packets of one size, so that there are batches to cut.
+    let mut config = AssociationConfig::default();
+    config.plpmtud(false);
+    let config = Arc::new(config);
+    let mut server = ServerConfig::default();
+    server.association(Arc::clone(&config));
     let server = Endpoint::bind(EndpointConfig::default(), Some(server), &local).unwrap();
     let client = EndpointConfig::default();
     let client = Endpoint::bind_captured(client, None, &local, capture).unwrap();
@@ -93,7 +99,7 @@ async fn talk(capture: &Capture) -> [u16; 2] {
         }
     };
     let ask = async {
-        let association = client.connect(&[peer], Arc::default()).await.unwrap();
+        let association = client.connect(&[peer], config).await.unwrap();
         let question = Bytes::from(vec![8; 20_000]);
         let stream = StreamId(0);
         association
