@@ -1,11 +1,14 @@
 //! The send queue and the send window, between a user, a lossy network and a peer that at times
 //! says anything.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sctp_proto::{
-    AssociationConfig, Instant, LossDetection, PathId, Ppid, SchedulerKind, SendError, SendInfo,
-    StreamId, Tsn,
+    AssociationConfig, Instant, LossDetection, PathId, Ppid, Reliability, SchedulerKind, SendError,
+    SendInfo, StreamId, Tsn,
     internals::tx::{AckOutcome, Outstanding, SackError, SendQueue, Settling},
 };
 
@@ -25,10 +28,12 @@ struct Run {
     outcome: AckOutcome,
     /// What arrived beyond the cumulative point, by distance from the initial TSN.
     arrived: BTreeMap<u32, Chunk>,
-    /// Chunks at or below it, in order.
-    delivered: Vec<Chunk>,
-    /// Messages by stream and ordered or not, not yet delivered, the first at the front.
+    /// Chunks at or below it, in order; none where the sender told it to go on without.
+    delivered: Vec<Option<Chunk>>,
+    /// Messages that the queue took, by context.
     pushed: BTreeMap<u32, Vec<u8>>,
+    /// Those that it gave up.
+    failed: BTreeSet<u32>,
     next_message: u32,
     initial: Tsn,
     /// Whether the peer has only told the truth.
@@ -62,6 +67,7 @@ pub fn outstanding(data: &[u8]) {
         .outbound_streams(STREAMS);
     let mut queue = SendQueue::new(&config);
     queue.negotiated(STREAMS, interleaving);
+    queue.set_partial(settings & 8 != 0);
     let detection = match settings & 0x80 {
         0 => LossDetection::SendTimes,
         _ => LossDetection::MissingReports,
@@ -76,6 +82,7 @@ pub fn outstanding(data: &[u8]) {
         arrived: BTreeMap::new(),
         delivered: Vec::new(),
         pushed: BTreeMap::new(),
+        failed: BTreeSet::new(),
         next_message: 0,
         initial,
         honest: true,
@@ -94,17 +101,23 @@ impl Run {
         let operation = input.u8();
         let argument = operation >> 3;
         match operation % 8 {
-            0 => self.push(input.u8(), usize::from(input.u16()) % 5000 + 1),
+            0 => self.push(
+                input.u8(),
+                usize::from(input.u16()) % 5000 + 1,
+                reliability(argument),
+            ),
             1 => self.send(
                 usize::from(argument) + 1,
                 input.u8(),
                 PATHS[usize::from(argument & 1)],
             ),
             2 => self.resend(input.u8(), PATHS[usize::from(argument & 1)]),
+            3 if argument & 2 != 0 => self.tell(usize::from(input.u8())),
             3 => self.honest_sack(argument & 1 != 0),
             4 => self.lose(argument),
             5 => self.now += Duration::from_millis(input.u8().into()),
             6 if argument & 16 != 0 => self.detect(argument & 8 != 0, argument & 4 != 0),
+            6 if argument & 8 != 0 => self.discard(StreamId(u16::from(argument) % STREAMS)),
             6 => {
                 while self.queue.poll_writable().is_some() {}
                 self.queue
@@ -115,11 +128,12 @@ impl Run {
         true
     }
 
-    fn push(&mut self, which: u8, len: usize) {
+    fn push(&mut self, which: u8, len: usize, reliability: Reliability) {
         let context = self.next_message;
         let payload: Vec<u8> = (0..len).map(|at| (at as u32 ^ context) as u8).collect();
         let info = SendInfo::new(Ppid(0))
             .unordered(which & 0x80 != 0)
+            .reliability(reliability)
             .context(context);
         let stream = StreamId(u16::from(which) % STREAMS);
         match self
@@ -133,6 +147,54 @@ impl Run {
             Err(SendError::Blocked(data)) => assert_eq!(data, payload),
             Err(error) => panic!("{error}"),
         }
+        // It may have made room for itself.
+        self.settle();
+    }
+
+    /// Drops what a stream has not sent yet.
+    fn discard(&mut self, stream: StreamId) {
+        self.queue.discard_unsent(stream);
+        self.settle();
+    }
+
+    /// What is due after whatever may have made the queue give something up.
+    fn settle(&mut self) {
+        self.window.settle(self.now, &mut self.queue);
+        while let Some(failed) = self.queue.poll_failed() {
+            assert_eq!(
+                Some(&*failed.data),
+                self.pushed.get(&failed.context).map(Vec::as_slice)
+            );
+            assert!(failed.sent <= failed.data.len());
+            assert!(self.failed.insert(failed.context), "it is given up once");
+        }
+    }
+
+    /// Gives up what is lost and not worth being sent again.
+    fn give_up_lost(&mut self) {
+        while let Some(lost) = self.window.next_lost() {
+            let key = lost.fragment.key;
+            if !self.queue.is_worthless(self.now, key, lost.transmits) {
+                break;
+            }
+            self.queue.give_up(key);
+            self.settle();
+        }
+    }
+
+    /// A FORWARD-TSN, with a list of so many entries at most, and it arrives.
+    fn tell(&mut self, most: usize) {
+        let Some(forward) = self.window.forward(&self.queue, self.interleaving, most) else {
+            return;
+        };
+        let advanced = self.window.advanced();
+        assert!(advanced.is_some_and(|advanced| !advanced.before(forward.cumulative)));
+        let count = forward.cumulative.distance_from(self.initial.previous());
+        while self.delivered.len() < count as usize {
+            let position = self.delivered.len() as u32;
+            self.delivered.push(self.arrived.remove(&position));
+        }
+        self.deliver();
     }
 
     /// Sends up to `packets` packets of new data; `fate` tells by its bits which of them arrive.
@@ -141,13 +203,16 @@ impl Run {
             let mut room = FULL;
             let mut chunks = 0;
             while room > 32 {
-                let Some(fragment) = self.queue.next_fragment(self.now, room, FULL) else {
+                let fragment = self.queue.next_fragment(self.now, room, FULL);
+                self.settle();
+                let Some(fragment) = fragment else {
                     break;
                 };
                 assert!(usize::from(fragment.len) <= room && fragment.len > 0);
                 room -= usize::from(fragment.len);
                 room = room.saturating_sub(16);
                 let tsn = self.window.push(self.now, &fragment, path);
+                self.queue.assigned(fragment.key, tsn);
                 let payload = self
                     .queue
                     .payload(fragment.key, fragment.offset, fragment.len);
@@ -172,6 +237,7 @@ impl Run {
     /// Sends up to eight chunks again; `fate` tells which of them arrive.
     fn resend(&mut self, fate: u8, path: PathId) {
         for bit in 0..8 {
+            self.give_up_lost();
             let Some(lost) = self.window.next_lost() else {
                 return;
             };
@@ -196,8 +262,12 @@ impl Run {
         if position as usize >= self.delivered.len() {
             self.arrived.entry(position).or_insert(chunk);
         }
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
         while let Some(chunk) = self.arrived.remove(&(self.delivered.len() as u32)) {
-            self.delivered.push(chunk);
+            self.delivered.push(Some(chunk));
         }
     }
 
@@ -315,6 +385,8 @@ impl Run {
 
     fn check(&self) {
         let window = &self.window;
+        self.queue.audit();
+        window.audit(&self.queue);
         let len = window.next_tsn().distance_from(window.cumulative()) - 1;
         assert_eq!(window.len(), len as usize);
         assert_eq!(window.is_empty(), len == 0);
@@ -346,10 +418,10 @@ impl Run {
         assert!(self.queue.unsent_bytes() <= self.queue.buffered());
     }
 
-    /// Lets everything arrive: all messages must then be there, whole.
+    /// Lets everything arrive: all messages that were not given up must then be there, whole.
     fn finish(&mut self) {
         while !self.queue.is_empty() {
-            let before = (self.queue.buffered(), self.queue.unsent_bytes());
+            let before = (self.window.cumulative(), self.queue.unsent_bytes());
             self.send(64, 0xff, PATHS[0]);
             for path in PATHS {
                 self.window.t3_expired(path);
@@ -357,25 +429,46 @@ impl Run {
             while self.window.has_lost() {
                 self.resend(0xff, PATHS[0]);
             }
+            self.tell(usize::from(STREAMS) * 2);
             self.honest_sack(false);
             self.check();
-            let after = (self.queue.buffered(), self.queue.unsent_bytes());
+            let after = (self.window.cumulative(), self.queue.unsent_bytes());
             assert_ne!(before, after, "no progress");
         }
         let mut messages: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
-        let mut last_end = true;
-        for chunk in &self.delivered {
+        let mut unfinished = None;
+        for chunk in self.delivered.iter().flatten() {
+            if self.failed.contains(&chunk.context) {
+                continue;
+            }
             let message = messages.entry(chunk.context).or_default();
             assert_eq!(message.is_empty(), chunk.begin);
             message.extend_from_slice(&chunk.payload);
             if !self.interleaving {
-                assert_eq!(chunk.begin, last_end, "fragments have consecutive TSNs");
-                last_end = chunk.end;
+                assert_eq!(
+                    unfinished.is_none(),
+                    chunk.begin,
+                    "fragments have consecutive TSNs"
+                );
+                assert!(unfinished.is_none_or(|context| context == chunk.context));
+                unfinished = (!chunk.end).then_some(chunk.context);
             }
             if chunk.end {
                 assert_eq!(Some(&*message), self.pushed.get(&chunk.context));
             }
         }
+        self.pushed
+            .retain(|context, _| !self.failed.contains(context));
         assert_eq!(messages, self.pushed);
+    }
+}
+
+/// How long a message is worth sending.
+fn reliability(argument: u8) -> Reliability {
+    match argument & 3 {
+        0 => Reliability::Reliable,
+        1 => Reliability::Lifetime(Duration::from_millis(u64::from(argument) * 8)),
+        2 => Reliability::MaxRetransmits(u16::from(argument >> 2)),
+        _ => Reliability::Priority(u32::from(argument >> 2)),
     }
 }
