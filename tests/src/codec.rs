@@ -89,6 +89,18 @@ pub mod cause {
     pub const UNSUPPORTED_HMAC: u16 = 0x0105;
 }
 
+/// Results in responses to RE-CONFIG requests (RFC 6525 §4.4).
+pub mod result {
+    #![allow(missing_docs)]
+    pub const NOTHING_TO_DO: u32 = 0;
+    pub const PERFORMED: u32 = 1;
+    pub const DENIED: u32 = 2;
+    pub const WRONG_SSN: u32 = 3;
+    pub const IN_PROGRESS_ALREADY: u32 = 4;
+    pub const BAD_SEQUENCE: u32 = 5;
+    pub const IN_PROGRESS: u32 = 6;
+}
+
 /// Flags of DATA and I-DATA.
 pub mod flag {
     #![allow(missing_docs)]
@@ -390,6 +402,20 @@ impl Chunk {
         assert_eq!(self.kind, kind::RE_CONFIG, "{self:?}");
         tlvs(&self.value)
     }
+}
+
+/// The outgoing reset request among parameters of RE-CONFIG: (number, answered number, last TSN, streams).
+pub fn outgoing_reset_request(params: &[(u16, Vec<u8>)]) -> Option<(u32, u32, u32, Vec<u16>)> {
+    let (_, value) = params
+        .iter()
+        .find(|(kind, _)| *kind == param::OUTGOING_RESET)?;
+    let streams = (12..value.len()).step_by(2).map(|at| be16(value, at));
+    Some((
+        be32(value, 0),
+        be32(value, 4),
+        be32(value, 8),
+        streams.collect(),
+    ))
 }
 
 /// Errors of an ASCONF-ACK: (correlation, cause code).

@@ -5,7 +5,10 @@ use std::time::Duration;
 use sctp_proto::{AssociationState, Event, ResetError, SendError, SendInfo, StreamId};
 use sctp_tests::{
     build::{data, i_data, outgoing_reset, reconfig_response},
-    codec::{Chunk, be16, be32, kind, param},
+    codec::{
+        Chunk, be32, kind, outgoing_reset_request, param,
+        result::{BAD_SEQUENCE, DENIED, IN_PROGRESS, NOTHING_TO_DO, PERFORMED, WRONG_SSN},
+    },
     net::{Link, Verdict},
     pair::{
         Pair,
@@ -16,14 +19,6 @@ use sctp_tests::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Results of RFC 6525 §4.4.
-const NOTHING_TO_DO: u32 = 0;
-const PERFORMED: u32 = 1;
-const DENIED: u32 = 2;
-const WRONG_SSN: u32 = 3;
-const BAD_SEQUENCE: u32 = 5;
-const IN_PROGRESS: u32 = 6;
-
 /// (request number, result) of the response in a RE-CONFIG chunk.
 fn response(chunk: &Chunk) -> (u32, u32) {
     let (kind, value) = chunk.reconfig_params().remove(0);
@@ -33,13 +28,9 @@ fn response(chunk: &Chunk) -> (u32, u32) {
 
 /// (request number, last TSN, streams) of the outgoing reset request in a RE-CONFIG chunk.
 fn request(chunk: &Chunk) -> (u32, u32, Vec<u16>) {
-    let params = chunk.reconfig_params();
-    let found = params
-        .iter()
-        .find(|(kind, _)| *kind == param::OUTGOING_RESET);
-    let (_, value) = found.expect("an outgoing reset request");
-    let streams = (12..value.len()).step_by(2).map(|at| be16(value, at));
-    (be32(value, 0), be32(value, 8), streams.collect())
+    let found = outgoing_reset_request(&chunk.reconfig_params());
+    let (number, _, last, streams) = found.expect("an outgoing reset request");
+    (number, last, streams)
 }
 
 fn reset(peer: &mut Peer, streams: &[u16]) {

@@ -12,7 +12,13 @@ use sctp_tests::{
         self, add_incoming, add_outgoing, association_reset, association_reset_response, data,
         incoming_reset, outgoing_reset, reconfig_response, reconfig_together, tlv,
     },
-    codec::{Chunk, be16, be32, cause, kind, param},
+    codec::{
+        Chunk, be32, cause, kind, outgoing_reset_request, param,
+        result::{
+            BAD_SEQUENCE, DENIED, IN_PROGRESS, IN_PROGRESS_ALREADY, NOTHING_TO_DO, PERFORMED,
+            WRONG_SSN,
+        },
+    },
     net::{Link, Verdict},
     pair::{
         Pair,
@@ -22,15 +28,6 @@ use sctp_tests::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Results of RFC 6525 §4.4.
-const NOTHING_TO_DO: u32 = 0;
-const PERFORMED: u32 = 1;
-const DENIED: u32 = 2;
-const WRONG_SSN: u32 = 3;
-const IN_PROGRESS_ALREADY: u32 = 4;
-const BAD_SEQUENCE: u32 = 5;
-const IN_PROGRESS: u32 = 6;
 
 /// Obeys whatever the peer asks for.
 fn obedient(config: &mut AssociationConfig) {
@@ -68,20 +65,6 @@ fn results(peer: &mut Peer, chunk: Chunk) -> Vec<u32> {
     peer.receive_all();
     peer.send(chunk);
     responses(peer).into_iter().map(|r| r.1).collect()
-}
-
-/// The outgoing reset request among parameters: (number, answered number, last TSN, streams).
-fn outgoing_of(params: &[(u16, Vec<u8>)]) -> Option<(u32, u32, u32, Vec<u16>)> {
-    let (_, value) = params
-        .iter()
-        .find(|(kind, _)| *kind == param::OUTGOING_RESET)?;
-    let streams = (12..value.len()).step_by(2).map(|at| be16(value, at));
-    Some((
-        be32(value, 0),
-        be32(value, 4),
-        be32(value, 8),
-        streams.collect(),
-    ))
 }
 
 fn ids(streams: &[u16]) -> Vec<StreamId> {
@@ -174,7 +157,7 @@ fn a_reset_asked_for_is_a_request_that_names_the_one_it_answers() {
     peer.send(incoming_reset(1, &[3]));
     let params = params(&mut peer);
     assert_eq!(responses_of(&params), [(1, PERFORMED, None)]);
-    let (number, answers, last_tsn, streams) = outgoing_of(&params).expect("a request");
+    let (number, answers, last_tsn, streams) = outgoing_reset_request(&params).expect("a request");
     assert_eq!((number, answers), (peer.host_tsn, 1));
     assert_eq!(last_tsn, peer.host_tsn.wrapping_sub(1));
     assert_eq!(streams, [3]);
@@ -217,7 +200,7 @@ fn what_is_queued_leaves_before_the_reset_that_the_peer_wants() {
         let params: Vec<_> = of_kind(kind::RE_CONFIG)
             .flat_map(Chunk::reconfig_params)
             .collect();
-        if let Some((_, answers, last_tsn, streams)) = outgoing_of(&params) {
+        if let Some((_, answers, last_tsn, streams)) = outgoing_reset_request(&params) {
             assert_eq!(responses_of(&params), [(1, PERFORMED, None)]);
             assert_eq!((answers, last_tsn, streams), (1, highest, vec![3]));
             return;
@@ -235,7 +218,7 @@ fn what_waits_for_a_reset_takes_no_messages_whatever_else_is_reset_meanwhile() {
     let now = peer.now;
     peer.association().reset_streams(now, &ids(&[1])).unwrap();
     peer.collect();
-    let (number, _, _, streams) = outgoing_of(&params(&mut peer)).expect("a request");
+    let (number, _, _, streams) = outgoing_reset_request(&params(&mut peer)).expect("a request");
     assert_eq!(streams, [1]);
     peer.send(reconfig_response(number, PERFORMED));
     let info = SendInfo::default();
@@ -309,7 +292,7 @@ fn longer_lists_than_an_answer_holds_are_denied() {
     // All of them is one word.
     peer.send(incoming_reset(2, &[]));
     let params = params(&mut peer);
-    let (number, answers, _, streams) = outgoing_of(&params).expect("a request");
+    let (number, answers, _, streams) = outgoing_reset_request(&params).expect("a request");
     assert_eq!((answers, streams), (2, vec![]));
     let now = peer.now;
     let held = peer
@@ -328,7 +311,7 @@ fn a_busy_peer_is_asked_again_some_times() {
     peer.collect();
     let mut number = peer.host_tsn;
     for _ in 0..5 {
-        let asked = outgoing_of(&params(&mut peer)).expect("a request");
+        let asked = outgoing_reset_request(&params(&mut peer)).expect("a request");
         assert_eq!(asked.0, number, "a new request, not the old one again");
         peer.send(reconfig_response(number, IN_PROGRESS_ALREADY));
         peer.expect_nothing();
@@ -401,11 +384,15 @@ fn a_peer_that_does_not_know_a_request_is_asked_no_more_and_kept() {
         let now = peer.now;
         peer.association().reset_streams(now, &ids(&[1])).unwrap();
         peer.collect();
-        let number = outgoing_of(&params(&mut peer)).expect("a request").0;
+        let number = outgoing_reset_request(&params(&mut peer))
+            .expect("a request")
+            .0;
         assert_eq!(number, first.wrapping_add(expected.len() as u32));
         peer.send(reconfig_response(number, BAD_SEQUENCE));
         peer.advance_to_packet();
-        let number = outgoing_of(&params(&mut peer)).expect("a request").0;
+        let number = outgoing_reset_request(&params(&mut peer))
+            .expect("a request")
+            .0;
         assert_eq!(number, first);
         peer.send(reconfig_response(number, PERFORMED));
         assert!(peer.events().contains(&Event::OutgoingReset {
@@ -426,7 +413,9 @@ fn a_peer_that_sends_the_number_back_twice_is_asked_no_more() {
     peer.association().reset_streams(now, &ids(&[1])).unwrap();
     peer.collect();
     for _ in 0..2 {
-        let number = outgoing_of(&params(&mut peer)).expect("a request").0;
+        let number = outgoing_reset_request(&params(&mut peer))
+            .expect("a request")
+            .0;
         peer.send(reconfig_response(number, BAD_SEQUENCE));
         peer.advance(2 * SECOND);
     }
@@ -444,7 +433,9 @@ fn a_request_in_progress_for_long_is_no_failure() {
     peer.association().reset_streams(now, &ids(&[1])).unwrap();
     peer.collect();
     for _ in 0..20 {
-        let number = outgoing_of(&params(&mut peer)).expect("a request").0;
+        let number = outgoing_reset_request(&params(&mut peer))
+            .expect("a request")
+            .0;
         peer.send(reconfig_response(number, IN_PROGRESS));
         peer.advance_to_packet();
         let path = peer.association().paths().next().expect("a path");
