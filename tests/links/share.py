@@ -3,6 +3,7 @@
 
 usage: share.py LINKEMU SCTP_HTTP [CONTROLLER] [LOSS] [SEED...]      (root)
 
+LINKEMU is the folder of the link emulator, built, as for scripts/failover; SCTP_HTTP the program.
 Both download for 45 seconds through one emulated link of 10 Mbit/s and 50 ms with a queue of 50
 packets; prints what each got from the 10th second on, and the share of SCTP.
 """
@@ -73,7 +74,7 @@ def main():
             file.write("[[path]]\nname = 'A'\nboth = { delay_ms = 25, rate_kbit = 10000, queue_packets = 50, "
                        f"loss = {loss} }}\n")
         for seed in sys.argv[5:] or ["1"]:
-            subprocess.run([linkemu, "run", "--config", config, "--seed", seed,
+            subprocess.run([f"{linkemu}/target/release/linkemu", "run", "--config", config, "--seed", seed,
                             "--", sys.executable, __file__, "--serve", sctp_http, controller, root,
                             "--", sys.executable, __file__, "--fetch", sctp_http], check=True)
 
