@@ -227,6 +227,48 @@ fn an_address_that_does_not_work_harms_nothing() {
 }
 
 #[test]
+fn an_address_that_leads_nowhere_is_not_told_and_keeps_nothing_waiting() {
+    let mut pair = builder(&[A, B], SERVER).build();
+    pair.connect();
+    pair.drive_for(5 * SECOND);
+    told(&mut pair);
+    // The driver tells of all interfaces, now that one has lost its address.
+    let loopback = "127.0.0.1:9899";
+    pair.client.addrs.push(loopback.parse().unwrap());
+    pair.net.script(|_, datagram| {
+        assert!(!datagram.from.ip().is_loopback(), "{datagram:?}");
+        Verdict::Pass
+    });
+    up(&mut pair, &[loopback, B]);
+    pair.drive_for(SECOND);
+    assert_eq!(told(&mut pair), [(ip(A), LocalChange::Deleted, true)]);
+    assert_eq!(reached(&mut pair, Server), [ip(B)].into());
+    pair.drive_for(60 * SECOND);
+    assert_eq!(told(&mut pair), []);
+    assert_alive(&mut pair);
+}
+
+#[test]
+fn that_an_address_is_gone_is_told_before_a_new_one_is_tried() {
+    let mut pair = behind_nat(builder(&[A, B], "203.0.113.1:9899"));
+    pair.drive_for(5 * SECOND);
+    told(&mut pair);
+    // One interface goes as another comes, from which nothing gets through.
+    let new = "10.2.0.1:9899";
+    pair.client.addrs.push(new.parse().unwrap());
+    pair.net
+        .script(move |_, datagram| match datagram.from.ip() == ip(new) {
+            true => Verdict::Drop,
+            false => Verdict::Pass,
+        });
+    up(&mut pair, &[B, new]);
+    pair.drive_for(SECOND);
+    assert_eq!(told(&mut pair), [(ip(A), LocalChange::Deleted, true)]);
+    assert_eq!(reached(&mut pair, Server), [ip("198.51.100.2:1")].into());
+    assert_alive(&mut pair);
+}
+
+#[test]
 fn nothing_is_told_where_that_is_turned_off() {
     let server = "203.0.113.1:9899";
     let changes: [fn(Builder) -> Builder; 5] = [

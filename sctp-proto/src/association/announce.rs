@@ -15,7 +15,7 @@ use super::{
     timers::Timer,
 };
 use crate::{
-    address::{is_meaningful_to, is_same_family},
+    address::{is_meaningful_to, is_same_family, may_reach},
     asconf::{Acked, Wish},
     error::{AddressError, CloseReason},
     ids::PathId,
@@ -102,7 +102,9 @@ impl Tcb {
         };
         for local in cx.locals.iter() {
             let ip = local.address.ip;
-            let reaches = self.peers.iter().any(|p| is_same_family(p.remote.ip(), ip));
+            // Loopback reaches no peer elsewhere: a request from there would hold up all others.
+            let reaches = (self.peers.iter().map(|peer| peer.remote.ip()))
+                .any(|remote| is_same_family(ip, remote) && may_reach(ip, remote));
             let told = changes.outgoing.is_adding(ip) || changes.refused.contains(&ip);
             if local.state == LocalAddressState::Known || told || !reaches {
                 continue;
