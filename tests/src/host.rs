@@ -3,7 +3,12 @@
 //! A host obeys the polling contract of `sctp_proto` to the letter and checks what the protocol
 //! owes in return, at every step; see [`Host::poll`].
 
-use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use bytes::BytesMut;
 use sctp_proto::{
@@ -134,6 +139,8 @@ pub struct Host {
     pub auto_accept: bool,
     /// Packets per batch.
     pub max_segments: NonZeroUsize,
+    /// The system sends nothing from or to these, and says so; nor does it take what comes to them.
+    pub unreachable: Vec<IpAddr>,
     /// Whether packets may leave with a checksum of zero. Default false.
     pub unchecked: bool,
     /// Whether the books are checked at every step, which costs as much as is held. Default false.
@@ -166,6 +173,7 @@ impl Host {
             incoming: VecDeque::new(),
             auto_accept: true,
             max_segments: NonZeroUsize::new(10).expect("ten"),
+            unreachable: Vec::new(),
             unchecked: false,
             audited: false,
             outbox: VecDeque::new(),
@@ -227,6 +235,9 @@ impl Host {
         let Some(socket) = self.addrs.iter().position(|a| *a == datagram.to) else {
             return;
         };
+        if self.unreachable.contains(&datagram.to.ip()) {
+            return;
+        }
         let meta = DatagramMeta {
             remote: datagram.from,
             socket: SocketId(socket as u16),
@@ -383,6 +394,15 @@ impl Host {
                         "new data beyond the congestion window: {stats:?}"
                     );
                 }
+            }
+            let refused = |ip: &IpAddr| self.unreachable.contains(ip);
+            let source = transmit.source_ip.as_ref();
+            if source.is_some_and(refused) || refused(&transmit.destination.ip()) {
+                if let Some(path) = transmit.path {
+                    let association = &mut self.conns[index].association;
+                    association.handle_unreachable(now, path);
+                }
+                continue;
             }
             self.post(&transmit);
         }

@@ -610,6 +610,25 @@ fn a_sack_goes_where_the_data_came_from_or_elsewhere_if_that_came_twice() {
     assert_eq!(sack_to(&mut peer, here, first + 6), here);
 }
 
+#[test]
+fn a_sack_that_the_system_refuses_to_send_goes_the_other_way() {
+    let mut peer = confirmed(|_| {});
+    let here = peer.addr;
+    let mut sacks_of = |tsn| -> Vec<SocketAddr> {
+        peer.send(data(1).tsn(tsn).payload("x").immediate().be());
+        let all = peer.receive_all().into_iter();
+        let sacks = all.filter(|received| received.kinds().contains(&kind::SACK));
+        let to = sacks.map(|received| received.to).collect();
+        // From the next on, one address more.
+        let next = if tsn == 1 { here } else { other() };
+        peer.host.unreachable.push(next.ip());
+        to
+    };
+    assert_eq!(sacks_of(1), [here]);
+    assert_eq!(sacks_of(2), [other()], "and once");
+    assert_eq!(sacks_of(3), [], "no going round between the two");
+}
+
 //= RFC 9260 §7.3, test
 //# The sender SHOULD track an AMDCS that will be the smallest PMDCS...
 //= RFC 9260 §7.3, test

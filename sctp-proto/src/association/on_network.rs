@@ -49,15 +49,22 @@ impl Association {
 
     /// The operating system refused to send on this path: the address to send from is gone, or
     /// there is no route. If another path is active, that is worth as much as a time-out: what is in
-    /// flight there goes again by the other, and HEARTBEATs tell when the path is back. If there is
-    /// none, timers go on as if the packets were lost on the way.
+    /// flight there goes again by the other, and HEARTBEATs tell when the path is back. So does a SACK
+    /// that has not left, if this is called before the next packet is asked for. If there is none,
+    /// timers go on as if the packets were lost on the way.
     pub fn handle_unreachable(&mut self, now: Instant, path: PathId) {
         if let Phase::Open(tcb) = &mut self.phase
             && tcb.paths.contains(path)
-            && tcb.paths.get(path).is_usable()
-            && tcb.paths.alternate(path).is_some()
+            && let Some(other) = tcb.paths.alternate(path)
         {
-            tcb.give_up_flight(&mut self.cx, path);
+            if tcb.paths.get(path).is_usable() {
+                tcb.give_up_flight(&mut self.cx, path);
+            }
+            // Each refusal leaves a path fewer that a SACK may take: it goes round no circle.
+            if tcb.sack_on == Some(path) {
+                tcb.sack_path = other;
+                tcb.sack.request();
+            }
         }
         self.conclude(now, Ok(()));
     }

@@ -158,6 +158,7 @@ impl Tcb {
         //# The COOKIE ECHO chunk MAY be bundled with any pending outbound DATA chunks, but it MUST
         //# be the first chunk in the packet and, until the COOKIE ACK chunk is returned, the sender
         //# MUST NOT send any other packets to the peer.
+        self.sack_on = None;
         let echoing = matches!(self.state, State::CookieEchoed { .. });
         if echoing && !self.due.cookie_echo {
             return None;
@@ -571,6 +572,7 @@ impl Tcb {
             packet.sack(cumulative, a_rwnd, &gaps, &duplicates);
         }
         self.sack.sent();
+        self.sack_on = Some(self.sack_path);
         self.owed_sacks.clear();
         cx.stats.sacks_sent += 1;
     }
@@ -604,6 +606,7 @@ impl Tcb {
             return None;
         }
         self.owed_sacks.drain(..written);
+        self.sack_on = Some(self.sack_path);
         cx.stats.sacks_sent += written as u64;
         cx.stats.control_chunks_sent += written as u64;
         Some(transmit(

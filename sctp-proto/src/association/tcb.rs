@@ -144,6 +144,8 @@ pub(crate) struct Tcb {
     pub(crate) owed_sacks: Vec<(Tsn, GapBlocks)>,
     /// Where SACKs go: by default where DATA last came from (§6.4).
     pub(crate) sack_path: PathId,
+    /// The path by which what was polled last takes a SACK along, if it does.
+    pub(crate) sack_on: Option<PathId>,
     /// Where a chunk was sent last that T2-shutdown or the timer of RE-CONFIG guards.
     pub(crate) control_path: PathId,
 
@@ -285,6 +287,7 @@ impl Tcb {
             sack: SackPolicy::new(&config),
             owed_sacks: Vec::new(),
             sack_path: paths.primary(),
+            sack_on: None,
             control_path: paths.primary(),
             retry_with: None,
             due: Due::default(),
