@@ -276,12 +276,13 @@ impl Endpoint {
             sockets = captured.collect::<io::Result<_>>()?;
         }
         let endpoint = Self::from_sockets(config, server, sockets)?;
-        match interfaces::addresses() {
-            Ok(list) => endpoint.handle_interfaces(list),
-            Err(error) => tracing::debug!(%error, "the addresses of this machine are not known"),
-        }
+        let known = interfaces::addresses().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the addresses of this machine are not known");
+            Vec::new()
+        });
+        endpoint.handle_interfaces(known.clone());
         let watched = Arc::downgrade(&endpoint.0.shared);
-        let watch = interfaces::watch(move |list| {
+        let watch = interfaces::watch(known, move |list| {
             let shared = watched.upgrade().filter(|shared| !shared.is_over());
             shared.map(|shared| shared.set_interfaces(list)).is_some()
         });

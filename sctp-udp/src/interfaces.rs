@@ -5,8 +5,9 @@ use std::{io, net::IpAddr, time::Duration};
 use if_addrs::IfOperStatus;
 use tokio::time::sleep;
 
-/// How long changes are gathered before they are looked at: an interface that comes up gets its
-/// addresses one by one, and one that flaps makes no more work than this allows.
+/// How long an address that has come waits for what comes along with it: its routes, without which
+/// packets from it take a wrong way or none, and others of the same interface. One that flaps makes no
+/// more work than this allows.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// How often the addresses are looked at where the system does not tell of changes.
@@ -28,35 +29,53 @@ pub(crate) fn addresses() -> io::Result<Vec<IpAddr>> {
     Ok(list)
 }
 
+/// What there is to watch.
+trait Interfaces {
+    /// Waits until something may have changed since the last call.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The addresses, if they can be told.
+    fn look(&mut self) -> impl Future<Output = Option<Vec<IpAddr>>> + Send;
+}
+
 /// Calls `told` with the addresses whenever something about the interfaces may have changed, until
-/// it returns false.
-pub(crate) async fn watch(mut told: impl FnMut(Vec<IpAddr>) -> bool) {
-    let mut changes = Changes::new();
+/// it returns false. They were `known` before.
+pub(crate) async fn watch(known: Vec<IpAddr>, told: impl FnMut(Vec<IpAddr>) -> bool) {
+    follow(System::new(), known, told).await;
+}
+
+/// That an address is gone is told at once: what peers send there is lost. One that has come is told
+/// when its time to [gather](GATHER) is over.
+async fn follow(
+    mut interfaces: impl Interfaces,
+    mut known: Vec<IpAddr>,
+    mut told: impl FnMut(Vec<IpAddr>) -> bool,
+) {
     loop {
-        changes.next().await;
-        sleep(GATHER).await;
-        changes.forget();
-        // A system call that walks all interfaces.
-        let result = tokio::task::spawn_blocking(addresses).await;
-        let result = result.unwrap_or_else(|error| Err(io::Error::other(error)));
-        match result {
-            Ok(list) => {
-                if !told(list) {
-                    return;
-                }
+        interfaces.changed().await;
+        if let Some(list) = interfaces.look().await {
+            known.retain(|ip| list.contains(ip));
+            if !told(known.clone()) {
+                return;
             }
-            Err(error) => tracing::debug!(%error, "the addresses of this machine are not known"),
+        }
+        sleep(GATHER).await;
+        if let Some(list) = interfaces.look().await {
+            known.clone_from(&list);
+            if !told(list) {
+                return;
+            }
         }
     }
 }
 
-/// What tells of changes: the kernel, or time.
-struct Changes {
+/// This machine's. The kernel tells of changes, or time does.
+struct System {
     #[cfg(target_os = "linux")]
     netlink: Option<netlink::Socket>,
 }
 
-impl Changes {
+impl System {
     fn new() -> Self {
         Self {
             #[cfg(target_os = "linux")]
@@ -65,12 +84,14 @@ impl Changes {
                 .ok(),
         }
     }
+}
 
-    async fn next(&mut self) {
+impl Interfaces for System {
+    async fn changed(&mut self) {
         #[cfg(target_os = "linux")]
         if let Some(netlink) = &self.netlink {
             match netlink.changed().await {
-                Ok(()) => return,
+                Ok(()) => return netlink.drain(),
                 Err(error) => {
                     tracing::debug!(%error, "netlink failed: addresses are polled");
                     self.netlink = None;
@@ -80,12 +101,13 @@ impl Changes {
         sleep(POLL).await;
     }
 
-    /// What has been told so far is about to be looked at.
-    fn forget(&self) {
-        #[cfg(target_os = "linux")]
-        if let Some(netlink) = &self.netlink {
-            netlink.drain();
-        }
+    async fn look(&mut self) -> Option<Vec<IpAddr>> {
+        // A system call that walks all interfaces.
+        let result = tokio::task::spawn_blocking(addresses).await;
+        let result = result.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let unknown =
+            |error: &_| tracing::debug!(%error, "the addresses of this machine are not known");
+        result.inspect_err(unknown).ok()
     }
 }
 
@@ -133,7 +155,7 @@ mod netlink {
             }
         }
 
-        /// Takes all notifications that are there.
+        /// Takes all notifications that are there: one look answers them.
         pub(super) fn drain(&self) {
             // Bounded: more of them only means that the addresses are looked at once more.
             for _ in 0..1000 {
@@ -157,6 +179,40 @@ mod netlink {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ips(list: &[&str]) -> Vec<IpAddr> {
+        list.iter().map(|ip| ip.parse().unwrap()).collect()
+    }
+
+    /// Always changed; the lists that come next.
+    struct Lists(std::vec::IntoIter<Vec<IpAddr>>);
+
+    impl Interfaces for Lists {
+        async fn changed(&mut self) {}
+
+        async fn look(&mut self) -> Option<Vec<IpAddr>> {
+            self.0.next()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gone_is_told_at_once_and_what_has_come_with_all_that_comes_along() {
+        // An interface loses its address, and another gets two, the second a moment later.
+        let looks = [&["192.0.2.2"][..], &["192.0.2.2", "2001:db8::2"]];
+        let lists = Lists(looks.map(ips).to_vec().into_iter());
+        let began = tokio::time::Instant::now();
+        let mut seen = Vec::new();
+        let told = |list| {
+            seen.push((began.elapsed(), list));
+            seen.len() < 2
+        };
+        follow(lists, ips(&["192.0.2.1"]), told).await;
+        assert_eq!(seen[0], (Duration::ZERO, ips(&[])));
+        assert!(
+            seen[1].0 >= GATHER && seen[1].1 == ips(looks[1]),
+            "{seen:?}"
+        );
+    }
 
     #[test]
     fn this_machine_has_loopback() {
