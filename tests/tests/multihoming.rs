@@ -908,6 +908,36 @@ fn an_interface_that_goes_takes_its_paths_along_and_data_moves_on() {
 }
 
 #[test]
+fn a_download_goes_on_at_once_when_the_client_loses_the_address_it_comes_to() {
+    let loopback = "127.0.0.1:9899";
+    let bbr = |c: &mut AssociationConfig| {
+        shipped(c);
+        c.congestion_control(CongestionControl::Bbr);
+    };
+    for at in 0..3 {
+        let builder = two_by_two().link(link()).both(bbr);
+        let mut pair = connect(builder.untraced().steps(5_000_000));
+        pair.client.addrs.push(loopback.parse().unwrap());
+        bulk(&mut pair, Server, SECOND + at * 137 * MS, |_| {});
+        // Nothing comes to the address, or leaves from it or by its network. A SACK is refused
+        // before the driver hears of that.
+        cut(&mut pair, A);
+        let gone = A.map(|text| text.parse::<SocketAddr>().unwrap().ip());
+        pair.client.unreachable.extend(gone);
+        let mut told = Some(pair.now + 5 * MS);
+        let (silence, _) = bulk(&mut pair, Server, 200 * MS, |pair| {
+            if told.take_if(|at| *at <= pair.now).is_some() {
+                set_addresses(pair, Client, &[loopback, B[0]]);
+            }
+        });
+        // The news is on its way for 25 ms, as is what comes again by the other path, and a message
+        // is several packets.
+        assert!(silence < 120 * MS, "{silence:?}");
+        assert_eq!(ends(&mut pair, Server), [(1, 1), (0, 1)]);
+    }
+}
+
+#[test]
 fn paths_come_and_go_without_end() {
     let mut pair = connect(two_by_two().steps(2_000_000));
     for round in 0..60 {

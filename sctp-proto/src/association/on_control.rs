@@ -68,6 +68,7 @@ impl Tcb {
         } else if path.is_back_after(now, NEW_AFTER) {
             path.reset_congestion(&cx.config);
         }
+        path.congestion.on_round_trip(now, rtt);
         let news = !std::mem::replace(&mut path.confirmed, true);
         let (id, interval) = (path.id, path.heartbeat.interval);
         //= RFC 9260 §8.3

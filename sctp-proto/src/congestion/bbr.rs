@@ -102,7 +102,8 @@ pub(super) struct Bbr {
     bounds: Bounds,
     cycle: Cycle,
     probe_rtt: ProbeRtt,
-    /// Data leaves after a pause: until something is acknowledged.
+    /// Data leaves after a pause: until it has measured the round trip, which no queue of its own
+    /// makes longer.
     idle_restart: bool,
     /// The window before it was shrunk for a while.
     prior_cwnd: usize,
@@ -127,7 +128,7 @@ impl Bbr {
             bounds: Bounds::default(),
             cycle: Cycle::default(),
             probe_rtt: ProbeRtt::default(),
-            idle_restart: false,
+            idle_restart: true,
             prior_cwnd: 0,
             saved: None,
         }
@@ -215,10 +216,10 @@ impl Bbr {
         }
     }
 
-    fn update_pacing(&mut self, sample: &RateSample) {
+    fn update_pacing(&mut self) {
         let mut rate = self.rate();
         if self.pacing.is_none()
-            && let Some(rtt) = sample.rtt.filter(|rtt| !rtt.is_zero())
+            && let Some(rtt) = self.rtt.get().filter(|rtt| !rtt.is_zero())
         {
             // What was delivered of the initial window may be less than there is.
             rate = rate.max(per_round_trip(self.cwnd, rtt));
@@ -295,8 +296,15 @@ impl Controller for Bbr {
         self.advance_cycle(sample);
         let restored = self.check_probe_rtt(sample);
         self.losses.conclude(sample);
-        self.update_pacing(sample);
+        self.update_pacing();
         self.update_window(sample, if restored { 0 } else { sample.acked });
+    }
+
+    /// A path may begin with data that was lost on another, of which none measures a round trip
+    /// (Karn's algorithm): without one the window would not grow, nor the pace, before new data is
+    /// acknowledged.
+    fn on_round_trip(&mut self, now: Instant, rtt: Duration) {
+        self.rtt.add(now, Some(rtt));
     }
 
     /// What a loss means is judged by the samples.

@@ -109,6 +109,9 @@ pub(crate) trait Controller: Send + Debug {
     /// when a loss is found between SACKs.
     fn on_sample(&mut self, _sample: &RateSample) {}
 
+    /// A HEARTBEAT has measured the round trip.
+    fn on_round_trip(&mut self, _now: Instant, _rtt: Duration) {}
+
     /// `lost` bytes are taken for lost; called once per fast recovery, when it begins.
     fn on_loss(&mut self, now: Instant, lost: usize);
 

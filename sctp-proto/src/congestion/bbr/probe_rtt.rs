@@ -46,7 +46,7 @@ impl Bbr {
                 self.rounds.restart();
             }
         }
-        if sample.acked > 0 {
+        if sample.rtt.is_some() {
             self.idle_restart = false;
         }
         restored

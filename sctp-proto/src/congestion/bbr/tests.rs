@@ -16,6 +16,8 @@ struct Path {
     now: Instant,
     delivered: u64,
     rtt: Duration,
+    /// Whether samples tell the round trip: those of what was sent again do not.
+    measures: bool,
     /// Of every so many packets one is lost.
     loses: Option<usize>,
     app_limited: bool,
@@ -29,6 +31,7 @@ impl Path {
             now: Instant::from_nanos(1_000_000_000),
             delivered: 0,
             rtt: 50 * MS,
+            measures: true,
             loses: None,
             app_limited: false,
             count: 0,
@@ -70,7 +73,7 @@ impl Path {
                 lost,
                 flight,
                 delivered: self.delivered,
-                rtt: Some(self.rtt),
+                rtt: self.measures.then_some(self.rtt),
                 window_used: !self.app_limited,
                 delivery: Some(Delivery {
                     prior,
@@ -109,6 +112,24 @@ fn startup_ends_when_the_path_delivers_no_more() {
     assert_ne!(path.cc.phase, Phase::Startup);
     let model = path.cc.model().expect("a model");
     assert_eq!((model.bandwidth, model.min_rtt), (1_000_000, 50 * MS));
+}
+
+#[test]
+fn a_path_that_begins_with_what_another_lost_grows_as_any() {
+    let mut path = Path::new();
+    path.measures = false;
+    path.cc.on_round_trip(path.now, path.rtt);
+    // A pause since the HEARTBEAT is no reason to look for a shorter round trip first.
+    path.now += 8000 * MS;
+    for packets in [10, 20, 40] {
+        path.round(packets);
+        assert_eq!(path.cc.phase, Phase::Startup);
+        let rate = path.cc.pacing_rate(Some(path.rtt)).expect("a rate");
+        let doubled = 2 * per_round_trip(packets * P, path.rtt);
+        assert!(rate >= doubled, "{rate} after a round of {packets}");
+    }
+    let window = path.cc.window();
+    assert!(window >= 70 * P, "{window}: what was acknowledged, on top");
 }
 
 #[test]
