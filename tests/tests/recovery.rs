@@ -184,6 +184,65 @@ fn a_lost_retransmission_is_found_without_a_time_out() {
     }
 }
 
+/// Nothing that leaves after the last retransmission tells of its loss: a time-out of 400 ms was
+/// waited for, on a path of 20.
+#[test]
+fn a_lost_retransmission_of_the_tail_is_probed_for() {
+    // Number 19 is found lost when the retransmission of 16 has arrived, which left after it.
+    for lost in [vec![17], vec![12, 17], vec![16, 19]] {
+        let mut pair = warmed_up(|_| {});
+        let srtt = pair.path(Client).srtt;
+        let (clean, _) = transfer(&mut pair, 20);
+        let last = *lost.last().unwrap();
+        script(&mut pair, move |number, before| match number {
+            _ if before == 0 && lost.contains(&number) => Verdict::Drop,
+            _ if before == 1 && number == last => Verdict::Drop,
+            _ => Verdict::Pass,
+        });
+        let (took, stats) = transfer(&mut pair, 20);
+        assert_eq!((stats.t3_expiries, stats.tail_loss_probes), (0, 1));
+        assert!(took < clean + 6 * srtt, "{last}: {took:?}, {clean:?}");
+        assert_eq!(stats.spurious_retransmissions, 0);
+    }
+}
+
+#[test]
+fn a_probe_after_a_retransmission_that_was_late_undoes_no_reduction() {
+    let mut pair = warmed_up(|_| {});
+    script(&mut pair, |number, before| match (number, before) {
+        (17, 0) => Verdict::Drop,
+        (17, 1) => Verdict::Delay(45 * MS),
+        _ => Verdict::Pass,
+    });
+    let (_, stats) = transfer(&mut pair, 20);
+    assert_eq!((stats.t3_expiries, stats.tail_loss_probes), (0, 1));
+    transfer(&mut pair, 1);
+    assert_eq!(pair.stats(Client).reductions_undone, 0);
+}
+
+/// Three requests in a packet each are no lone packet, whatever their size: their loss was waited
+/// for as if the peer might delay its SACK.
+#[test]
+fn small_packets_are_not_taken_for_a_lone_one() {
+    let mut pair = warmed_up(|_| {});
+    let srtt = pair.path(Client).srtt;
+    script(&mut pair, |number, before| match before {
+        0 if number > 0 => Verdict::Drop,
+        _ => Verdict::Pass,
+    });
+    let begin = pair.now;
+    for _ in 0..4 {
+        pair.send(Client, 1, "request");
+        pair.drive_for(MS);
+    }
+    let mut left = 4;
+    while left > 0 {
+        assert!(pair.step(), "{}", pair.summary());
+        left -= pair.recv_all(Server).len();
+    }
+    assert!(pair.now - begin < 5 * srtt, "{:?}", pair.now - begin);
+}
+
 #[test]
 fn a_packet_overtaken_by_few_is_waited_for() {
     let mut pair = warmed_up(|_| {});

@@ -219,7 +219,13 @@ impl Tcb {
                 self.outstanding.forget_episode(lost.path);
             }
             self.outstanding.resent(lost.tsn, now, id);
-            self.write_chunk(cx, packet, lost.tsn, &lost.fragment, false);
+            // The last that is repaired may be the last that leaves: a SACK that is not delayed tells
+            // soon whether it arrived.
+            let immediate = cx.config.tail_loss_probes && !self.outstanding.has_lost();
+            if immediate {
+                self.paths.get_mut(id).probe.prompt = Some(lost.tsn);
+            }
+            self.write_chunk(cx, packet, lost.tsn, &lost.fragment, immediate);
             self.note_large(id, lost.tsn, packet.len());
             self.peer_rwnd = self.peer_rwnd.saturating_sub(usize::from(len));
             sent += self.outstanding.chunk_size(len);

@@ -108,16 +108,25 @@ impl Tcb {
             cx.timers.stop_path(PathTimer::Probe, id);
             return;
         };
-        let alone = self.outstanding.flight(id) <= path.max_packet - COMMON_HEADER;
-        let prompt = path.probe.prompt == Some(self.outstanding.next_tsn().previous());
+        // Small packets that left one after another are not alone: every second is acknowledged
+        // without delay.
+        let fits = self.outstanding.flight(id) <= path.max_packet - COMMON_HEADER;
+        let latest = self.outstanding.left_last(id);
+        let alone =
+            fits && latest.is_some_and(|(at, _)| self.outstanding.oldest_in_flight(id) == Some(at));
+        let prompt = latest.is_some_and(|(_, tsn)| path.probe.prompt == Some(tsn));
         let at = now + TailProbe::timeout(srtt, alone && !prompt);
         // A probe that would come after T3-rtx comes instead of it (RFC 8985 §7.2).
         cx.timers.set_path(PathTimer::Probe, id, at.min(t3));
     }
 
     /// Whether silence on a path asks for a probe: data is in flight there and, if the probe has
-    /// to take the same path, nothing that is acknowledged beyond a hole has RACK wait for it, and no
-    /// loss is being repaired.
+    /// to take the same path, nothing is left to be sent again, and the reordering timer does not run,
+    /// which is about what was overtaken.
+    ///
+    /// RFC 8985 §7.2 has no probe in loss recovery nor while anything is acknowledged beyond a hole, so
+    /// that the loss of the last retransmission waits for T3-rtx. It is a tail as any other: nothing
+    /// that left after it will tell of it.
     fn may_probe(&self, cx: &Cx, id: PathId) -> bool {
         let path = self.paths.get(id);
         let may = cx.config.tail_loss_probes
@@ -129,11 +138,10 @@ impl Tcb {
         if may && self.crossing_path(cx, id).is_some() {
             return self.crossing.is_none();
         }
-        may && path.recovery_exit.is_none()
-            && !path.on_probation
+        may && !path.on_probation
             && path.probe.is_allowed()
             && !self.outstanding.has_lost()
-            && !self.outstanding.has_gaps(id)
+            && !cx.timers.is_path_set(PathTimer::Reordering, id)
     }
 
     /// The other path that a probe takes which asks after this one.

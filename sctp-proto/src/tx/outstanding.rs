@@ -292,6 +292,11 @@ impl Outstanding {
         (path.latest).is_some_and(|(sent_at, tsn)| !path.rack.has_arrived(sent_at, tsn))
     }
 
+    /// The last transmission on a path: its time and, of what left then, the TSN written last.
+    pub fn left_last(&self, path: PathId) -> Option<(Instant, Tsn)> {
+        self.paths.get(path.index())?.latest
+    }
+
     /// The path that a TSN was last sent on, unless it is acknowledged cumulatively or was never sent.
     pub fn path_of(&self, tsn: Tsn) -> Option<PathId> {
         let index = tsn.distance_from(self.cumulative.next());

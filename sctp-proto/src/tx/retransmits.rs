@@ -157,7 +157,11 @@ impl Retransmits {
 
     /// The peer got a TSN once more. Returns as [`acknowledged`](Self::acknowledged) does.
     fn duplicate(&mut self, now: Instant, tsn: Tsn) -> bool {
-        let found = (self.list.iter_mut()).find(|resent| resent.tsn == tsn && !resent.reported);
+        // Where a probe repeated a retransmission, one copy too many is taken for the probe.
+        let candidates = self.list.iter_mut();
+        let found = candidates
+            .filter(|resent| resent.tsn == tsn && !resent.reported)
+            .min_by_key(|resent| resent.counts);
         let Some(resent) = found else {
             if self.forgotten.is_none_or(|oldest| oldest.before(tsn)) {
                 self.duplicated = Some(now);
@@ -337,6 +341,18 @@ mod tests {
         assert_eq!(resent.judge(at(2), false, PATIENCE), None, "the probe's");
         assert!(resent.duplicate(at(3), Tsn(5)));
         assert_eq!(resent.judge(at(3), false, PATIENCE), Some(Cause::Loss));
+    }
+
+    #[test]
+    fn one_copy_too_many_is_a_probes() {
+        let mut resent = episode(Cause::Loss);
+        resent.resent(at(2), Tsn(6), false);
+        for tsn in [5, 6] {
+            assert!(resent.duplicate(at(9), Tsn(tsn)));
+        }
+        assert_eq!(resent.judge(at(9), false, PATIENCE), None);
+        assert!(resent.duplicate(at(10), Tsn(6)));
+        assert_eq!(resent.judge(at(10), false, PATIENCE), Some(Cause::Loss));
     }
 
     #[test]
