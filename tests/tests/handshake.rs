@@ -104,6 +104,27 @@ fn early_data_survives_the_loss_of_any_packet_of_the_handshake() {
     }
 }
 
+/// The first packets of the answer were discarded until the COOKIE ACK was there, which cost a
+/// time-out of T1-cookie and another of the peer's T3-rtx.
+#[test]
+fn data_stands_for_a_lost_cookie_ack() {
+    let mut pair = Pair::default();
+    pair.net.drop_chunk(kind::COOKIE_ACK, 1);
+    pair.start();
+    let begin = pair.now;
+    pair.send(Client, 0, "request");
+    pair.drive_until(|pair| !pair.server.conns.is_empty());
+    pair.send(Server, 0, vec![7; 3000]);
+    pair.drive_until(|pair| pair.recv(Client, 0).is_some());
+    assert_eq!(pair.now - begin, 4 * DELAY);
+    assert_eq!(pair.state(Client), AssociationState::Established);
+    pair.drive();
+    for side in [Client, Server] {
+        let stats = pair.stats(side);
+        assert_eq!((stats.t1_expiries, stats.t3_expiries), (0, 0), "{side:?}");
+    }
+}
+
 #[test]
 fn a_handshake_survives_the_doubling_of_every_packet() {
     let mut pair = Pair::default();

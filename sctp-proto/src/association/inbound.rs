@@ -351,8 +351,11 @@ impl Tcb {
         chunk: Chunk<'_>,
         data: &mut DataSeen,
     ) -> Result<Next, Fatal> {
-        if !matches!(raw.kind, kind::DATA | kind::I_DATA) {
-            cx.stats.control_chunks_received += 1;
+        match raw.kind {
+            kind::DATA | kind::I_DATA => {
+                self.on_data_before_cookie_ack(cx, now, raw.kind == kind::I_DATA);
+            }
+            _ => cx.stats.control_chunks_received += 1,
         }
         match chunk {
             Chunk::Data(fields) => self.on_data(cx, packet, fields, false, data)?,

@@ -126,6 +126,23 @@ impl Tcb {
         }
     }
 
+    /// DATA of the form agreed on, before the COOKIE ACK, which leaves before it: that is lost or
+    /// late.
+    ///
+    /// A departure from §6, which has such DATA discarded: the COOKIE ACK would then cost a time-out
+    /// here, and what left behind it another one at the peer. Who sends DATA has taken the cookie, and
+    /// has the same to show as with a COOKIE ACK, this side's tag.
+    pub(super) fn on_data_before_cookie_ack(
+        &mut self,
+        cx: &mut Cx,
+        now: Instant,
+        interleaved: bool,
+    ) {
+        if interleaved == self.agreed.capabilities.interleaving() {
+            self.on_cookie_ack(cx, now);
+        }
+    }
+
     /// Enters ESTABLISHED.
     pub(super) fn establish(&mut self, cx: &mut Cx, now: Instant, restarted: bool) {
         self.state = State::Established;
@@ -140,8 +157,9 @@ impl Tcb {
             cx.event(Event::AdaptationIndication(indication));
         }
         // The DATA that left with the COOKIE ECHO is guarded by T1-cookie until now.
-        for path in self.paths.iter() {
+        for path in self.paths.iter_mut() {
             if self.outstanding.flight(path.id) > 0 {
+                path.probe.restart = true;
                 cx.timers
                     .set_path(PathTimer::T3, path.id, now + path.rto.rto());
             }

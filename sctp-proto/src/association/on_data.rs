@@ -35,6 +35,7 @@ impl Tcb {
         //# SHUTDOWN-PENDING, and SHUTDOWN-SENT states.
         //= RFC 9260 §6
         //# A DATA chunk received in any other state SHOULD be discarded.
+        // Not in COOKIE-ECHOED: DATA says there that the cookie was taken.
         if !self.state.takes_data() {
             return Ok(());
         }

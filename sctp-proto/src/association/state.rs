@@ -64,8 +64,8 @@ impl State {
         matches!(self, Self::CookieEchoed { .. } | Self::Established)
     }
 
-    /// Whether DATA from the peer is taken: not before COOKIE ACK, and not after SHUTDOWN, which
-    /// promised that there is none left.
+    /// Whether DATA from the peer is taken: not before COOKIE ACK, for which DATA itself is taken, and
+    /// not after SHUTDOWN, which promised that there is none left.
     pub(crate) fn takes_data(&self) -> bool {
         matches!(
             self,

@@ -239,6 +239,12 @@ impl Cell {
             kind::COOKIE_ACK if state == CookieEchoed => {
                 same.enter(Established).tell(Told::Established)
             }
+            // A departure from §6: it stands for the COOKIE ACK, which left before it.
+            kind::DATA if state == CookieEchoed => same
+                .answer(Answer::of(TAG, kind::SACK))
+                .enter(Established)
+                .tell(Told::Established)
+                .tell(Told::Readable),
             kind::ERROR if name == STALE && state == CookieEchoed => {
                 same.answer(Answer::of(0, kind::INIT)).enter(CookieWait)
             }

@@ -363,6 +363,10 @@ impl Automaton {
             };
             match chunk.kind {
                 kind::DATA => {
+                    // A departure from §6: the COOKIE ACK before it is lost.
+                    if self.state == CookieEchoed {
+                        self.establish();
+                    }
                     // Every packet is acknowledged at once.
                     sack |= matches!(self.state, Established | ShutdownPending | ShutdownSent);
                     if self.state == ShutdownSent {
