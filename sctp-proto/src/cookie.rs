@@ -158,6 +158,11 @@ impl CookieJar {
         self.unix_offset.saturating_add(now.as_nanos())
     }
 
+    /// How long ago a cookie was made; zero where the clock of its maker is ahead.
+    pub(crate) const fn age(&self, now: Instant, cookie: &StateCookie) -> Duration {
+        Duration::from_nanos(self.timestamp(now).saturating_sub(cookie.created))
+    }
+
     /// The longest lifetime that [`lifetime`](Self::lifetime) gives.
     pub(crate) fn longest_lifetime(&self) -> Duration {
         self.lifetime(Duration::MAX)

@@ -125,6 +125,22 @@ fn data_stands_for_a_lost_cookie_ack() {
     }
 }
 
+/// The server had measured nothing yet, and a first answer of one packet waited for RTO.Initial.
+#[test]
+fn a_lost_first_answer_waits_for_what_the_handshake_took() {
+    let mut pair = Pair::default();
+    pair.start();
+    let begin = pair.now;
+    pair.send(Client, 0, "request");
+    pair.drive_until(|pair| !pair.server.conns.is_empty());
+    pair.net.drop_chunk(kind::I_DATA, 1);
+    pair.send(Server, 0, "response");
+    pair.drive_until(|pair| pair.recv(Client, 0).is_some());
+    // Two round trips until the probe, and as much as the client may delay its SACK.
+    let patience = 2 * 2 * DELAY + Duration::from_millis(200);
+    assert_eq!(pair.now - begin, 4 * DELAY + patience);
+}
+
 #[test]
 fn a_handshake_survives_the_doubling_of_every_packet() {
     let mut pair = Pair::default();

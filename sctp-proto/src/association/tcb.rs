@@ -235,6 +235,7 @@ impl Tcb {
         path.socket = meta.socket;
         path.local_ip = cx.local_ip(meta);
         path.port_seen = true;
+        path.rto.on_handshake(cx.cookies.age(now, cookie));
         cx.shook_hands_at(meta);
         // Whoever is called at an address is not behind a NAT that would change it.
         for ip in &cookie.local_addresses {

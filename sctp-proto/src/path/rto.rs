@@ -17,6 +17,8 @@ pub(crate) struct RtoEstimator {
     rto: Duration,
     srtt: Option<Duration>,
     rttvar: Duration,
+    /// There is nothing yet but what the handshake took.
+    provisional: bool,
     /// When the next measurement is welcome.
     next_sample: Instant,
     range: RttRange,
@@ -33,8 +35,20 @@ impl RtoEstimator {
             rto: config.rto_initial,
             srtt: None,
             rttvar: Duration::ZERO,
+            provisional: false,
             next_sample: Instant::EPOCH,
             range: RttRange::default(),
+        }
+    }
+
+    /// The time from a state cookie to its echo, which has a round trip in it: so the first answer
+    /// does not wait for RTO.Initial when it is lost. It may be more, since a lost COOKIE ECHO leaves
+    /// again and the echo may have waited here to be accepted; where another machine made the cookie,
+    /// by another clock, it may be anything. So the first measurement takes its place.
+    pub(crate) fn on_handshake(&mut self, took: Duration) {
+        if self.srtt.is_none() && !took.is_zero() && took < self.rto {
+            self.smooth(took);
+            self.provisional = true;
         }
     }
 
@@ -62,8 +76,14 @@ impl RtoEstimator {
         // an hour: what follows from it, the pace included, would be good for nothing for as long.
         let rtt = rtt.min(self.max);
         self.range.measured(rtt);
+        self.smooth(rtt);
+        self.range.timed(self.rto);
+    }
+
+    fn smooth(&mut self, rtt: Duration) {
+        let before = self.srtt.filter(|_| !std::mem::take(&mut self.provisional));
         // RTO.Alpha is 1/8 and RTO.Beta 1/4 (§16).
-        let srtt = match self.srtt {
+        let srtt = match before {
             None => {
                 self.rttvar = rtt / 2;
                 rtt
@@ -83,7 +103,6 @@ impl RtoEstimator {
         self.rto = srtt
             .saturating_add(self.rttvar.saturating_mul(4))
             .clamp(self.min, self.max);
-        self.range.timed(self.rto);
     }
 
     /// T3-rtx ran out: backs the timer off.
@@ -158,6 +177,23 @@ mod tests {
         // RTTVAR = 3/4 * 50 + 1/4 * |100 - 180| = 57.5; SRTT = 7/8 * 100 + 1/8 * 180 = 110
         rto.on_measurement(ms(180));
         assert_eq!((rto.rto(), rto.srtt()), (ms(110 + 230), Some(ms(110))));
+    }
+
+    #[test]
+    fn what_the_handshake_took_stands_until_the_first_measurement() {
+        let mut rto = estimator();
+        for nothing in [Duration::ZERO, ms(1000)] {
+            rto.on_handshake(nothing);
+            assert_eq!((rto.rto(), rto.srtt()), (ms(1000), None));
+        }
+        rto.on_handshake(ms(100));
+        assert_eq!((rto.rto(), rto.srtt()), (ms(300), Some(ms(100))));
+        rto.on_measurement(ms(20));
+        assert_eq!((rto.rto(), rto.srtt()), (ms(60), Some(ms(20))));
+        rto.on_handshake(ms(100));
+        assert_eq!(rto.srtt(), Some(ms(20)));
+        rto.on_measurement(ms(100));
+        assert_eq!(rto.srtt(), Some(ms(30)));
     }
 
     #[test]
