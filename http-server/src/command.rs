@@ -34,10 +34,14 @@ pub fn main() -> ExitCode {
         Some(Command::Get(get)) if get.print_config => return print_config(&get.tuning),
         _ => {}
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let mut runtime = match &args.command {
+        // One association to serve, in one thread: the requests of a page are all there when the
+        // association sends, and leave in as few packets as they fit into. With several threads the
+        // first ones left alone.
+        Some(Command::Get(_)) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("sctp-http: cannot start: {error}");
