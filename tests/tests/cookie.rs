@@ -220,6 +220,7 @@ fn no_more_time_is_asked_for_than_the_round_trip_and_a_second() {
     peer.answer_init(init_ack(TAG, COOKIE));
     peer.expect(kind::COOKIE_ECHO);
     peer.advance(Duration::from_millis(300));
+    peer.expect(kind::COOKIE_ECHO);
     peer.send(error(cause::STALE_COOKIE, &30_000_000_u32.to_be_bytes()));
     let again: Init = peer.expect(kind::INIT).as_init();
     let asked = again.param(param::COOKIE_PRESERVATIVE).expect("asks");

@@ -125,6 +125,26 @@ fn data_stands_for_a_lost_cookie_ack() {
     }
 }
 
+/// A lost COOKIE ECHO, and the request in it, waited for RTO.Min, although nobody delays a COOKIE ACK.
+#[test]
+fn a_lost_cookie_echo_leaves_again_after_two_round_trips() {
+    let mut pair = Pair::default();
+    pair.net.drop_chunk(kind::COOKIE_ECHO, 1);
+    pair.start();
+    let begin = pair.now;
+    pair.send(Client, 0, "request");
+    pair.drive_until(|pair| !pair.server.conns.is_empty());
+    assert_eq!(pair.now - begin, 3 * DELAY + 4 * DELAY);
+    // Once: then the time-out follows the rules.
+    let mut pair = Pair::default();
+    pair.net.drop_chunk(kind::COOKIE_ECHO, 3);
+    pair.start();
+    let begin = pair.now;
+    pair.drive_until(|pair| !pair.server.conns.is_empty());
+    let waits = 4 * DELAY + Duration::from_millis(400 + 800);
+    assert_eq!(pair.now - begin, 3 * DELAY + waits);
+}
+
 /// The server had measured nothing yet, and a first answer of one packet waited for RTO.Initial.
 #[test]
 fn a_lost_first_answer_waits_for_what_the_handshake_took() {

@@ -120,6 +120,7 @@ impl Tcb {
     //# If the timer expires, the endpoint MUST retransmit the COOKIE ECHO chunk and restart the
     //# T1-cookie timer.
     fn on_t1_cookie(&mut self, cx: &mut Cx) -> Handled {
+        let was_probe = self.cookie_probe(cx, self.data_path).is_some();
         let State::CookieEchoed { retransmits, .. } = &mut self.state else {
             return Ok(());
         };
@@ -132,7 +133,9 @@ impl Tcb {
         //# Retransmissions of INIT chunks and COOKIE ECHO chunks SHOULD use all addresses of the
         //# peer similar to retransmissions of DATA chunks.
         let echoed = self.data_path;
-        self.paths.get_mut(echoed).rto.on_timeout();
+        if !was_probe {
+            self.paths.get_mut(echoed).rto.on_timeout();
+        }
         self.outstanding.t3_expired(echoed);
         self.due.cookie_echo = true;
         Ok(())

@@ -369,7 +369,8 @@ impl Tcb {
             //# bundled with one or more DATA chunks in the same packet.
             packet.cookie_echo(cookie);
             self.due.cookie_echo = false;
-            let at = now + self.paths.get(id).rto.rto();
+            let wait = self.cookie_probe(cx, id);
+            let at = now + wait.unwrap_or_else(|| self.paths.get(id).rto.rto());
             //= RFC 9260 §5.1.4
             //# The endpoint MUST also start the T1-cookie timer after sending the COOKIE ECHO
             //# chunk.

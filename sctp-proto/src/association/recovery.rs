@@ -1,6 +1,8 @@
 //! Losses: what follows from one, and the two timers that find those that no SACK tells of: the
 //! reordering timer (RFC 8985 §6.3) and that of tail loss probes (RFC 8985 §7).
 
+use std::time::Duration;
+
 use super::{cx::Cx, failover::Probe, state::State, tcb::Tcb, timers::PathTimer};
 use crate::{
     config::LossDetection,
@@ -94,6 +96,20 @@ impl Tcb {
         }
         self.on_samples(now, None);
         self.outcome = outcome;
+    }
+
+    /// How long the first COOKIE ECHO is waited for, where it is less than RTO: a COOKIE ACK is never
+    /// delayed, so that the COOKIE ECHO, and the request in it, is a tail like any other. The next
+    /// wait is the RTO that has not been backed off.
+    ///
+    /// A departure from §5.1, which has T1-cookie follow §6.3, as tail loss probes are.
+    pub(super) fn cookie_probe(&self, cx: &Cx, id: PathId) -> Option<Duration> {
+        let State::CookieEchoed { retransmits: 0, .. } = self.state else {
+            return None;
+        };
+        let rto = &self.paths.get(id).rto;
+        let srtt = rto.srtt().filter(|_| cx.config.tail_loss_probes)?;
+        Some(TailProbe::timeout(srtt, false)).filter(|probe| *probe < rto.rto())
     }
 
     /// Everything that could be sent was: if nothing is heard of what is in flight on a path for
