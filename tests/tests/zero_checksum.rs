@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use sctp_proto::{AssociationConfig, ErrorDetection};
+use sctp_proto::{AssociationConfig, CloseReason, ErrorDetection};
 use sctp_tests::{
     build::{bare_abort, cookie_echo, data, heartbeat, init},
     codec::{Chunk, Packet, kind},
@@ -74,8 +74,8 @@ fn each_side_sends_so_if_both_have_said_so() {
             let list = list.lock().unwrap();
             let set_up = [kind::INIT, kind::INIT_ACK, kind::COOKIE_ECHO];
             for (kinds, checked) in list.iter() {
-                let must = kinds.iter().any(|kind| set_up.contains(kind))
-                    || kinds.contains(&kind::SHUTDOWN_COMPLETE);
+                let ends = [kind::SHUTDOWN_ACK, kind::SHUTDOWN_COMPLETE];
+                let must = (kinds.iter()).any(|kind| set_up.contains(kind) || ends.contains(kind));
                 assert_eq!(*checked, must || !(client && server), "{kinds:?}");
             }
             assert!(list.iter().any(|(kinds, _)| kinds.contains(&kind::I_DATA)));
@@ -217,4 +217,19 @@ fn an_association_that_is_over_takes_nothing_more() {
     peer.send_bytes(zeroed(&packet));
     peer.expect_nothing();
     assert_eq!(refused(&peer), before + 1);
+}
+
+/// A SHUTDOWN ACK that came to a peer whose SHUTDOWN COMPLETE had been lost was dropped there for its
+/// checksum, as often as it went: the end was a time-out.
+#[test]
+fn a_lost_shutdown_complete_is_asked_for_again() {
+    let mut pair = pair(true, true);
+    pair.connect();
+    pair.net.drop_chunk(kind::SHUTDOWN_COMPLETE, 1);
+    pair.shutdown(Server);
+    pair.drive();
+    for side in [Client, Server] {
+        assert_eq!(pair.closed(side), Some(CloseReason::Shutdown), "{side:?}");
+    }
+    assert_eq!(pair.server.endpoint.stats().bad_checksum, 0);
 }

@@ -30,8 +30,8 @@ impl AssociationConfig {
     /// the way, or a broken router, would change data unseen. The driver has to know; `sctp-udp`
     /// refuses it unless its sockets say so themselves.
     ///
-    /// INIT, COOKIE ECHO and ASCONF have their checksum in any case, and so have answers to packets out of
-    /// the blue.
+    /// INIT, COOKIE ECHO, ASCONF and SHUTDOWN ACK have their checksum in any case, and so have answers to
+    /// packets out of the blue.
     pub fn zero_checksum(&mut self, guarded_by: Option<ErrorDetection>) -> &mut Self {
         self.zero_checksum = guarded_by;
         self

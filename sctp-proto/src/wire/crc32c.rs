@@ -28,6 +28,15 @@ pub fn needs_checksum(packet: &[u8]) -> bool {
         .any(|raw| matches!(raw.kind, kind::INIT | kind::COOKIE_ECHO | kind::ASCONF))
 }
 
+/// Whether a packet leaves with its checksum, whatever was agreed upon: those that must have it, and
+/// a SHUTDOWN ACK. The peer's SHUTDOWN COMPLETE may have been lost, and then the peer has no
+/// association any more that would take it without: out of the blue, it would be dropped, and never
+/// be answered (§8.4).
+pub(super) fn keeps_checksum(packet: &[u8]) -> bool {
+    let mut all = chunks(packet).map_while(Result::ok);
+    needs_checksum(packet) || all.any(|raw| raw.kind == kind::SHUTDOWN_ACK)
+}
+
 /// Fills the checksum field of a packet that is otherwise complete.
 pub(super) fn write_checksum(packet: &mut [u8]) {
     if let Some(checksum) = checksum(packet) {

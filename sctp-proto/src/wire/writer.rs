@@ -5,7 +5,7 @@ use bytes::BufMut;
 use super::{
     auth::{AUTH_HEADER, AuthPlan, MAX_MAC},
     chunk::kind,
-    crc32c::{needs_checksum, write_checksum},
+    crc32c::{keeps_checksum, write_checksum},
     packet::{CHUNK_HEADER, COMMON_HEADER, CommonHeader},
 };
 
@@ -167,10 +167,10 @@ impl<'b> PacketWriter<'b> {
     }
 
     /// As [`finish_signed`](Self::finish_signed), but leaves the checksum zero, unless a chunk is in the
-    /// packet that must not go without (RFC 9653 §5.2).
+    /// packet that is not to go without.
     pub fn finish_unchecked(mut self, sign: impl FnOnce(&[u8]) -> [u8; MAX_MAC]) -> usize {
         self.sign(sign);
-        if needs_checksum(&self.buf[self.start..]) {
+        if keeps_checksum(&self.buf[self.start..]) {
             write_checksum(&mut self.buf[self.start..]);
         }
         self.len()
