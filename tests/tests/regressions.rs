@@ -326,3 +326,32 @@ fn an_address_that_came_back_was_not_used_again() {
     assert_eq!(pair.recv(Server, 1).as_deref(), Some(&b"ping"[..]));
     assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"pong"[..]));
 }
+
+/// A NAT gave the peer another port, which showed on the only path that the peer used. The other one,
+/// known by the old port, was all that was left when the address of the first went, and led nowhere.
+#[test]
+fn a_port_that_moved_on_one_path_was_not_tried_on_the_other() {
+    let mut pair = Pair::builder()
+        .addrs(&["10.0.0.1:9899"], &["10.0.0.2:9899", "10.1.0.2:9899"])
+        .client(|c| _ = c.max_paths(1).asconf(false))
+        .both(|c| _ = c.heartbeat_interval(Some(SECOND)))
+        .audited()
+        .build();
+    let (inside, mut outside) = (pair.client.addrs[0], pair.client.addrs[0]);
+    for port in [1111, 2222] {
+        outside.set_port(port);
+        pair.net.rebind(inside, outside);
+        if port == 1111 {
+            pair.connect();
+        }
+        pair.drive_for(3 * SECOND);
+    }
+    let left = local_addresses(&pair.server.addrs)[1..].to_vec();
+    pair.server.endpoint.set_local_addresses(left.clone());
+    let now = pair.now;
+    let server = &mut pair.conn(Server).association;
+    server.handle_local_addresses(now, &left);
+    pair.send(Server, 1, "pong");
+    pair.drive_for(SECOND);
+    assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"pong"[..]));
+}

@@ -330,8 +330,10 @@ impl Tcb {
             }
         }
         // A NAT may have given each path to the address a port of its own; where none has shown,
-        // it is taken to be the same.
-        let same = |path: &&mut Path| path.remote.ip() == meta.remote.ip() && !path.port_seen;
+        // it is taken to be the same. Paths that had one in common have lost it together.
+        let same = |path: &&mut Path| {
+            path.remote.ip() == meta.remote.ip() && (!path.port_seen || path.remote == before)
+        };
         for path in self.paths.iter_mut().filter(same) {
             path.remote = meta.remote;
         }
