@@ -10,7 +10,7 @@ use sctp_tests::{
     },
     codec::{cause, kind},
     host::local_addresses,
-    net::Link,
+    net::{Link, Verdict},
     pair::{
         Pair,
         Side::{Client, Server},
@@ -325,6 +325,43 @@ fn an_address_that_came_back_was_not_used_again() {
     pair.drive_for(10 * SECOND);
     assert_eq!(pair.recv(Server, 1).as_deref(), Some(&b"ping"[..]));
     assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"pong"[..]));
+}
+
+/// A peer that kept to one path dropped whatever came from the other addresses that this side had
+/// listed: once the address of that path was gone, everything. And this side, whose HEARTBEATs from
+/// there were dropped as well, waited for their answers with all that would have told the peer.
+#[test]
+fn what_came_from_an_address_that_no_path_led_to_was_dropped() {
+    for (asconf, heartbeats) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut pair = Pair::builder()
+            .addrs(&["10.0.0.1:9899"], &["10.0.0.2:9899", "10.1.0.2:9899"])
+            .client(|c| _ = c.max_paths(1).asconf(asconf))
+            .both(|c| _ = c.heartbeat_interval(Some(SECOND)))
+            .audited()
+            .build();
+        pair.connect();
+        if !heartbeats {
+            pair.net.drop_chunk(kind::HEARTBEAT, usize::MAX);
+        }
+        pair.drive_for(3 * SECOND);
+        let left = local_addresses(&pair.server.addrs)[1..].to_vec();
+        pair.server.endpoint.set_local_addresses(left.clone());
+        let now = pair.now;
+        let server = &mut pair.conn(Server).association;
+        server.handle_local_addresses(now, &left);
+        let gone = pair.server.addrs[0];
+        pair.net
+            .script(move |_, datagram| match datagram.to == gone && asconf {
+                true => Verdict::Drop,
+                false => Verdict::Pass,
+            });
+        pair.send(Client, 1, "ping");
+        pair.send(Server, 1, "pong");
+        pair.drive_for(20 * SECOND);
+        assert_eq!(pair.recv(Server, 1).as_deref(), Some(&b"ping"[..]));
+        assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"pong"[..]));
+        assert_eq!(pair.stats(Client).dropped_unknown_address, 0);
+    }
 }
 
 /// A NAT gave the peer another port, which showed on the only path that the peer used. The other one,

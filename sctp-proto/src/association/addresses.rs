@@ -111,6 +111,7 @@ impl Tcb {
             // The socket of an address may have been bound anew.
             path.socket = wanted.local.map_or(path.socket, |local| local.socket);
         }
+        self.confirm_rest(cx, &unwanted);
         for id in unwanted {
             self.remove_path(cx, id);
         }

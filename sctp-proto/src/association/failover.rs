@@ -151,7 +151,12 @@ impl Tcb {
 
     /// What a SACK that came by a path says about a probe that took another path than the one it
     /// asks after.
-    pub(super) fn on_crossing_answered(&mut self, cx: &mut Cx, by: PathId, sack: &Sack<'_>) {
+    pub(super) fn on_crossing_answered(
+        &mut self,
+        cx: &mut Cx,
+        by: Option<PathId>,
+        sack: &Sack<'_>,
+    ) {
         let Some(crossing) = self.crossing else {
             return;
         };
@@ -164,7 +169,7 @@ impl Tcb {
         let repeated = |tsn: Tsn| !tsn.before(first) && !last.before(tsn);
         let acknowledged = !sack.cumulative.before(first) || self.outstanding.is_acked(first);
         let duplicate = sack.duplicates().any(repeated);
-        let answer = duplicate || (by == via && acknowledged);
+        let answer = duplicate || (by == Some(via) && acknowledged);
         if !answer {
             return;
         }

@@ -60,8 +60,7 @@ impl Association {
 impl Tcb {
     /// What is neither user data nor grows with it, bytes.
     fn control_memory(&self) -> usize {
-        let answers = self.due.heartbeat_acks.iter();
-        let answers: usize = answers.map(|(_, value)| value.len()).sum();
+        let answers = self.due.heartbeat_ack_bytes();
         let errors = self.due.errors.as_ref().map_or(0, |e| e.as_bytes().len());
         let sacks = self.owed_sacks.iter();
         let sacks: usize = sacks.map(|(_, gaps)| size_of_val(&gaps[..])).sum();

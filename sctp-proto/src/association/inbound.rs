@@ -187,17 +187,19 @@ impl Tcb {
         packet: &Bytes,
         begin: Begin,
     ) -> Handled {
-        let Some(path) = self.arrived(cx, now, meta) else {
+        let path = self.arrived(cx, now, meta);
+        if let Some(path) = path {
+            self.follow_peer(cx, path, meta, packet);
+            self.paths.get_mut(path).counters.received(packet.len());
+        } else if self.peers.get(meta.remote.ip()).is_none() {
             if !self.on_packet_from_elsewhere(cx, now, meta, packet, begin) {
                 cx.stats.dropped_unknown_address += 1;
             }
             return Ok(());
-        };
-        self.follow_peer(cx, path, meta, packet);
+        }
         cx.stats.packets_received += 1;
         cx.stats.bytes_received += packet.len() as u64;
         cx.stats.control_chunks_received += begin.skip as u64;
-        self.paths.get_mut(path).counters.received(packet.len());
         let mut data = DataSeen::default();
         let mut authenticated = begin.authenticated;
         //= RFC 9260 §6.10
@@ -245,7 +247,10 @@ impl Tcb {
                 }
             }
             let handled = match chunk.and_then(|raw| Ok((raw, parse(raw)?))) {
-                Ok((raw, chunk)) => self.on_chunk(cx, now, path, packet, raw, chunk, &mut data),
+                Ok((raw, chunk)) => {
+                    let came = Came { by: path, meta };
+                    self.on_chunk(cx, now, came, packet, raw, chunk, &mut data)
+                }
                 Err(Malformed(reason)) => {
                     tracing::debug!(reason, "malformed chunk: rest of the packet dropped");
                     cx.stats.dropped_malformed += 1;
@@ -262,7 +267,9 @@ impl Tcb {
             data.immediately |= self.on_mark(cx, meta.ecn, lowest);
         }
         if data.any {
-            self.choose_sack_path(path, data.duplicate);
+            if let Some(path) = path {
+                self.choose_sack_path(path, data.duplicate);
+            }
             self.on_data_packet(cx, now, data.immediately);
         }
         //= RFC 9260 §9.2
@@ -347,7 +354,7 @@ impl Tcb {
         &mut self,
         cx: &mut Cx,
         now: Instant,
-        path: PathId,
+        came: Came<'_>,
         packet: &Bytes,
         raw: RawChunk<'_>,
         chunk: Chunk<'_>,
@@ -362,13 +369,13 @@ impl Tcb {
         match chunk {
             Chunk::Data(fields) => self.on_data(cx, packet, fields, false, data)?,
             Chunk::IData(fields) => self.on_data(cx, packet, fields, true, data)?,
-            Chunk::Sack(sack) => self.on_sack(cx, now, path, &sack)?,
+            Chunk::Sack(sack) => self.on_sack(cx, now, came.by, &sack)?,
             Chunk::NrSack(sack) if self.agreed.capabilities.nr_sack() => {
-                self.on_sack(cx, now, path, &sack)?;
+                self.on_sack(cx, now, came.by, &sack)?;
             }
             Chunk::Ecne(tsn) if self.agreed.capabilities.ecn() => self.on_ecne(cx, now, tsn),
             Chunk::Cwr(tsn) if self.agreed.capabilities.ecn() => self.on_cwr(tsn),
-            Chunk::Heartbeat(_) => self.on_heartbeat(path, raw.value),
+            Chunk::Heartbeat(_) => self.on_heartbeat(came, raw.value),
             Chunk::HeartbeatAck(info) => self.on_heartbeat_ack(cx, now, info),
             Chunk::Abort { t_bit, causes } => {
                 // With T set the tag ought to be this side's own, reflected, and is not.
@@ -386,7 +393,7 @@ impl Tcb {
             Chunk::Error(causes) => self.on_error(cx, now, &causes)?,
             Chunk::CookieAck => self.on_cookie_ack(cx, now),
             Chunk::Shutdown { cumulative } => self.on_shutdown(cx, now, cumulative)?,
-            Chunk::ShutdownAck => self.on_shutdown_ack(cx, path)?,
+            Chunk::ShutdownAck => self.on_shutdown_ack(cx, came.meta)?,
             // As with ABORT, a T bit is for the peer's tag.
             Chunk::ShutdownComplete { t_bit: true } => {}
             Chunk::ShutdownComplete { t_bit: false } => self.on_shutdown_complete()?,
@@ -462,6 +469,16 @@ fn unless_aborted(cx: &mut Cx, packet: &[u8], mut fatal: Fatal) -> Fatal {
         fatal.abort = None;
     }
     fatal
+}
+
+/// Where a packet of the peer came from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Came<'a> {
+    /// The path of its two addresses. None where this side has as many paths as it may have
+    /// (`max_paths`), and none leads to that address of the peer: whatever the peer sends from there
+    /// counts all the same, for it does not know.
+    pub(super) by: Option<PathId>,
+    pub(super) meta: &'a DatagramMeta,
 }
 
 /// What the DATA chunks of one packet ask of the SACK.

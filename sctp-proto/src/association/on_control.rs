@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::{
     Event,
     cx::{Cx, Fatal, Handled},
+    inbound::Came,
     outbound::Reply,
     state::State,
     tcb::Tcb,
@@ -17,6 +18,7 @@ use crate::{
     ids::{PathId, Tsn},
     path::heartbeat,
     time::Instant,
+    transmit::DatagramMeta,
     wire::{Causes, cause},
 };
 
@@ -28,7 +30,7 @@ const NEW_AFTER: Duration = Duration::from_secs(1);
 impl Tcb {
     /// A HEARTBEAT; `value` is all of the chunk but its header. In COOKIE-ECHOED its answer goes with
     /// the next COOKIE ECHO, or follows the COOKIE ACK: no other packet may leave before (§5.1).
-    pub(super) fn on_heartbeat(&mut self, path: PathId, value: &[u8]) {
+    pub(super) fn on_heartbeat(&mut self, came: Came<'_>, value: &[u8]) {
         //= RFC 9260 §8.3
         //# A receiver of a HEARTBEAT chunk MUST respond to a HEARTBEAT chunk with a HEARTBEAT ACK
         //# chunk after entering the COOKIE-ECHOED state (sender of the INIT chunk) or the
@@ -217,7 +219,7 @@ impl Tcb {
         Ok(())
     }
 
-    pub(super) fn on_shutdown_ack(&mut self, cx: &mut Cx, path: PathId) -> Handled {
+    pub(super) fn on_shutdown_ack(&mut self, cx: &mut Cx, meta: &DatagramMeta) -> Handled {
         //= RFC 9260 §9.2
         //# Upon the receipt of the SHUTDOWN ACK chunk, the sender of the SHUTDOWN chunk MUST stop
         //# the T2-shutdown timer, send a SHUTDOWN COMPLETE chunk to its peer, and remove all record
@@ -230,13 +232,12 @@ impl Tcb {
         //# This chunk MUST be used to acknowledge the receipt of the SHUTDOWN ACK chunk at the
         //# completion of the shutdown process; see Section 9.2 for details.
         if matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
-            let meta = self.paths.get(path).meta();
             //= RFC 9260 §8.5.1
             //# When sending a SHUTDOWN COMPLETE chunk, if the receiver of the SHUTDOWN ACK chunk
             //# has a TCB, then the destination endpoint's tag MUST be used and the T bit MUST NOT
             //# be set.
             cx.reply(Reply::shutdown_complete(
-                &meta,
+                meta,
                 cx.ports,
                 self.agreed.peer_tag,
                 false,

@@ -19,12 +19,12 @@ use crate::{
 };
 
 impl Tcb {
-    /// A SACK chunk, which came by this path.
+    /// A SACK chunk, which came by this path, if by any.
     pub(super) fn on_sack(
         &mut self,
         cx: &mut Cx,
         now: Instant,
-        by: PathId,
+        by: Option<PathId>,
         sack: &Sack<'_>,
     ) -> Handled {
         cx.stats.sacks_received += 1;

@@ -183,7 +183,8 @@ impl Tcb {
         }
         if !echoing
             && self.due.cookie_ack.is_none()
-            && let Some(transmit) = self.poll_changes(cx, now, buf)
+            && let Some(transmit) =
+                (self.poll_pathless_ack(cx, buf)).or_else(|| self.poll_changes(cx, now, buf))
         {
             return Some(transmit);
         }
@@ -297,6 +298,17 @@ impl Tcb {
             }
         }
         segment_size
+    }
+
+    /// The answer to a HEARTBEAT that came from where no path leads, in a packet of its own.
+    fn poll_pathless_ack(&mut self, cx: &mut Cx, buf: &mut Vec<u8>) -> Option<Transmit> {
+        let (meta, value) = self.due.pathless_acks.pop_front()?;
+        let size = COMMON_HEADER + self.auth_reserve() + PacketWriter::chunk_size(value.len());
+        let mut packet = self.begin(cx, buf, size);
+        packet.chunk(kind::HEARTBEAT_ACK, 0, &value);
+        cx.stats.control_chunks_sent += 1;
+        let size = self.finish(cx, packet);
+        Some(Transmit::reply(&meta, size))
     }
 
     /// Brings the pacer of the path that data takes up to date, if there is any.

@@ -14,6 +14,7 @@ use super::{
     cx::{Cx, Handled},
     ecn::Ecn,
     failover::{Crossing, Probe},
+    inbound::Came,
     on_asconf::Changes,
     on_data::violation,
     progress::Progress,
@@ -168,8 +169,10 @@ pub(crate) struct Due {
     pub(crate) cookie_ack: Option<PathId>,
     pub(crate) shutdown: bool,
     pub(crate) shutdown_ack: bool,
-    /// Values of HEARTBEAT ACK chunks.
+    /// Values of HEARTBEAT ACK chunks, each to leave by the path that the HEARTBEAT came by.
     pub(crate) heartbeat_acks: VecDeque<(PathId, Bytes)>,
+    /// The same, to where no path leads.
+    pub(crate) pathless_acks: VecDeque<(DatagramMeta, Bytes)>,
     pub(crate) errors: Option<CauseWriter>,
     /// Responses to the peer's RE-CONFIG requests: (sequence number, answer).
     pub(crate) reconfig_responses: SmallVec<[(u32, Answer); 2]>,
@@ -190,14 +193,25 @@ impl Due {
 
     /// Queues the answer to a HEARTBEAT. Beyond a few the peer gets none: it sends them faster
     /// than they can be answered.
-    pub(crate) fn heartbeat_ack(&mut self, path: PathId, value: &[u8]) {
-        let waiting = self.heartbeat_acks.iter();
-        let bytes = waiting.map(|(_, value)| value.len()).sum::<usize>();
+    pub(crate) fn heartbeat_ack(&mut self, came: Came<'_>, value: &[u8]) {
+        let bytes = self.heartbeat_ack_bytes();
         let fits = bytes == 0 || bytes + value.len() <= MAX_HEARTBEAT_BYTES;
-        if fits && self.heartbeat_acks.len() < MAX_HEARTBEAT_ACKS {
-            self.heartbeat_acks
-                .push_back((path, Bytes::copy_from_slice(value)));
+        let waiting = self.heartbeat_acks.len() + self.pathless_acks.len();
+        if !fits || waiting >= MAX_HEARTBEAT_ACKS {
+            return;
         }
+        let value = Bytes::copy_from_slice(value);
+        match came.by {
+            Some(path) => self.heartbeat_acks.push_back((path, value)),
+            None => self.pathless_acks.push_back((*came.meta, value)),
+        }
+    }
+
+    /// Bytes of the answers to HEARTBEATs that wait.
+    pub(crate) fn heartbeat_ack_bytes(&self) -> usize {
+        let by_path = self.heartbeat_acks.iter().map(|(_, value)| value);
+        let all = by_path.chain(self.pathless_acks.iter().map(|(_, value)| value));
+        all.map(Bytes::len).sum()
     }
 
     /// Adds a cause to the ERROR chunk of the next packet, unless that becomes too large.
