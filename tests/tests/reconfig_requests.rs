@@ -368,7 +368,8 @@ fn a_peer_that_does_not_know_a_request_is_asked_no_more_and_kept() {
         }
         asked.extend(pass_over(&mut peer, 300 * SECOND));
         let resets = asked.iter().filter(|(kind, _)| *kind == param::TSN_RESET);
-        assert_eq!(resets.count(), 6);
+        let count = resets.count();
+        assert!((6..=11).contains(&count), "{count}");
         let unanswered = ReconfigOutcome::Unanswered;
         let mut expected = vec![(ReconfigRequest::AssociationReset, unanswered)];
         if busy {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sctp_proto::AssociationState;
+use sctp_proto::{AssociationState, Event, ReconfigOutcome, ReconfigRequest};
 use sctp_tests::{
     build::{
-        bare_abort, cookie_echo, data, error, heartbeat_ack, init, init_ack, shutdown_ack,
-        shutdown_complete,
+        association_reset_response, bare_abort, cookie_echo, data, error, heartbeat_ack, init,
+        init_ack, shutdown_ack, shutdown_complete,
     },
-    codec::{cause, kind},
+    codec::{be32, cause, kind},
     host::local_addresses,
     net::{Link, Verdict},
     pair::{
@@ -362,6 +362,77 @@ fn what_came_from_an_address_that_no_path_led_to_was_dropped() {
         assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"pong"[..]));
         assert_eq!(pair.stats(Client).dropped_unknown_address, 0);
     }
+}
+
+/// The peer was about to reset the association, and had said so, when the network failed for a while:
+/// the request was given up as one that the peer does not know. The peer performed it all the same,
+/// and nothing that it sent from then on was delivered.
+#[test]
+fn a_reset_that_the_peer_was_about_to_perform_was_given_up() {
+    let mut pair = Pair::builder()
+        .both(|c| {
+            c.heartbeat_interval(Some(SECOND))
+                .rto_max(2 * SECOND)
+                .association_max_retrans(100)
+                .path_max_retrans(100)
+                .obey_association_reset(true);
+        })
+        .audited()
+        .build();
+    pair.connect();
+    // What the server has to have acknowledged first waits.
+    pair.net.drop_chunk(kind::DATA, 1);
+    pair.send(Server, 1, "before");
+    let now = pair.now;
+    let client = &mut pair.conn(Client).association;
+    client
+        .reset_association(now)
+        .expect("the peer knows resets");
+    pair.drive_for(SECOND / 10);
+    pair.net.links(|link| link.down = true);
+    pair.drive_for(60 * SECOND);
+    pair.net.links(|link| link.down = false);
+    pair.drive_for(10 * SECOND);
+    let performed = Event::ReconfigAnswered {
+        request: ReconfigRequest::AssociationReset,
+        outcome: ReconfigOutcome::Performed,
+    };
+    assert!(pair.events(Client).contains(&performed));
+    pair.send(Server, 1, "after");
+    pair.drive_for(10 * SECOND);
+    assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"before"[..]));
+    assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"after"[..]));
+}
+
+/// A peer that had not answered for so long that a reset was given up performed it after all: each
+/// side counted on in its own way, and messages waited without end for those before them.
+#[test]
+fn a_reset_that_was_performed_after_it_was_given_up_went_unnoticed() {
+    let mut peer = Peer::connected();
+    let now = peer.now;
+    peer.association().reset_association(now).expect("known");
+    peer.collect();
+    let request = peer.expect(kind::RE_CONFIG).reconfig_params();
+    let number = be32(&request[0].1, 0);
+    let unanswered = Event::ReconfigAnswered {
+        request: ReconfigRequest::AssociationReset,
+        outcome: ReconfigOutcome::Unanswered,
+    };
+    for n in 1.. {
+        // It answers other things.
+        peer.send(data(1).payload("x").tsn(n).seq(n - 1).be());
+        peer.advance_to_packet();
+        for chunk in peer.find_all(kind::HEARTBEAT) {
+            peer.send(heartbeat_ack(&chunk));
+        }
+        if peer.events().contains(&unanswered) {
+            break;
+        }
+    }
+    let tsns = (1 << 20, 1 << 20);
+    peer.send(association_reset_response(number, 1, tsns));
+    peer.expect_abort(cause::PROTOCOL_VIOLATION);
+    assert_eq!(peer.state(), AssociationState::Closed);
 }
 
 /// A NAT gave the peer another port, which showed on the only path that the peer used. The other one,

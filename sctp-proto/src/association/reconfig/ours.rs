@@ -22,8 +22,10 @@ use crate::{
 const STALE_ACKS: u32 = 1 << 24;
 /// How often one request is made of a peer that is busy with another.
 const MAX_ATTEMPTS: u32 = 5;
-/// How often requests are repeated that a peer does not answer which answers other things.
-const MAX_REPEATED: u32 = 5;
+/// Time-outs of a request before which the peer answered other things, HEARTBEATs that were sent along
+/// with it among them, and not the request: one more, and it is taken not to know such requests. Fewer,
+/// and one whose answers get lost counts as one that does not know.
+const MAX_PASSED_OVER: u32 = 5;
 
 /// The requests of this side.
 #[derive(Debug)]
@@ -43,10 +45,12 @@ pub(crate) struct Ours {
     next: u32,
     /// Requests in a row that a busy peer refused.
     attempts: u32,
-    /// Time-outs of what is under way.
-    time_outs: u32,
-    /// Those of them before which the peer answered something else.
+    /// Time-outs of what is under way before which the peer answered something else.
     passed_over: u32,
+    /// The peer has said that it is about to perform what is under way.
+    in_progress: bool,
+    /// What was given up last. The peer may have got it all the same, and perform it yet.
+    given_up: SmallVec<[Request; 2]>,
     /// The peer has acknowledged something since the last time-out.
     heard: bool,
     /// Number of the first request in a row that the peer did not answer: if it has not even counted
@@ -67,7 +71,7 @@ pub(crate) struct Request {
 }
 
 /// What is asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Ask {
     /// Outbound streams begin anew; none named are all.
     OutgoingReset {
@@ -94,8 +98,9 @@ impl Ours {
             under_way: SmallVec::new(),
             next: initial_tsn.value(),
             attempts: 0,
-            time_outs: 0,
             passed_over: 0,
+            in_progress: false,
+            given_up: SmallVec::new(),
             heard: false,
             ignored: None,
             paused: false,
@@ -187,7 +192,7 @@ impl Ours {
 
     /// Makes requests of these: they leave in one chunk.
     pub(super) fn ask(&mut self, asks: impl IntoIterator<Item = Ask>) {
-        (self.time_outs, self.passed_over, self.heard) = (0, 0, false);
+        (self.passed_over, self.in_progress, self.heard) = (0, false, false);
         for ask in asks {
             let seq = self.next;
             self.next = seq.wrapping_add(1);
@@ -200,6 +205,23 @@ impl Ours {
     /// The peer acknowledges DATA, or a HEARTBEAT.
     pub(in super::super) fn hear(&mut self) {
         self.heard = true;
+    }
+
+    /// The peer answers what is not under way. If it has begun to count anew what this side, which
+    /// gave the request up, counts on as before, messages would wait without end for those before
+    /// them: then there is no going on.
+    fn on_late_answer(&mut self, seq: u32, outcome: ReconfigOutcome) -> Handled {
+        let late = self.given_up.iter().find(|request| request.seq == seq);
+        let resets = late.is_some_and(|request| {
+            matches!(
+                request.ask,
+                Ask::OutgoingReset { .. } | Ask::AssociationReset
+            )
+        });
+        match resets && outcome == ReconfigOutcome::Performed {
+            true => Err(violation("a reset that was long given up")),
+            false => Ok(()),
+        }
     }
 
     /// How long the peer is given for an answer.
@@ -263,22 +285,27 @@ impl Tcb {
     }
 
     /// The peer has not answered in time, or had time enough for what it was busy with. Silence
-    /// counts against it, as that to DATA does. A peer that answers other things is there, and does
-    /// not know what it is asked for: that ends the request and nothing else.
+    /// counts against it, as that to DATA does. A peer that answers other things time and again is
+    /// there, and does not know what it is asked for: that ends the request and nothing else. One that
+    /// has said that it is about to perform it does so, however long it takes.
     pub(in super::super) fn on_reconfig_timeout(&mut self, cx: &mut Cx) -> Handled {
         let ours = &mut self.reconfig.ours;
         ours.paused = false;
         if ours.under_way.is_empty() {
             return Ok(());
         }
-        ours.time_outs += 1;
         let heard = take(&mut ours.heard);
         ours.passed_over += u32::from(heard);
-        if ours.passed_over > 0 && ours.time_outs > MAX_REPEATED {
+        if ours.passed_over > MAX_PASSED_OVER && !ours.in_progress {
             return self.give_up_requests(cx);
         }
         self.due.reconfig_request = true;
         if heard {
+            if !ours.in_progress {
+                // In the packet of the request, so that its answer tells that the request came, too.
+                let id = self.control_route();
+                self.paths.get_mut(id).heartbeat.due = true;
+            }
             return Ok(());
         }
         self.count_error(cx, self.control_path)?;
@@ -297,9 +324,10 @@ impl Tcb {
             ours.ignored.get_or_insert(first.seq);
         }
         self.due.reconfig_request = false;
-        for Request { ask, .. } in given_up {
-            self.on_outcome(cx, ask, ReconfigOutcome::Unanswered, None)?;
+        for Request { ask, .. } in &given_up {
+            self.on_outcome(cx, ask.clone(), ReconfigOutcome::Unanswered, None)?;
         }
+        self.reconfig.ours.given_up = given_up;
         Ok(())
     }
 }
@@ -317,18 +345,17 @@ impl Tcb {
     ) -> Handled {
         let ours = &mut self.reconfig.ours;
         let Some(index) = ours.under_way.iter().position(|r| r.seq == seq) else {
-            return Ok(());
+            return ours.on_late_answer(seq, ReconfigOutcome::of(code));
         };
         // It waits for data that is under way; the request is repeated until it is performed.
         if code == result::IN_PROGRESS {
             self.errors = 0;
-            ours.time_outs = 0;
+            ours.in_progress = true;
             ours.heard = true;
             ours.ignored = None;
             return Ok(());
         }
         let Request { ask, .. } = ours.under_way.remove(index);
-        ours.time_outs = 0;
         if ours.under_way.is_empty() {
             self.due.reconfig_request = false;
             // The timer may have been that of a pause.
@@ -341,6 +368,7 @@ impl Tcb {
         } else if let Some(ignored) = ours.ignored {
             if ours.under_way.is_empty() {
                 (ours.next, ours.ignored) = (ignored, None);
+                ours.given_up.clear();
             }
             self.ask_again_later(cx, now, ask);
             return Ok(());
