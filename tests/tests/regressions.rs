@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sctp_proto::{AssociationState, Event, ReconfigOutcome, ReconfigRequest};
+use sctp_proto::{AssociationState, Event, ReconfigOutcome, ReconfigRequest, StreamId};
 use sctp_tests::{
     build::{
         association_reset_response, bare_abort, cookie_echo, data, error, heartbeat_ack, init,
@@ -433,6 +433,34 @@ fn a_reset_that_was_performed_after_it_was_given_up_went_unnoticed() {
     peer.send(association_reset_response(number, 1, tsns));
     peer.expect_abort(cause::PROTOCOL_VIOLATION);
     assert_eq!(peer.state(), AssociationState::Closed);
+}
+
+/// A chunk that had probed a closed window was as large as a packet, however small the peer's window
+/// is when it is open: it was refused from then on, whenever the peer held anything else.
+#[test]
+fn a_probe_larger_than_the_window_was_refused_without_end() {
+    let mut pair = Pair::builder()
+        .client(|c| _ = c.path_mtu(65_535))
+        .server(|c| _ = c.receive_window(30_000))
+        .audited()
+        .build();
+    pair.connect();
+    pair.send(Client, 1, vec![1; 25_000]);
+    pair.send(Client, 2, vec![2; 60_000]);
+    // The window closes, is probed, and opens again; one message stays unread.
+    pair.drive_for(10 * SECOND);
+    pair.send(Client, 3, "stays");
+    let mut received = 0;
+    for _ in 0..100 {
+        for stream in [1, 2] {
+            let association = &mut pair.conn(Server).association;
+            while let Some(part) = association.recv(StreamId(stream)) {
+                received += part.data.len();
+            }
+        }
+        pair.drive_for(SECOND);
+    }
+    assert_eq!(received, 85_000);
 }
 
 /// A NAT gave the peer another port, which showed on the only path that the peer used. The other one,

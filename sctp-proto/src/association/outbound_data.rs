@@ -265,8 +265,10 @@ impl Tcb {
             let Some(room) = packet.remaining().checked_sub(header + 4) else {
                 break;
             };
+            // A probe that is larger than what counts as an open window might find it open, and be
+            // refused for its size as often as it goes: once it has its TSN it cannot be cut.
             let full = if self.zero_window_probe {
-                full
+                full.min(self.least_room())
             } else {
                 full.min(self.peer_rwnd)
             };
