@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use sctp_proto::{AssociationState, Event, LocalChange, PathState};
+use sctp_proto::{AssociationState, CloseReason, Event, LocalChange, PathState};
 use sctp_tests::{
     codec::kind,
     host::local_addresses,
@@ -313,5 +313,35 @@ fn either_side_can_ask_for_another_primary_path() {
         );
         let seen = pair.net.stats().sent;
         assert!(seen > 0);
+    }
+}
+
+/// A host moves and is heard of from where it is now; before that address is confirmed, the
+/// association is shut down. HEARTBEATs, which end with that, are all that leads on.
+#[test]
+fn an_association_that_moves_while_it_is_shut_down_ends_in_order() {
+    for side in [Client, Server] {
+        let mut pair = builder(&[A], SERVER)
+            .both(|c| _ = c.rto_max(2 * SECOND).shutdown_timeout(Some(60 * SECOND)))
+            .build();
+        pair.connect();
+        pair.client.addrs.push(B.parse().unwrap());
+        pair.drive_for(SECOND);
+        let lost = pair.now + 10 * SECOND;
+        pair.net.script(move |now, datagram| {
+            let gone = datagram.from.ip() == ip(A) || datagram.to.ip() == ip(A);
+            match gone || (now < lost && datagram.has(kind::HEARTBEAT)) {
+                true => Verdict::Drop,
+                false => Verdict::Pass,
+            }
+        });
+        up(&mut pair, &[B]);
+        pair.drive_for(8 * SECOND);
+        assert_eq!(reached(&mut pair, Server), BTreeSet::new());
+        pair.shutdown(side);
+        pair.drive_for(30 * SECOND);
+        for side in [Client, Server] {
+            assert_eq!(pair.closed(side), Some(CloseReason::Shutdown), "{side:?}");
+        }
     }
 }

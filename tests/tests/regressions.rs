@@ -5,8 +5,8 @@ use std::time::Duration;
 use sctp_proto::{AssociationState, Event, ReconfigOutcome, ReconfigRequest, StreamId};
 use sctp_tests::{
     build::{
-        association_reset_response, bare_abort, cookie_echo, data, error, heartbeat_ack, init,
-        init_ack, shutdown_ack, shutdown_complete,
+        association_reset_response, bare_abort, cookie_echo, data, error, heartbeat, heartbeat_ack,
+        init, init_ack, shutdown_ack, shutdown_complete,
     },
     codec::{be32, cause, kind},
     host::local_addresses,
@@ -461,6 +461,24 @@ fn a_probe_larger_than_the_window_was_refused_without_end() {
         pair.drive_for(SECOND);
     }
     assert_eq!(received, 85_000);
+}
+
+/// HEARTBEATs of the peer put the repetition of a lost SHUTDOWN off, each by a time-out: where they
+/// came often enough, it never went again.
+#[test]
+fn heartbeats_kept_a_lost_shutdown_from_going_again() {
+    let mut peer = Peer::connected();
+    let now = peer.now;
+    peer.association().shutdown(now);
+    peer.collect();
+    peer.expect(kind::SHUTDOWN);
+    let mut repeated = 0;
+    for _ in 0..20 {
+        peer.advance(SECOND / 5);
+        repeated += peer.find_all(kind::SHUTDOWN).len();
+        peer.send(heartbeat(b"alive"));
+    }
+    assert!(repeated > 0);
 }
 
 /// A NAT gave the peer another port, which showed on the only path that the peer used. The other one,

@@ -179,6 +179,7 @@ fn every_packet_of_the_peer_gives_the_shutdown_more_time() {
     peer.expect(kind::SHUTDOWN);
     peer.advance(SECOND * 9 / 10);
     peer.send(heartbeat(b"not even DATA"));
+    peer.expect(kind::HEARTBEAT_ACK);
     peer.expect_nothing();
     assert_eq!(peer.advance_to_packet(), SECOND);
     peer.expect(kind::SHUTDOWN);
@@ -188,6 +189,7 @@ fn every_packet_of_the_peer_gives_the_shutdown_more_time() {
             peer.expect(kind::SHUTDOWN);
         }
         peer.send(heartbeat(b"still here"));
+        peer.expect(kind::HEARTBEAT_ACK);
     }
     peer.advance(3 * SECOND);
     assert_eq!(peer.find_all(kind::SHUTDOWN).len(), 3);

@@ -118,6 +118,30 @@ impl Tcb {
         self.announce_confirmed(cx);
     }
 
+    /// If no confirmed path is left once these are gone, those to an address of the peer that is
+    /// confirmed count as such. It is the peer that has to prove itself (§5.4), and it has; whether
+    /// its address can be reached from another one of this side shows when it is tried, and it has
+    /// to be: all that would change anything, down to the ASCONF that tells the peer of the address
+    /// that is gone, would wait for a HEARTBEAT otherwise, which may never be answered.
+    fn confirm_rest(&mut self, cx: &mut Cx, unwanted: &[PathId]) {
+        let ends = |path: &Path| unwanted.contains(&path.id);
+        if self.paths.iter().any(|path| path.confirmed && !ends(path)) {
+            return;
+        }
+        let confirmed = self.paths.iter().filter(|path| path.confirmed);
+        let proven: SmallVec<[IpAddr; 8]> = confirmed
+            .map(|path| path.remote.ip().to_canonical())
+            .collect();
+        for path in self.paths.iter_mut().filter(|path| !ends(path)) {
+            if proven.contains(&path.remote.ip().to_canonical()) {
+                path.confirmed = true;
+                if let Some(state) = path.on_answer() {
+                    cx.path_changed(path.id, state);
+                }
+            }
+        }
+    }
+
     /// The pairs there ought to be, the most useful first.
     fn wanted(&self, cx: &Cx) -> SmallVec<[Wanted; 8]> {
         let locals: SmallVec<[LocalAddress; 8]> = cx.locals.known().copied().collect();
@@ -183,7 +207,7 @@ impl Tcb {
         self.paths.add(path);
         self.outstanding.forget_path(id);
         cx.event(Event::PathAdded(id));
-        if self.state.sends_heartbeats() {
+        if self.is_probed(id) {
             self.begin_heartbeats(cx, now, id);
         }
     }

@@ -136,7 +136,12 @@ impl Tcb {
                 return;
             }
             State::ShutdownSent | State::ShutdownAckSent => {
-                assert!(timers.is_set(Timer::T2), "{:?} without T2", self.state);
+                let waits = !self.paths.has_confirmed();
+                assert!(
+                    timers.is_set(Timer::T2) || waits,
+                    "{:?} without T2",
+                    self.state
+                );
             }
             State::ShutdownPending | State::ShutdownReceived => {
                 assert!(!cx.queue.is_empty(), "{:?} for nothing", self.state);
@@ -169,7 +174,7 @@ impl Tcb {
                 !probes || timers.is_path_set(PathTimer::PathMtu, id),
                 "a probe of the path MTU is waited for without end"
             );
-            if self.state.sends_heartbeats() && path.heartbeat.interval.is_some() {
+            if self.is_probed(id) && path.heartbeat.interval.is_some() {
                 assert!(
                     timers.is_path_set(PathTimer::Heartbeat, id),
                     "a path is not probed"

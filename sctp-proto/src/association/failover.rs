@@ -10,6 +10,7 @@
 use super::{
     Event, PathState,
     cx::{Cx, Fatal, Handled},
+    state::State,
     tcb::Tcb,
     timers::PathTimer,
 };
@@ -124,6 +125,14 @@ impl Tcb {
         if let Some(state) = self.paths.get_mut(id).on_answer() {
             cx.path_changed(id, state);
         }
+    }
+
+    /// Whether a path is probed. One that is not confirmed is until the end: what is monitored ends
+    /// with SHUTDOWN and SHUTDOWN ACK (§8.3), the proof of an address (§5.4) does not, and where the
+    /// peer is at no other address these wait for it themselves.
+    pub(super) fn is_probed(&self, id: PathId) -> bool {
+        let up = !matches!(self.state, State::CookieEchoed { .. });
+        self.state.sends_heartbeats() || (up && !self.paths.get(id).confirmed)
     }
 
     /// HEARTBEATs of a path begin: at once where it has yet to be confirmed.

@@ -37,15 +37,15 @@ impl Tcb {
         //# ESTABLISHED state (receiver of the INIT chunk), up until reaching the SHUTDOWN-SENT
         //# state (sender of the SHUTDOWN chunk) or the SHUTDOWN-ACK-SENT state (receiver of the
         //# SHUTDOWN chunk).
+        // From then on nothing asks for it, and it is sent all the same: a peer to which all addresses
+        // of this side are new by now has to have it before it may answer a SHUTDOWN (§5.4).
         // An answer that is larger than the path carries may be fragmented: the peer's path MTU is
         // larger than this side's.
-        if !matches!(self.state, State::ShutdownSent | State::ShutdownAckSent) {
-            //= RFC 9260 §8.3
-            //# The receiver of the HEARTBEAT chunk SHOULD immediately respond with a HEARTBEAT ACK
-            //# chunk that contains the Heartbeat Information TLV, together with any other received
-            //# TLVs, copied unchanged from the received HEARTBEAT chunk.
-            self.due.heartbeat_ack(path, value);
-        }
+        //= RFC 9260 §8.3
+        //# The receiver of the HEARTBEAT chunk SHOULD immediately respond with a HEARTBEAT ACK
+        //# chunk that contains the Heartbeat Information TLV, together with any other received
+        //# TLVs, copied unchanged from the received HEARTBEAT chunk.
+        self.due.heartbeat_ack(came, value);
     }
 
     pub(super) fn on_heartbeat_ack(&mut self, cx: &mut Cx, now: Instant, info: &[u8]) {
@@ -300,13 +300,14 @@ impl Tcb {
         self.discontinue(cx, now);
     }
 
-    /// Stops what ends with SHUTDOWN: HEARTBEATs (§8.3) and stream resets.
+    /// Stops what ends with SHUTDOWN: HEARTBEATs to addresses that have been confirmed (§8.3), and stream
+    /// resets.
     fn discontinue(&mut self, cx: &mut Cx, now: Instant) {
         self.errors = 0;
         self.stop_path_mtu(cx, now);
         cx.timers.stop(Timer::Reconfig);
         self.due.reconfig_request = false;
-        for path in self.paths.iter_mut() {
+        for path in self.paths.iter_mut().filter(|path| path.confirmed) {
             path.heartbeat.stop();
             cx.timers.stop_path(PathTimer::Heartbeat, path.id);
         }
@@ -318,11 +319,14 @@ impl Tcb {
         }
     }
 
-    /// T2-shutdown runs anew from now, if it runs.
+    /// T2-shutdown runs anew from now, if it runs, but for no longer than twice its time in all. What
+    /// comes says that the peer is alive, and nothing of whether it got the SHUTDOWN: HEARTBEATs of
+    /// several paths, each in time, would keep a lost one from ever going again.
     pub(super) fn restart_t2(&mut self, cx: &mut Cx, now: Instant) {
         if cx.timers.is_set(Timer::T2) {
             let rto = self.paths.get(self.control_path).rto.rto();
-            cx.timers.set(Timer::T2, now + rto);
+            let latest = (self.shutdown_sent + 2 * rto).max(now);
+            cx.timers.set(Timer::T2, (now + rto).min(latest));
         }
     }
 }

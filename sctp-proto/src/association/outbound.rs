@@ -458,6 +458,7 @@ impl Tcb {
             //# acknowledge DATA chunks received out of order.
             packet.shutdown(self.tsn_map.cumulative());
             self.control_path = id;
+            self.shutdown_sent = now;
             cx.timers.set(Timer::T2, now + self.paths.get(id).rto.rto());
         }
         if std::mem::take(&mut self.due.shutdown_ack) && self.state == State::ShutdownAckSent {
@@ -487,7 +488,7 @@ impl Tcb {
             packet.chunk(kind::HEARTBEAT_ACK, 0, value);
             self.due.heartbeat_acks.pop_front();
         }
-        let beats = self.state.sends_heartbeats();
+        let beats = self.is_probed(id);
         let path = self.paths.get_mut(id);
         if beats && path.heartbeat.due {
             let info = path.heartbeat.send(now, cx.random.next_u64());

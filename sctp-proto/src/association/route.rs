@@ -2,7 +2,7 @@
 //! `path/choice.rs` chooses by the state that the paths are in.
 
 use super::{cx::Cx, state::State, tcb::Tcb};
-use crate::ids::PathId;
+use crate::{ids::PathId, path::Path};
 
 impl Tcb {
     /// The path that the next packet of data takes; the next chunk of data, unless `new_packet`.
@@ -39,9 +39,8 @@ impl Tcb {
         if let Some(&(path, _)) = self.due.heartbeat_acks.front() {
             return path;
         }
-        if self.state.sends_heartbeats()
-            && let Some(path) = self.paths.iter().find(|path| path.heartbeat.due)
-        {
+        let beats = |path: &&Path| path.heartbeat.due && self.is_probed(path.id);
+        if let Some(path) = self.paths.iter().find(beats) {
             return path.id;
         }
         if self.sack.due() {

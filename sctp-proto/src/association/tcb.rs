@@ -149,6 +149,8 @@ pub(crate) struct Tcb {
     pub(crate) sack_on: Option<PathId>,
     /// Where a chunk was sent last that T2-shutdown or the timer of RE-CONFIG guards.
     pub(crate) control_path: PathId,
+    /// When SHUTDOWN was sent last.
+    pub(crate) shutdown_sent: Instant,
 
     /// The cookie was stale: go back and ask for so much more time (§5.2.6).
     pub(crate) retry_with: Option<Duration>,
@@ -303,6 +305,7 @@ impl Tcb {
             owed_sacks: Vec::new(),
             sack_path: paths.primary(),
             sack_on: None,
+            shutdown_sent: Instant::EPOCH,
             control_path: paths.primary(),
             retry_with: None,
             due: Due::default(),

@@ -227,7 +227,6 @@ impl Cell {
         let same = Outcome::silence(Some(state));
         let (kind, name) = self.chunk;
         let setting_up = matches!(state, CookieWait | CookieEchoed);
-        let open = matches!(state, Established | ShutdownPending | ShutdownReceived);
         let takes_data = matches!(state, Established | ShutdownPending | ShutdownSent);
         match kind {
             kind::ABORT => same.close(),
@@ -265,7 +264,9 @@ impl Cell {
                 let abort = Answer::of(TAG, kind::ABORT);
                 same.answer(abort.cause(cause::PROTOCOL_VIOLATION)).close()
             }
-            kind::HEARTBEAT if open => same.answer(Answer::of(TAG, kind::HEARTBEAT_ACK)),
+            // §8.3 asks for the answer until SHUTDOWN or SHUTDOWN ACK is sent; the proof of an
+            // address (§5.4) may need it after that.
+            kind::HEARTBEAT => same.answer(Answer::of(TAG, kind::HEARTBEAT_ACK)),
             kind::SHUTDOWN => match state {
                 Established => same
                     .answer(Answer::of(TAG, kind::SHUTDOWN_ACK))
