@@ -105,8 +105,10 @@ impl Association {
                     // Half an RTO of jitter, and the HEARTBEAT's own time-out.
                     interval + 2 * config.rto_max
                 }
-                // Half a burst and a packet of debt, at a packet per round trip.
-                Expired::Path(PathTimer::Pacing, _) => 3 * config.rto_max,
+                // Half a burst, and a burst of debt, at a packet per round trip.
+                Expired::Path(PathTimer::Pacing, id) => {
+                    self.round_trip(id).max(config.rto_max) * (config.max_burst * 3).div_ceil(2)
+                }
                 Expired::Path(PathTimer::PathMtu, _) => Search::timeout(config.rto_max),
                 Expired::Path(..) => config.rto_max,
             };
@@ -115,6 +117,14 @@ impl Association {
                 "{timer:?} is due at {at:?}, {latest:?} after {now:?} at the latest"
             );
         }
+    }
+
+    fn round_trip(&self, id: crate::ids::PathId) -> Duration {
+        match &self.phase {
+            Phase::Open(tcb) => tcb.paths.get(id).rto.srtt(),
+            _ => None,
+        }
+        .unwrap_or_default()
     }
 
     fn paths_heartbeat_interval(&self, id: crate::ids::PathId) -> Duration {

@@ -180,8 +180,13 @@ impl Path {
         if let Some(pacer) = &mut self.pacer
             && pacer.refilled_at() != now
         {
-            let rate = self.congestion.pacing_rate(self.rto.srtt());
-            pacer.refill(now, rate, least);
+            // A window is never less than a packet: so much leaves per round trip, paced or not, and a
+            // rate below it, as a model makes it of a way that was dead for a while, only adds silence.
+            let srtt = self.rto.srtt();
+            let packet = (self.max_packet as u64).saturating_mul(1_000_000_000);
+            let least_rate = srtt.map_or(0, |srtt| packet / (srtt.as_nanos() as u64).max(1));
+            let rate = self.congestion.pacing_rate(srtt);
+            pacer.refill(now, rate.map(|rate| rate.max(least_rate)), least);
         }
     }
 
