@@ -63,13 +63,14 @@ impl Conn {
 
     /// One packet lets the congestion window grow by no more than it can have acknowledged, or puts
     /// back what was taken for a loss that was none, or makes it the four packets that a loss
-    /// leaves at least (§7.2.3), which an initial window may be short of;
-    /// these may grow at once.
+    /// leaves at least (§7.2.3), which an initial window may be short of; these may grow at once.
+    /// Or it brings a path back that was out of use, whose window is the initial one again, of
+    /// packets as large as they are by now (§7.2.5).
     fn check_growth(&mut self, before: usize) {
         let (after, unacknowledged) = (self.window(), self.audit.unacknowledged);
         let packets = self.association.paths().map(|path| path.stats.max_packet);
         let packet = packets.max().unwrap_or(0);
-        let least = 4 * packet;
+        let least = (4 * packet).max(self.association.initial_window());
         // Congestion avoidance adds a packet for what many SACKs acknowledged, with the last of
         // them, however little that one acknowledges (§7.2.2).
         let grown = before.max(least) + unacknowledged.max(packet);

@@ -24,7 +24,8 @@ pub struct Link {
     pub jitter: Duration,
     /// Bytes per second, IP and UDP headers not counted; `None` for no limit.
     pub rate: Option<u64>,
-    /// With a rate: bytes that wait at most; what comes on top is dropped. Default 64 KiB.
+    /// With a rate: bytes that wait at most; what comes on top is dropped, but for a packet that
+    /// finds nothing before it, however large. Default 64 KiB.
     pub queue: usize,
     /// Share of packets lost at random.
     pub loss: f64,
@@ -435,7 +436,10 @@ impl Net {
             let wait = direction.busy_until.saturating_duration_since(now);
             (wait.as_secs_f64() * rate as f64) as usize
         });
-        let lost = if link.down {
+        let family = |address: SocketAddr| address.ip().to_canonical().is_ipv4();
+        let lost = if family(datagram.from) != family(datagram.to) {
+            Some("lost: addresses of two families")
+        } else if link.down {
             Some("lost: the link is down")
         } else if direction.bad && rng.chance(link.burst.map_or(0.0, |burst| burst.loss)) {
             Some("lost in a burst")
@@ -443,7 +447,7 @@ impl Net {
             Some("lost")
         } else if datagram.dont_fragment && datagram.payload.len() > link.max_payload {
             Some("lost: too large for the link")
-        } else if queued + datagram.payload.len() > link.queue && link.rate.is_some() {
+        } else if queued > 0 && queued + datagram.payload.len() > link.queue {
             Some("lost: the queue is full")
         } else {
             None

@@ -11,7 +11,7 @@ use super::{
     tcb::Tcb,
     timers::{Expired, PathTimer, Timer},
 };
-use crate::{path::Search, time::Instant};
+use crate::{congestion, path::Search, time::Instant};
 
 /// What an association holds, summed anew from its parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,6 +81,22 @@ impl Association {
         match &self.phase {
             Phase::Open(tcb) => (tcb.paths.iter())
                 .map(|path| path.congestion.saved_window())
+                .max()
+                .unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// The largest window that a path begins with, and begins with anew once it has been out of use
+    /// for a while.
+    #[doc(hidden)]
+    pub fn initial_window(&self) -> usize {
+        match &self.phase {
+            Phase::Open(tcb) => (tcb.paths.iter())
+                .map(|path| {
+                    let ipv6 = path.remote.is_ipv6();
+                    congestion::initial(&self.cx.config, path.max_packet, ipv6)
+                })
                 .max()
                 .unwrap_or(0),
             _ => 0,

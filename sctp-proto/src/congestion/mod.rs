@@ -176,15 +176,20 @@ pub(crate) fn new(
     max_packet: usize,
     ipv6: bool,
 ) -> Box<dyn Controller> {
-    let pmdcs = max_packet - COMMON_HEADER;
-    let initial = match config.initial_window {
-        Some(packets) => large_initial_window(packets, pmdcs),
-        None => initial_window(pmdcs, ipv6),
-    };
+    let initial = initial(config, max_packet, ipv6);
     match kind {
         CongestionControl::Rfc9260 => Box::new(rfc9260::Rfc9260::new(max_packet, initial)),
         CongestionControl::Cubic => Box::new(cubic::Cubic::new(max_packet, initial)),
         CongestionControl::Bbr => Box::new(bbr::Bbr::new(max_packet, initial)),
+    }
+}
+
+/// The window that a path begins with, bytes.
+pub(crate) fn initial(config: &AssociationConfig, max_packet: usize, ipv6: bool) -> usize {
+    let pmdcs = max_packet - COMMON_HEADER;
+    match config.initial_window {
+        Some(packets) => large_initial_window(packets, pmdcs),
+        None => initial_window(pmdcs, ipv6),
     }
 }
 

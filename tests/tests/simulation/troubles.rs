@@ -183,11 +183,17 @@ impl Troubles {
         }
     }
 
+    /// One of the packets that passed, if any has.
+    fn remember(&self, rng: &mut Rng) -> Option<Datagram> {
+        let seen = self.seen.lock().expect("one thread");
+        seen.get(rng.below(seen.len())).cloned()
+    }
+
     /// An ICMP message that quotes a packet which really left.
     fn misinform(&self, pair: &mut Pair, rng: &mut Rng) {
-        let seen = self.seen.lock().expect("one thread");
-        let datagram = seen[rng.below(seen.len())].clone();
-        drop(seen);
+        let Some(datagram) = self.remember(rng) else {
+            return;
+        };
         let kind = match rng.below(3) {
             0 => IcmpKind::Unreachable,
             _ => IcmpKind::PacketTooBig {
@@ -204,9 +210,9 @@ impl Troubles {
 
     /// A packet comes again, long after.
     fn replay(&self, pair: &mut Pair, rng: &mut Rng) {
-        let seen = self.seen.lock().expect("one thread");
-        let datagram = seen[rng.below(seen.len())].clone();
-        drop(seen);
+        let Some(datagram) = self.remember(rng) else {
+            return;
+        };
         let at = pair.now + Duration::from_millis(rng.below(3000) as u64);
         pair.net.deliver(at, datagram);
     }
