@@ -1,4 +1,4 @@
-//! What fuzz targets reach. No promise of stability.
+//! What fuzz targets and tests outside the crate reach. No promise of stability.
 
 use std::{
     collections::VecDeque,
@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use sctp_udp::AssociationConfig;
 use tokio::sync::watch;
 
 use crate::{
@@ -22,6 +23,11 @@ use crate::{
     response_writer::MessageSink,
     stream::{self, MessageSource},
 };
+
+/// Settings of the associations of a server that is told nothing else.
+pub fn association() -> AssociationConfig {
+    crate::server::default_association()
+}
 
 /// The messages that answer these, sent on one stream that then ends. The service gives each
 /// request's body back.

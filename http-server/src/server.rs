@@ -87,8 +87,9 @@ impl<S> Server<S> {
     /// objects of a page are complete one after another, not all at the end; the controller after
     /// BBRv3 ([`CongestionControl::Bbr`]) and an initial window of ten packets, where RFC 9260 has
     /// its own controller and three or four; a send buffer of 4 MiB, so that all of a page can take
-    /// turns; an RTO.Min of 200 ms instead of 400. A path that is not used is probed every five seconds, not
-    /// every fifteen, so that what data falls back on is known to work.
+    /// turns, of which one response may have 1 MiB; an RTO.Min of 200 ms instead of 400. A path that is
+    /// not used is probed every five seconds, not every fifteen, so that what data falls back on is
+    /// known to work.
     pub fn association(mut self, config: AssociationConfig) -> Self {
         self.association = config;
         self
@@ -165,6 +166,11 @@ fn bound_by(endpoint: &Endpoint, listen: &Listen) -> Listen {
 /// ones make room, instead of in turn with them.
 const SEND_BUFFER: usize = 4 * 1024 * 1024;
 
+/// Bytes of them that one response may hold: as many as the peer's receive window, which is what
+/// limits a download then. A lost packet keeps all that follows it for two round trips and more, and
+/// word of room comes when half of it is free: with 256 KiB a link of 10 Mbit/s and 50 ms idled.
+const STREAM_SEND_BUFFER: usize = 1024 * 1024;
+
 /// RTO.Min, as Linux has it for TCP. A COOKIE ECHO with a request, and a lone request, wait for it
 /// when they are lost. Peers may delay a SACK for as long (RFC 9260 §6.2), so that the first packet
 /// that comes alone on a short path may leave once more for nothing; that is found out and taken back
@@ -180,6 +186,7 @@ pub(crate) fn default_association() -> AssociationConfig {
         .initial_window(Some(10))
         .rto_min(RTO_MIN)
         .send_buffer(SEND_BUFFER)
+        .stream_send_buffer(STREAM_SEND_BUFFER)
         .heartbeat_interval(Some(HEARTBEAT_INTERVAL));
     config
 }

@@ -1,10 +1,11 @@
 //! Associations that share a bottleneck: bulk transfers side by side, and pages of many objects.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use sctp_proto::{
-    AssociationConfig, CongestionControl, Instant, PathStats, SchedulerKind, SendInfo, StreamId,
+    AssociationConfig, CongestionControl, Event, Instant, PathStats, SchedulerKind, SendError,
+    SendInfo, StreamId,
 };
 
 use crate::{
@@ -16,8 +17,10 @@ use crate::{
 const HEADERS: u64 = 28;
 /// The MTU of Ethernet.
 const MTU: u64 = 1500;
-/// Bytes of one message of a bulk transfer.
-const MESSAGE: usize = 16 * 1024;
+/// Bytes of one message of a bulk transfer, as `sctp-http` forms them.
+const MESSAGE: usize = 64 * 1024;
+/// Bytes of the first message of an answer; the next have twice as many each.
+const FIRST_MESSAGE: usize = 16 * 1024;
 
 /// A link of so many Mbit/s, with a round trip of so many milliseconds and room for so many packets
 /// of 1,500 bytes in its queue; in both directions it loses this share of packets.
@@ -34,16 +37,27 @@ pub fn link(mbit: f64, round_trip_ms: u64, queue_packets: usize, loss: f64) -> L
     }
 }
 
-/// Settings as `sctp-http` has them, but for the controller.
+/// Settings of a server that is told nothing else. Written out, so that only a test links
+/// `http-server` to hold them to it.
+pub fn served(config: &mut AssociationConfig) {
+    config
+        .scheduler(SchedulerKind::RoundRobinPerMessage)
+        .congestion_control(CongestionControl::Bbr)
+        .initial_window(Some(10))
+        .rto_min(Duration::from_millis(200))
+        .send_buffer(4 * 1024 * 1024)
+        .stream_send_buffer(1024 * 1024)
+        .heartbeat_interval(Some(Duration::from_secs(5)));
+}
+
+/// Settings as `sctp-http --mtu 1500` has them, but for the controller, and for what ends an
+/// association or is sent while it is idle.
 pub fn shipped(config: &mut AssociationConfig, kind: CongestionControl) {
+    served(config);
     config
         .congestion_control(kind)
-        .initial_window(Some(10))
         .path_mtu(MTU as u16)
-        .scheduler(SchedulerKind::RoundRobinPerMessage)
-        .receive_window(8 * 1024 * 1024)
-        .send_buffer(8 * 1024 * 1024)
-        .stream_send_buffer(8 * 1024 * 1024)
+        .plpmtud(false)
         .heartbeat_interval(None)
         .association_max_retrans(100)
         .path_max_retrans(100)
@@ -58,6 +72,8 @@ pub struct Flows {
     pub pair: Pair,
     /// Bytes of user data that arrived, per flow.
     pub received: Vec<u64>,
+    /// Flows that have more to send as soon as they are told of room for it.
+    blocked: Vec<bool>,
     message: Bytes,
 }
 
@@ -74,6 +90,7 @@ impl Flows {
         let mut flows = Self {
             pair,
             received: Vec::new(),
+            blocked: Vec::new(),
             message: Bytes::from(vec![0; MESSAGE]),
         };
         for kind in kinds {
@@ -90,6 +107,7 @@ impl Flows {
         let started = self.pair.client.connect(self.pair.now, config, &to);
         started.expect("the client can connect");
         self.received.push(0);
+        self.blocked.push(false);
     }
 
     /// Runs for this long, with as much to send as there is room for.
@@ -97,23 +115,20 @@ impl Flows {
         let end = self.pair.now + time;
         while self.pair.now < end {
             let now = self.pair.now;
-            for conn in &mut self.pair.client.conns {
-                let send = |message| {
-                    let info = SendInfo::default();
-                    (conn.association).send(now, StreamId(1), message, info)
-                };
-                std::iter::repeat_with(|| self.message.clone())
-                    .map(send)
-                    .find(Result::is_err);
+            for (conn, blocked) in self.pair.client.conns.iter_mut().zip(&mut self.blocked) {
+                let room = |event: &Event| matches!(event, Event::Writable(_));
+                *blocked &= !conn.events.drain(..).any(|event| room(&event));
+                while !*blocked {
+                    let (message, info) = (self.message.clone(), SendInfo::default());
+                    let sent = conn.association.send(now, StreamId(1), message, info);
+                    *blocked = sent.is_err();
+                }
             }
             assert!(self.pair.step(), "all is quiet");
             for (conn, received) in self.pair.server.conns.iter_mut().zip(&mut self.received) {
                 while let Some(message) = conn.association.recv_any() {
                     *received += message.data.len() as u64;
                 }
-                conn.events.clear();
-            }
-            for conn in &mut self.pair.client.conns {
                 conn.events.clear();
             }
         }
@@ -168,15 +183,21 @@ pub fn page(
     let mut left: Vec<usize> = std::iter::once(html)
         .chain(objects.iter().copied())
         .collect();
+    // What each stream has still to send.
+    let mut answers = vec![VecDeque::new(); left.len()];
     let mut done: Vec<Instant> = Vec::new();
     while done.len() < left.len() {
         assert!(pair.step(), "all is quiet: {}", pair.summary());
         let now = pair.now;
         if !pair.server.conns.is_empty() {
             for asked in pair.recv_all(Server) {
-                let size = left[usize::from(asked.stream.0)];
-                for part in parts(size) {
-                    pair.send(Server, asked.stream.0, part);
+                let stream = usize::from(asked.stream.0);
+                answers[stream] = parts(left[stream]);
+                send(&mut pair, asked.stream, &mut answers[stream]);
+            }
+            for event in pair.events(Server) {
+                if let Event::Writable(stream) = event {
+                    send(&mut pair, stream, &mut answers[usize::from(stream.0)]);
                 }
             }
         }
@@ -203,9 +224,26 @@ pub fn page(
     }
 }
 
+/// Sends of an answer what there is room for.
+fn send(pair: &mut Pair, stream: StreamId, answer: &mut VecDeque<Bytes>) {
+    while let Some(message) = answer.pop_front() {
+        match pair.try_send(Server, stream.0, message, SendInfo::default()) {
+            Ok(()) => {}
+            Err(SendError::Blocked(message)) => return answer.push_front(message),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// An answer, in messages that streams can take turns with.
-fn parts(size: usize) -> impl Iterator<Item = Bytes> {
-    let whole = std::iter::repeat_n(MESSAGE, size / MESSAGE);
-    let rest = Some(size % MESSAGE).filter(|rest| *rest > 0);
-    whole.chain(rest).map(|len| Bytes::from(vec![0; len]))
+fn parts(size: usize) -> VecDeque<Bytes> {
+    let mut parts = VecDeque::new();
+    let (mut left, mut limit) = (size, FIRST_MESSAGE);
+    while left > 0 {
+        let len = left.min(limit);
+        parts.push_back(Bytes::from(vec![0; len]));
+        left -= len;
+        limit = MESSAGE.min(2 * limit);
+    }
+    parts
 }

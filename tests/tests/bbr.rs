@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sctp_proto::{
+    AssociationConfig,
     CongestionControl::{self, Bbr, Cubic},
     PathConfig, PathModel, PathPhase, PathStats, SendInfo,
 };
 use sctp_tests::{
-    bottleneck::{Flows, link, page, shipped},
+    bottleneck::{Flows, link, page, served, shipped},
     net::Link,
     pair::{
         Pair,
@@ -52,6 +53,28 @@ fn random_losses_cost_little_more_than_themselves() {
     // What a window that shrinks with each loss makes of it.
     let (cubic, ..) = bulk(1, usual(0.03), Cubic);
     assert!(cubic < 3.0, "{cubic}");
+}
+
+#[test]
+fn what_is_measured_here_is_what_is_served() {
+    let mut config = AssociationConfig::default();
+    served(&mut config);
+    let shipped = http_server::internals::association();
+    assert_eq!(format!("{config:?}"), format!("{shipped:?}"));
+}
+
+/// A lost packet keeps what follows it in the send buffer for two round trips and more. With a
+/// response's share of 256 KiB, and word of room only when half of that is free, the sender had
+/// nothing to send meanwhile: 4.51 s without random loss (Startup overflows the queue), 4.64 at 5 %.
+#[test]
+fn one_download_has_enough_of_the_send_buffer() {
+    for (loss, most) in [(0.0, 4.42), (0.05, 4.55)] {
+        let mut times: Vec<_> = (1..=5)
+            .map(|seed| page(seed, usual(loss), Bbr, 5_000_000, &[]).time)
+            .collect();
+        times.sort();
+        assert!(times[2].as_secs_f64() < most, "{times:?} at {loss}");
+    }
 }
 
 #[test]
@@ -98,13 +121,18 @@ fn it_shares_with_cubic() {
 
 #[test]
 fn one_that_comes_later_gets_its_share() {
-    let mut flows = Flows::new(1, usual(0.0), &[Bbr]);
-    flows.run(5 * SECOND);
-    flows.join(Bbr);
-    flows.run(10 * SECOND);
-    let got = flows.measure(20 * SECOND);
-    let share = got[1] as f64 / got.iter().sum::<u64>() as f64;
-    assert!((0.3..0.7).contains(&share), "{share}");
+    let shares: Vec<_> = (1..=3)
+        .map(|seed| {
+            let mut flows = Flows::new(seed, usual(0.001), &[Bbr]);
+            flows.run(5 * SECOND);
+            flows.join(Bbr);
+            flows.run(10 * SECOND);
+            let got = flows.measure(20 * SECOND);
+            got[1] as f64 / got.iter().sum::<u64>() as f64
+        })
+        .collect();
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    assert!((0.3..0.7).contains(&mean), "{shares:?}");
 }
 
 #[test]
@@ -141,7 +169,10 @@ fn a_path_that_becomes_longer_is_measured_anew() {
 fn what_an_application_sends_slowly_is_not_taken_for_the_path() {
     let mut pair = Pair::builder()
         .link(usual(0.0))
-        .both(|c| shipped(c, Bbr))
+        .both(|c| {
+            shipped(c, Bbr);
+            c.stream_send_buffer(4 << 20);
+        })
         .untraced()
         .steps(usize::MAX)
         .build();
