@@ -7,6 +7,10 @@
 //! they come with a queue, as those of a queue that overflows do, or if they are many more than what
 //! the path loses with its queue empty ([`losses`]).
 //!
+//! And what is sent below the rate of the model: BBRv3 leaves out a hundredth always, and so leaves the
+//! path idle for a hundredth of the time. Here that waits until the round trip shows something that
+//! it would drain.
+//!
 //! Where it is not RFC 9260 §7.2: the window follows the model, up and down. It is no function of
 //! ssthresh, of which there is none; a fast retransmission alone does not shrink it (§7.2.3 SHOULD),
 //! and neither does a pause of less than ten seconds (§7.2.1 SHOULD): what leaves after one is paced
@@ -69,7 +73,7 @@ pub struct PathModel {
 
 /// Packets that are in flight at least: with fewer, delayed SACKs stop the clock.
 const LEAST_PACKETS: usize = 4;
-/// What is sent below the rate of the model, so that no queue is left standing: per mille.
+/// What is sent of the rate of the model where a queue stands, so that it does not stay: per mille.
 const PACING_MARGIN: u64 = 990;
 /// Where the window has room for more than the model asks for: bursts that leave at once, both on
 /// their way and on their way back, and while the first is acknowledged (draft §5.6.4.1).
@@ -227,7 +231,10 @@ impl Bbr {
         if rate == 0 {
             return;
         }
-        let mut paced = scaled(scaled(rate, self.pacing_gain()), PACING_MARGIN);
+        let mut paced = scaled(rate, self.pacing_gain());
+        if self.losses.queue_stands(self.rtt.get()) {
+            paced = scaled(paced, PACING_MARGIN);
+        }
         if self.phase != Phase::Startup {
             paced = self.losses.compensated(paced);
         }

@@ -180,6 +180,12 @@ impl Losses {
         }
     }
 
+    /// Whether the last round trip shows a queue, be it a short one: a quarter of one that counts is
+    /// more than round trips differ by that are measured with timers of a millisecond.
+    pub(super) fn queue_stands(&self, min_rtt: Option<Duration>) -> bool {
+        min_rtt.is_some_and(|least| self.rtt > least + queue_that_counts(least) / 4)
+    }
+
     /// What the path loses at random, per mille.
     pub(super) fn background(&self) -> u64 {
         let prior = PRIOR * 1500;

@@ -143,9 +143,20 @@ fn startup_waits_for_one_that_has_little_to_send() {
 #[test]
 fn it_cruises_at_the_rate_of_the_path() {
     let path = Path::known();
-    assert_eq!(path.cc.pacing_rate(None), Some(990_000));
+    assert_eq!(path.cc.pacing_rate(None), Some(1_000_000));
     let window = path.cc.window();
     assert!((90 * P..=110 * P).contains(&window), "{window}");
+}
+
+#[test]
+fn it_cruises_at_a_little_less_while_there_is_a_queue_to_drain() {
+    let mut path = Path::known();
+    path.rtt = 56 * MS;
+    path.round(56);
+    assert_eq!(path.cc.pacing_rate(None), Some(990_000));
+    path.rtt = 51 * MS;
+    path.round(50);
+    assert_eq!(path.cc.pacing_rate(None), Some(1_000_000));
 }
 
 #[test]
