@@ -186,6 +186,8 @@ pub struct Net {
     scripts: Vec<Script>,
     /// Inside address -> outside address.
     nat: HashMap<SocketAddr, SocketAddr>,
+    /// What a host is outside for one of its peers alone.
+    nat_toward: HashMap<(SocketAddr, IpAddr), SocketAddr>,
     stats: NetStats,
     /// What was sent.
     pub trace: Trace,
@@ -211,6 +213,7 @@ impl Net {
             sent: 0,
             scripts: Vec::new(),
             nat: HashMap::new(),
+            nat_toward: HashMap::new(),
             stats: NetStats::default(),
             trace: Trace::default(),
         }
@@ -271,11 +274,18 @@ impl Net {
         self.nat.insert(inside, outside);
     }
 
+    /// Has the NAT give a host another address for one of its peers, from which alone packets to it
+    /// get through.
+    pub fn rebind_toward(&mut self, inside: SocketAddr, peer: IpAddr, outside: SocketAddr) {
+        self.nat_toward.insert((inside, peer), outside);
+    }
+
     /// Takes a packet at `now`.
     pub fn send(&mut self, now: Instant, mut datagram: Datagram) {
         self.stats.sent += 1;
         self.stats.bytes += datagram.payload.len() as u64;
-        if let Some(outside) = self.nat.get(&datagram.from) {
+        let toward = self.nat_toward.get(&(datagram.from, datagram.to.ip()));
+        if let Some(outside) = toward.or_else(|| self.nat.get(&datagram.from)) {
             datagram.from = *outside;
         }
         let mut verdict = Verdict::Pass;
@@ -324,7 +334,7 @@ impl Net {
 
     /// Puts a datagram into the network that arrives at `at`, whatever the links are like.
     pub fn deliver(&mut self, at: Instant, mut datagram: Datagram) {
-        if !self.nat.is_empty() && !self.translate(&mut datagram) {
+        if !self.translate(&mut datagram) {
             self.stats.lost += 1;
             return;
         }
@@ -371,7 +381,12 @@ impl Net {
         if self.nat.contains_key(&datagram.to) {
             return false;
         }
-        if let Some((inside, _)) = self.nat.iter().find(|(_, out)| **out == datagram.to) {
+        let to = datagram.to;
+        if let Some(((inside, peer), _)) = self.nat_toward.iter().find(|(_, out)| **out == to) {
+            datagram.to = *inside;
+            return *peer == datagram.from.ip();
+        }
+        if let Some((inside, _)) = self.nat.iter().find(|(_, out)| **out == to) {
             datagram.to = *inside;
         }
         true

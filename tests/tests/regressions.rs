@@ -509,3 +509,36 @@ fn a_port_that_moved_on_one_path_was_not_tried_on_the_other() {
     pair.drive_for(SECOND);
     assert_eq!(pair.recv(Client, 1).as_deref(), Some(&b"pong"[..]));
 }
+
+/// A NAT gave the peer a port for each address of this side. When the second showed, on a path that
+/// had been taken to have the first, it was taken to have moved, and the first path was lost.
+#[test]
+fn a_port_that_showed_first_on_another_path_was_taken_for_one_that_moved() {
+    let mut pair = Pair::builder()
+        .addrs(
+            &["10.0.0.1:9899"],
+            &["203.0.113.2:9899", "198.51.100.2:9899"],
+        )
+        .both(|c| _ = c.heartbeat_interval(Some(SECOND)))
+        .audited()
+        .build();
+    let inside = pair.client.addrs[0];
+    for (peer, outside) in [
+        ("203.0.113.2", "192.0.2.7:1111"),
+        ("198.51.100.2", "192.0.2.7:2222"),
+    ] {
+        let (peer, outside) = (peer.parse().unwrap(), outside.parse().unwrap());
+        pair.net.rebind_toward(inside, peer, outside);
+    }
+    pair.connect();
+    for _ in 0..20 {
+        pair.drive_for(Duration::from_millis(250));
+        pair.send(Server, 1, "pong");
+    }
+    pair.drive_for(SECOND);
+    let stats = pair.conn(Server).association.stats();
+    assert_eq!(
+        (stats.data_chunks_retransmitted, stats.tail_loss_probes),
+        (0, 0)
+    );
+}

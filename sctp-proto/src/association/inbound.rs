@@ -323,7 +323,7 @@ impl Tcb {
             tracing::debug!(from = %before, to = %meta.remote, "peer's UDP port moved");
             path.remote = meta.remote;
         }
-        path.port_seen = true;
+        let had_shown = std::mem::replace(&mut path.port_seen, true);
         if cx.locals.is_empty() {
             path.socket = meta.socket;
             if meta.local_ip.is_some() {
@@ -337,9 +337,10 @@ impl Tcb {
             }
         }
         // A NAT may have given each path to the address a port of its own; where none has shown,
-        // it is taken to be the same. Paths that had one in common have lost it together.
+        // it is taken to be the same. Paths on which the same one had shown have lost it together.
         let same = |path: &&mut Path| {
-            path.remote.ip() == meta.remote.ip() && (!path.port_seen || path.remote == before)
+            let shared = had_shown && path.remote == before;
+            path.remote.ip() == meta.remote.ip() && (!path.port_seen || shared)
         };
         for path in self.paths.iter_mut().filter(same) {
             path.remote = meta.remote;
