@@ -970,6 +970,38 @@ fn a_shutdown_does_not_wait_for_a_reset_of_the_association() {
     }
 }
 
+/// The server's control chunks leave by a path on which nothing of it arrives; the client's requests do
+/// arrive by that path.
+#[test]
+fn an_answer_that_is_lost_goes_by_another_path_the_next_time() {
+    let mut pair = Pair::builder()
+        .addrs(
+            &["10.0.0.1:9899", "10.1.0.1:9899"],
+            &["10.0.0.2:9899", "10.1.0.2:9899"],
+        )
+        .both(obedient)
+        .both(|c| _ = c.heartbeat_interval(None))
+        .audited()
+        .build();
+    pair.connect();
+    pair.drive_for(5 * SECOND);
+    let dead = pair.server.addrs[0].ip();
+    pair.net
+        .script(move |_, datagram| match datagram.from.ip() == dead {
+            true => Verdict::Drop,
+            false => Verdict::Pass,
+        });
+    let now = pair.now;
+    association(&mut pair, Client)
+        .reset_streams(now, &ids(&[1]))
+        .expect("it can be reset");
+    pair.drive_for(2 * SECOND);
+    assert!(pair.events(Client).contains(&Event::OutgoingReset {
+        streams: ids(&[1]),
+        outcome: ReconfigOutcome::Performed,
+    }));
+}
+
 #[test]
 fn a_restart_forgets_all_requests() {
     let mut pair = Pair::builder()

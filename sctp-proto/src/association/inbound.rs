@@ -399,7 +399,7 @@ impl Tcb {
             Chunk::ShutdownComplete { t_bit: true } => {}
             Chunk::ShutdownComplete { t_bit: false } => self.on_shutdown_complete()?,
             Chunk::ReConfig(reconfig) if self.agreed.capabilities.reconfig() => {
-                self.on_reconfig(cx, now, &reconfig)?;
+                self.on_reconfig(cx, now, came.by, &reconfig)?;
             }
             Chunk::Pad(_) => {}
             // A COOKIE ECHO that is not the first chunk, or a setup chunk that must be alone: §6.10

@@ -424,7 +424,7 @@ impl Tcb {
         if sack_due || data_ready {
             self.repeat_unproven();
         }
-        if general || sack_due || data_ready {
+        if general || sack_due || data_ready || self.answer_route() == Some(id) {
             self.write_reconfig(cx, now, id, packet);
         }
         if general {
@@ -506,8 +506,9 @@ impl Tcb {
         id: PathId,
         packet: &mut PacketWriter<'_>,
     ) {
+        let answers = self.answer_route().is_none_or(|path| path == id);
         let responses = &mut self.due.reconfig_responses;
-        while !responses.is_empty() {
+        while answers && !responses.is_empty() {
             let mut params = ReConfigWriter::new();
             // RFC 6525 §3.1: at most two parameters in a chunk.
             let count = responses.len().min(2);
@@ -519,6 +520,9 @@ impl Tcb {
             }
             packet.reconfig(params.as_bytes());
             responses.drain(..count);
+        }
+        if answers {
+            self.due.answers_by = None;
         }
         if !self.due.reconfig_request {
             return;

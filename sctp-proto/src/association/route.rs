@@ -43,6 +43,9 @@ impl Tcb {
         if let Some(path) = self.paths.iter().find(beats) {
             return path.id;
         }
+        if let Some(path) = self.answer_route() {
+            return path;
+        }
         if self.sack.due() {
             self.sack_path
         } else if self.due.control() || self.told.is_due() || self.asconf_due() {
@@ -50,6 +53,13 @@ impl Tcb {
         } else {
             self.data_path
         }
+    }
+
+    /// The path that answers to RE-CONFIG requests wait for, where that is not any.
+    pub(super) fn answer_route(&self) -> Option<PathId> {
+        let waits = !self.due.reconfig_responses.is_empty();
+        let path = self.due.answers_by.filter(|_| waits)?;
+        (self.paths.contains(path) && self.paths.get(path).confirmed).then_some(path)
     }
 
     /// The path for control chunks that no path has a claim to.

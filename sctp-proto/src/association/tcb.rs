@@ -178,6 +178,9 @@ pub(crate) struct Due {
     pub(crate) errors: Option<CauseWriter>,
     /// Responses to the peer's RE-CONFIG requests: (sequence number, answer).
     pub(crate) reconfig_responses: SmallVec<[(u32, Answer); 2]>,
+    /// The path that they take instead of that of control chunks, by which the last one was lost: where
+    /// the peer's request came from (§6.4), or another if that is the same.
+    pub(crate) answers_by: Option<PathId>,
     pub(crate) reconfig_request: bool,
     /// A probe of some path's MTU.
     pub(crate) mtu_probe: bool,

@@ -19,7 +19,7 @@ use super::{
     tcb::Tcb,
 };
 use crate::{
-    ids::Tsn,
+    ids::{PathId, Tsn},
     time::Instant,
     wire::{ReConfig, ReConfigParam, on_unknown_param, reconfig_result as result},
 };
@@ -101,12 +101,13 @@ impl std::fmt::Display for ReconfigOutcome {
 }
 
 impl Tcb {
-    /// A RE-CONFIG chunk. One that may not be, or has a parameter that does not parse, changes
+    /// A RE-CONFIG chunk that came by a path. One that may not be, or has a parameter that does not parse, changes
     /// nothing.
     pub(super) fn on_reconfig(
         &mut self,
         cx: &mut Cx,
         now: Instant,
+        by: Option<PathId>,
         reconfig: &ReConfig<'_>,
     ) -> Handled {
         let mut params: SmallVec<[ReConfigParam<'_>; 2]> = SmallVec::new();
@@ -139,7 +140,7 @@ impl Tcb {
                         break;
                     }
                 }
-                request => self.on_request(cx, now, &request)?,
+                request => self.on_request(cx, now, by, &request)?,
             }
         }
         Ok(())

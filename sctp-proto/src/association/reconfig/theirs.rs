@@ -10,7 +10,7 @@ use super::{
     result,
 };
 use crate::{
-    ids::{StreamId, Tsn},
+    ids::{PathId, StreamId, Tsn},
     rx::TsnMap,
     time::Instant,
     wire::{ReConfigParam, StreamList},
@@ -134,6 +134,7 @@ impl Tcb {
         &mut self,
         cx: &mut Cx,
         now: Instant,
+        by: Option<PathId>,
         request: &ReConfigParam<'_>,
     ) -> Handled {
         let seq = match *request {
@@ -162,7 +163,12 @@ impl Tcb {
             self.reconfig.theirs.remember(seq, answer);
             answer
         } else {
-            // A request that comes again changes nothing, whatever has become of its streams.
+            // A request that comes again changes nothing, whatever has become of its streams. The last
+            // answer seems to be lost.
+            self.due.answers_by = by.and_then(|by| match by == self.control_route() {
+                true => self.paths.alternate(by),
+                false => Some(by),
+            });
             let answer = self.reconfig.theirs.answer_to(seq);
             answer.unwrap_or(result::BAD_SEQUENCE.into())
         };
