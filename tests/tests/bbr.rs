@@ -283,3 +283,31 @@ fn each_path_has_the_controller_it_is_given() {
     assert!(now_model.bandwidth > 0 && now_model.min_rtt > Duration::ZERO);
     assert_eq!(pair.path(Server).model, None, "not the other side's");
 }
+
+/// What another controller had seen acknowledged was counted to the one that came after it, whose
+/// window grew by all of it at once.
+#[test]
+fn a_controller_that_comes_back_begins_anew() {
+    let mut pair = Pair::builder()
+        .both(|c| _ = c.congestion_control(Bbr))
+        .audited()
+        .build();
+    pair.connect();
+    let id = pair.conn(Client).association.paths().next().unwrap().id;
+    for kind in [Cubic, Bbr] {
+        for _ in 0..20 {
+            pair.send_with(Client, 1, Bytes::from(vec![0; 4000]), SendInfo::default());
+            pair.drive_for(SECOND / 5);
+        }
+        let now = pair.now;
+        let mut config = PathConfig::default();
+        config.congestion_control = Some(kind);
+        let client = &mut pair.conn(Client).association;
+        client.configure_path(now, id, config).unwrap();
+    }
+    let began = pair.path(Client).cwnd;
+    pair.send(Client, 1, "one packet");
+    pair.drive_for(SECOND);
+    let grown = pair.path(Client).cwnd - began;
+    assert!(grown <= 1000, "by {grown} bytes for one small packet");
+}

@@ -215,12 +215,13 @@ impl Tcb {
     /// Tells the controllers that ask for it how fast their paths deliver, once losses are known.
     pub(super) fn on_samples(&mut self, now: Instant, rtt: Option<(PathId, Duration)>) {
         for path in self.paths.iter_mut() {
-            if path.congestion.wants_samples() {
-                let rtt = rtt.filter(|&(id, _)| id == path.id).map(|(_, rtt)| rtt);
-                let used = path.window_used;
-                if let Some(sample) = self.outstanding.take_sample(now, path.id, rtt, used) {
-                    path.congestion.on_sample(&sample);
-                }
+            let rtt = rtt.filter(|&(id, _)| id == path.id).map(|(_, rtt)| rtt);
+            let used = path.window_used;
+            // Taken in any case: a controller that comes after one without samples must not have all
+            // that was acknowledged meanwhile counted to it.
+            let sample = self.outstanding.take_sample(now, path.id, rtt, used);
+            if let Some(sample) = sample.filter(|_| path.congestion.wants_samples()) {
+                path.congestion.on_sample(&sample);
             }
         }
     }
