@@ -162,7 +162,7 @@ impl Tcb {
                 return;
             }
             State::ShutdownSent | State::ShutdownAckSent => {
-                let waits = !self.paths.has_confirmed();
+                let waits = !self.paths.iter().any(|path| path.confirmed);
                 assert!(
                     timers.is_set(Timer::T2) || waits,
                     "{:?} without T2",

@@ -114,11 +114,6 @@ impl Paths {
         self.iter().count()
     }
 
-    /// Whether anything but a HEARTBEAT may be sent by any of them (§5.4).
-    pub(crate) fn has_confirmed(&self) -> bool {
-        self.iter().any(|path| path.confirmed)
-    }
-
     /// Whether there is another path, confirmed or not.
     pub(crate) fn is_single(&self) -> bool {
         self.list.len() == 1 || self.len() == 1
