@@ -27,16 +27,18 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn new(chunk: &RxChunk, interleaving: bool) -> Self {
-        let lane = u64::from(chunk.stream.0) << 33;
         if !interleaving {
-            return Self {
-                lane,
-                number: chunk.tsn.value(),
-            };
+            return Self::of_tsn(chunk.stream, chunk.tsn);
         }
+        let number = if chunk.begin { 0 } else { chunk.fsn };
+        Self::of_fragment(chunk.stream, chunk.unordered, chunk.seq, number)
+    }
+
+    /// Where an I-DATA chunk with this MID and FSN belongs.
+    fn of_fragment(stream: StreamId, unordered: bool, mid: u32, number: u32) -> Self {
         Self {
-            lane: lane | u64::from(chunk.unordered) << 32 | u64::from(chunk.seq),
-            number: if chunk.begin { 0 } else { chunk.fsn },
+            lane: u64::from(stream.0) << 33 | u64::from(unordered) << 32 | u64::from(mid),
+            number,
         }
     }
 
@@ -316,18 +318,16 @@ impl Runs {
             .filter(|(_, run)| before32(key.number, run.end))
     }
 
-    /// The unordered messages of a stream with MIDs from `from` to `to` of which something is
-    /// missing (I-DATA).
-    pub(super) fn incomplete_unordered(
+    /// What is here of those messages of a stream with MIDs from `from` to `to` of which something
+    /// is missing (I-DATA).
+    pub(super) fn incomplete(
         &self,
         stream: StreamId,
+        unordered: bool,
         from: u32,
         to: u32,
     ) -> SmallVec<[Key; 4]> {
-        let key = |mid: u32, number| Key {
-            lane: u64::from(stream.0) << 33 | 1 << 32 | u64::from(mid),
-            number,
-        };
+        let key = |mid, number| Key::of_fragment(stream, unordered, mid, number);
         let ranges = if from <= to {
             [Some((from, to)), None]
         } else {
@@ -369,6 +369,13 @@ impl Runs {
             .and_then(|next| self.map.range(next..=key.at(u32::MAX)).next())
             .or_else(|| self.map.range(key.at(0)..=key).next())?;
         before32(key.number, first.number).then_some((first, run))
+    }
+}
+
+#[cfg(any(test, feature = "internals"))]
+impl Key {
+    pub(super) fn stream(self) -> StreamId {
+        StreamId((self.lane >> 33) as u16)
     }
 }
 

@@ -2,8 +2,11 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{super::store::cost, Reassembly};
-use crate::ids::StreamId;
+use super::{
+    super::{store::cost, stream::Stream},
+    Reassembly,
+};
+use crate::{ids::StreamId, serial::before32};
 
 impl Reassembly {
     /// Checks the books against what is really held. O(chunks).
@@ -37,7 +40,14 @@ impl Reassembly {
             assert!(self.runs.get(*key).is_some_and(|run| run.begins));
         }
         let mut above = 0;
-        for (_, run) in self.runs.iter() {
+        for (key, run) in self.runs.iter() {
+            let passed = |stream: &Stream| before32(run.seq, stream.next);
+            assert!(
+                !self.interleaving
+                    || run.unordered
+                    || !self.streams.get(&key.stream()).is_some_and(passed),
+                "{key:?} is of a message that will not be delivered"
+            );
             listed += self.store.len(run.list);
             above += self.store.above_in(run.list);
         }

@@ -125,6 +125,12 @@ impl Reassembly {
                 self.drop_run(id, key);
             }
         }
+        if self.interleaving {
+            // Fragments after a hole. With DATA the cumulative TSN finds them.
+            for key in self.runs.incomplete(id, false, next, seq) {
+                self.drop_run(id, key);
+            }
+        }
         self.resume(id, locked);
     }
 
@@ -138,7 +144,7 @@ impl Reassembly {
         }
         stream.unordered_from = Some(after);
         let locked = stream.is_locked();
-        for key in self.runs.incomplete_unordered(id, from, seq) {
+        for key in self.runs.incomplete(id, true, from, seq) {
             self.drop_run(id, key);
         }
         self.resume(id, locked);

@@ -164,6 +164,34 @@ fn unordered_messages_are_skipped_by_their_numbers() {
     }
 }
 
+#[test]
+fn nothing_is_left_of_a_message_given_up_wherever_it_is_torn() {
+    for is_unordered in [false, true] {
+        let of = |tsn, mid| match is_unordered {
+            false => chunk(tsn).seq(mid).above(),
+            true => chunk(tsn).unordered().seq(mid).above(),
+        };
+        let mut rx = reassembly(true);
+        // 0 has lost its beginning, 1 its second fragment, 2 its end; of 3 more is to come.
+        rx.insert(of(3, 0).m(1)).unwrap();
+        rx.insert(of(4, 0).e(2)).unwrap();
+        rx.insert(of(5, 1).b()).unwrap();
+        rx.insert(of(7, 1).m(2)).unwrap();
+        rx.insert(of(9, 1).m(4)).unwrap();
+        rx.insert(of(10, 2).b()).unwrap();
+        rx.insert(of(13, 3).m(1)).unwrap();
+        let last = match is_unordered {
+            false => ordered(0, 2),
+            true => unordered(0, 2),
+        };
+        skip(&mut rx, 1, 11, &[last]);
+        rx.insert(of(12, 3).b()).unwrap();
+        rx.insert(of(14, 3).e(2)).unwrap();
+        assert_eq!(all(&mut rx, 0), ["<12><13><14>"]);
+        assert_eq!(rx.held(), 0);
+    }
+}
+
 //= RFC 3758 §3.6, test
 //# In the event that the receiver has invoked the partial delivery API, a...
 #[test]
