@@ -11,7 +11,11 @@
 //! assert_eq!(pair.recv(Server, 1).unwrap(), "hello");
 //! ```
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sctp_proto::{
@@ -20,7 +24,7 @@ use sctp_proto::{
 };
 
 use crate::{
-    host::{Conn, Host},
+    host::{Conn, Host, local_addresses},
     net::{Datagram, Link, Net, Verdict},
     rng::Rng,
     trace::Trace,
@@ -464,6 +468,18 @@ impl Pair {
         let now = self.now;
         let reason = Bytes::from_static(reason.as_bytes());
         self.conn(side).association.abort(now, reason);
+    }
+
+    /// Interfaces come and go: of the addresses that a side has sockets for, these are up from now
+    /// on. Its endpoint and its latest association are told; the network carries what it did.
+    pub fn set_addresses(&mut self, side: Side, up: impl Fn(IpAddr) -> bool) {
+        let now = self.now;
+        let host = self.host(side);
+        let mut addresses = local_addresses(&host.addrs);
+        addresses.retain(|address| up(address.ip));
+        host.endpoint.set_local_addresses(addresses.clone());
+        let association = &mut host.conn().association;
+        association.handle_local_addresses(now, &addresses);
     }
 
     /// A script for packets that one side sends.

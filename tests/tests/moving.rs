@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use sctp_proto::{AssociationState, CloseReason, Event, LocalChange, PathState};
 use sctp_tests::{
     codec::kind,
-    host::local_addresses,
     net::{Link, Verdict},
     pair::{
         Builder, Pair,
@@ -35,12 +34,7 @@ fn builder(client: &[&str], server: &str) -> Builder {
 /// The interfaces of the client that are up are these, of those it has sockets for.
 fn up(pair: &mut Pair, up: &[&str]) {
     let up: BTreeSet<IpAddr> = up.iter().map(|text| ip(text)).collect();
-    let mut addresses = local_addresses(&pair.client.addrs);
-    addresses.retain(|address| up.contains(&address.ip));
-    pair.client.endpoint.set_local_addresses(addresses.clone());
-    let now = pair.now;
-    let conn = pair.conn(Client);
-    conn.association.handle_local_addresses(now, &addresses);
+    pair.set_addresses(Client, |ip| up.contains(&ip));
 }
 
 /// Where the other side's paths lead, those that are active.

@@ -868,19 +868,9 @@ fn one_known_address_at_either_end_is_enough_for_failover() {
 // ---- addresses that come and go --------------------------------------------------------------
 
 fn set_addresses(pair: &mut Pair, side: Side, addrs: &[&str]) {
-    let now = pair.now;
-    let all = pair.host(side).addrs.clone();
-    let addresses: Vec<_> = local_addresses(&all)
-        .into_iter()
-        .filter(|local| {
-            addrs
-                .iter()
-                .any(|a| a.parse::<SocketAddr>().unwrap().ip() == local.ip)
-        })
-        .collect();
-    pair.conn(side)
-        .association
-        .handle_local_addresses(now, &addresses);
+    let ip = |text: &&str| text.parse::<SocketAddr>().unwrap().ip();
+    let up: Vec<IpAddr> = addrs.iter().map(ip).collect();
+    pair.set_addresses(side, |ip| up.contains(&ip));
 }
 
 #[test]

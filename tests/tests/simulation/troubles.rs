@@ -11,7 +11,6 @@ use sctp_proto::{
     AddStreamsError, AssociationState, IcmpKind, PathConfig, PathId, ResetError, StreamId,
 };
 use sctp_tests::{
-    host::local_addresses,
     net::{Datagram, Verdict},
     pair::{
         Pair,
@@ -220,17 +219,9 @@ impl Troubles {
 
 /// Tells a host of the addresses that it has, if there are several.
 fn tell(pair: &mut Pair, side: Side, gone: &BTreeSet<IpAddr>) {
-    let now = pair.now;
-    let host = pair.host(side);
-    if host.addrs.len() < 2 {
-        return;
+    if pair.host(side).addrs.len() > 1 {
+        pair.set_addresses(side, |ip| !gone.contains(&ip));
     }
-    let mut addresses = local_addresses(&host.addrs);
-    addresses.retain(|address| !gone.contains(&address.ip));
-    host.endpoint.set_local_addresses(addresses.clone());
-    host.conn()
-        .association
-        .handle_local_addresses(now, &addresses);
 }
 
 /// Large packets get lost without a word, or do not any more.
