@@ -62,7 +62,9 @@ impl Sender {
             .push(self.now, StreamId(0), data, SendInfo::default())
             .unwrap();
         let fragment = self.queue.next_fragment(self.now, 1000, 1000).unwrap();
-        self.ring.push(self.now, &fragment, path)
+        let tsn = self.ring.push(self.now, &fragment, path);
+        self.queue.assigned(fragment.key, tsn);
+        tsn
     }
 
     fn try_sack(&mut self, cumulative: u32, gaps: &[(u16, u16)]) -> Result<AckOutcome, SackError> {
@@ -399,6 +401,29 @@ fn an_outcome_is_used_again() {
     outcome.clear();
     assert!(outcome.acked.is_empty() && outcome.rtt.is_none());
     assert_eq!(outcome.messages_acked, 0);
+}
+
+#[test]
+fn what_was_given_up_and_what_is_acknowledged_again_grow_no_window() {
+    let mut sender = Sender::new();
+    sender.ring.sample_rate(MAIN);
+    for _ in 0..3 {
+        sender.send(MAIN);
+    }
+    sender.queue.set_partial(true);
+    sender.queue.give_up(sender.ring.records[1].key);
+    sender.ring.settle(sender.now, &mut sender.queue);
+    let acked = |sender: &mut Sender, cumulative, gaps: &[(u16, u16)]| {
+        sender.wait(50);
+        sender.sack(cumulative, gaps);
+        let sample = sender.ring.take_sample(sender.now, MAIN, None, true);
+        sample.map_or(0, |sample| sample.acked)
+    };
+    assert_eq!(acked(&mut sender, 0, &[(2, 2)]), 0, "given up");
+    assert_eq!(acked(&mut sender, 0, &[(2, 3)]), CHUNK);
+    assert_eq!(acked(&mut sender, 0, &[]), 0, "taken back");
+    assert_eq!(acked(&mut sender, 0, &[(3, 3)]), 0, "again");
+    assert_eq!(acked(&mut sender, 1, &[(2, 2)]), CHUNK);
 }
 
 #[test]
