@@ -84,17 +84,11 @@ impl Sampler {
         }
     }
 
-    /// So many bytes are at the peer, for `credit` of which the window may grow.
-    fn delivered(
-        &mut self,
-        now: Instant,
-        (bytes, credit): (usize, usize),
-        note: Option<Note>,
-        sent_at: Instant,
-    ) {
+    /// So many bytes are at the peer.
+    fn delivered(&mut self, now: Instant, bytes: usize, note: Option<Note>, sent_at: Instant) {
         self.delivered += bytes as u64;
         self.delivered_at = now;
-        self.fresh.acked += credit;
+        self.fresh.acked += bytes;
         if self.delivered > self.app_limited_until {
             self.app_limited_until = 0;
         }
@@ -125,7 +119,7 @@ impl Sampler {
 
     fn take(&mut self, min_rtt: Option<Duration>) -> Option<Taken> {
         let fresh = std::mem::take(&mut self.fresh);
-        if fresh.acked == 0 && fresh.lost == 0 && fresh.newest.is_none() {
+        if fresh.acked == 0 && fresh.lost == 0 {
             return None;
         }
         let delivery = fresh.newest.map(|(note, sent_at)| {
@@ -246,12 +240,8 @@ impl Outstanding {
             return;
         }
         let size = self.chunk_size(record.len);
-        let credit = match record.credit {
-            Credit::Due => size,
-            Credit::Counted | Credit::Kept | Credit::Abandoned => 0,
-        };
         if let Some(sampler) = &mut self.paths[record.path.index()].sampler {
-            sampler.delivered(now, (size, credit), note, record.sent_at);
+            sampler.delivered(now, size, note, record.sent_at);
         }
     }
 
@@ -305,7 +295,7 @@ mod tests {
             .map(|n| sampler.sent(at(100), 1000, n * 1000))
             .collect();
         for note in notes {
-            sampler.delivered(at(150), (1000, 1000), Some(note), at(100));
+            sampler.delivered(at(150), 1000, Some(note), at(100));
         }
         assert_eq!(rate(&mut sampler), Some(200_000));
         assert!(sampler.take(None).is_none(), "once");
@@ -319,10 +309,10 @@ mod tests {
         let notes: Vec<_> = (1..100)
             .map(|n| (sampler.sent(at(n), 1000, n as usize * 1000), at(n)))
             .collect();
-        sampler.delivered(at(99), (1000, 1000), Some(first), at(0));
+        sampler.delivered(at(99), 1000, Some(first), at(0));
         assert_eq!(rate(&mut sampler), Some(1000 * 1000 / 99));
         for (note, sent) in notes {
-            sampler.delivered(at(100), (1000, 1000), Some(note), sent);
+            sampler.delivered(at(100), 1000, Some(note), sent);
         }
         // Sent within 99 ms and acknowledged within 100.
         assert_eq!(rate(&mut sampler), Some(1_000_000));
@@ -332,25 +322,10 @@ mod tests {
     fn what_is_faster_than_the_path_is_long_is_no_measurement() {
         let mut sampler = Sampler::new();
         let note = sampler.sent(at(0), 1000, 0);
-        sampler.delivered(at(49), (1000, 1000), Some(note), at(0));
+        sampler.delivered(at(49), 1000, Some(note), at(0));
         let taken = sampler.take(Some(50 * MS)).expect("something arrived");
         assert_eq!(taken.fresh_acked, 1000);
         assert_eq!(taken.delivery.expect("it has notes").rate, None);
-    }
-
-    #[test]
-    fn what_was_given_up_tells_the_rate_and_grows_no_window() {
-        let mut sampler = Sampler::new();
-        let first = sampler.sent(at(0), 1000, 0);
-        let second = sampler.sent(at(0), 1000, 1000);
-        sampler.delivered(at(50), (1000, 0), Some(first), at(0));
-        let taken = sampler.take(None).expect("something arrived");
-        assert_eq!(taken.fresh_acked, 0);
-        assert_eq!(taken.delivery.expect("it has notes").rate, Some(20_000));
-        sampler.delivered(at(100), (1000, 1000), Some(second), at(0));
-        let taken = sampler.take(None).expect("something arrived");
-        assert_eq!(taken.fresh_acked, 1000);
-        assert_eq!(taken.delivery.expect("it has notes").bytes, 2000);
     }
 
     #[test]
@@ -360,9 +335,9 @@ mod tests {
         sampler.app_limited_until = 1000;
         let second = sampler.sent(at(1), 1000, 1000);
         assert!(!first.app_limited && second.app_limited);
-        sampler.delivered(at(50), (1000, 1000), Some(first), at(0));
+        sampler.delivered(at(50), 1000, Some(first), at(0));
         assert!(sampler.sent(at(50), 1000, 1000).app_limited);
-        sampler.delivered(at(51), (1000, 1000), Some(second), at(1));
+        sampler.delivered(at(51), 1000, Some(second), at(1));
         assert!(!sampler.sent(at(51), 1000, 1000).app_limited);
         let taken = sampler.take(None).expect("something arrived");
         assert!(taken.delivery.expect("it has notes").app_limited);
@@ -379,7 +354,7 @@ mod tests {
         let loss = taken.loss.expect("it had notes");
         assert_eq!((loss.lost, loss.flight), (1000, 2000));
         assert_eq!(taken.fresh_lost, 1500);
-        sampler.delivered(at(60), (1000, 1000), Some(first), at(0));
+        sampler.delivered(at(60), 1000, Some(first), at(0));
         let taken = sampler.take(None).expect("something arrived");
         assert_eq!(taken.delivery.expect("it has notes").lost, 1500);
     }
