@@ -1,8 +1,6 @@
 //! What must hold of an association once everything was polled, whatever came before, for tests
 //! that ask after every step.
 
-use std::time::Duration;
-
 use super::{
     Association,
     announce::SILENT,
@@ -11,7 +9,11 @@ use super::{
     tcb::Tcb,
     timers::{Expired, PathTimer, Timer},
 };
-use crate::{congestion, path::Search, time::Instant};
+use crate::{
+    congestion,
+    path::{Path, Paths, Search},
+    time::Instant,
+};
 
 /// What an association holds, summed anew from its parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,6 +53,9 @@ impl Association {
         match &self.phase {
             Phase::CookieWait(_) => {
                 assert!(self.cx.timers.is_set(Timer::T1), "an INIT without T1-init");
+                let mut all = self.cx.timers.all();
+                let guards_path = all.any(|(timer, _)| matches!(timer, Expired::Path(..)));
+                assert!(!guards_path, "a timer of a path to nobody yet");
             }
             Phase::Open(tcb) => {
                 audit.unacknowledged = tcb.outstanding.audit(&self.cx.queue);
@@ -78,33 +83,25 @@ impl Association {
     /// The largest window that a path may go back to if a reduction turns out to be for nothing.
     #[doc(hidden)]
     pub fn saved_window(&self) -> usize {
-        match &self.phase {
-            Phase::Open(tcb) => (tcb.paths.iter())
-                .map(|path| path.congestion.saved_window())
-                .max()
-                .unwrap_or(0),
-            _ => 0,
-        }
+        self.largest(|path| path.congestion.saved_window())
     }
 
     /// The largest window that a path begins with, and begins with anew once it has been out of use
     /// for a while.
     #[doc(hidden)]
     pub fn initial_window(&self) -> usize {
-        match &self.phase {
-            Phase::Open(tcb) => (tcb.paths.iter())
-                .map(|path| {
-                    let ipv6 = path.remote.is_ipv6();
-                    congestion::initial(&self.cx.config, path.max_packet, ipv6)
-                })
-                .max()
-                .unwrap_or(0),
-            _ => 0,
-        }
+        let config = &self.cx.config;
+        self.largest(|path| congestion::initial(config, path.max_packet, path.remote.is_ipv6()))
+    }
+
+    fn largest(&self, window: impl Fn(&Path) -> usize) -> usize {
+        let paths = self.path_table().into_iter().flat_map(Paths::iter);
+        paths.map(window).max().unwrap_or(0)
     }
 
     fn audit_deadlines(&self, now: Instant) {
         let config = &self.cx.config;
+        let path = |id| self.path_table().map(|paths| paths.get(id));
         let cached = self.cx.timers.next();
         for (timer, at) in self.cx.timers.all() {
             assert!(
@@ -117,13 +114,15 @@ impl Association {
                 Expired::Association(Timer::Introduce) => SILENT * config.rto_max,
                 Expired::Association(_) => config.rto_max,
                 Expired::Path(PathTimer::Heartbeat, id) => {
-                    let interval = self.paths_heartbeat_interval(id);
+                    let interval = path(id).and_then(|path| path.heartbeat.interval);
                     // Half an RTO of jitter, and the HEARTBEAT's own time-out.
-                    interval + 2 * config.rto_max
+                    interval.unwrap_or_default() + 2 * config.rto_max
                 }
                 // Half a burst, and a burst of debt, at a packet per round trip.
                 Expired::Path(PathTimer::Pacing, id) => {
-                    self.round_trip(id).max(config.rto_max) * (config.max_burst * 3).div_ceil(2)
+                    let round_trip = path(id).and_then(|path| path.rto.srtt());
+                    let longest = round_trip.unwrap_or_default().max(config.rto_max);
+                    longest * (config.max_burst * 3).div_ceil(2)
                 }
                 Expired::Path(PathTimer::PathMtu, _) => Search::timeout(config.rto_max),
                 Expired::Path(..) => config.rto_max,
@@ -133,22 +132,6 @@ impl Association {
                 "{timer:?} is due at {at:?}, {latest:?} after {now:?} at the latest"
             );
         }
-    }
-
-    fn round_trip(&self, id: crate::ids::PathId) -> Duration {
-        match &self.phase {
-            Phase::Open(tcb) => tcb.paths.get(id).rto.srtt(),
-            _ => None,
-        }
-        .unwrap_or_default()
-    }
-
-    fn paths_heartbeat_interval(&self, id: crate::ids::PathId) -> Duration {
-        match &self.phase {
-            Phase::Open(tcb) => tcb.paths.get(id).heartbeat.interval,
-            _ => None,
-        }
-        .unwrap_or_default()
     }
 }
 

@@ -302,7 +302,7 @@ impl Association {
         })
     }
 
-    fn path_table(&self) -> Option<&Paths> {
+    pub(super) fn path_table(&self) -> Option<&Paths> {
         match &self.phase {
             Phase::CookieWait(wait) => Some(&wait.paths),
             Phase::Open(tcb) => Some(&tcb.paths),
