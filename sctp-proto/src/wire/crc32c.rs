@@ -23,9 +23,7 @@ pub fn checksum_is_zero(packet: &[u8]) -> bool {
 /// Whether a packet must have its checksum, whatever was agreed upon (RFC 9653 §5.2): who takes it may
 /// not know yet what was, or not believe it.
 pub fn needs_checksum(packet: &[u8]) -> bool {
-    chunks(packet)
-        .map_while(Result::ok)
-        .any(|raw| matches!(raw.kind, kind::INIT | kind::COOKIE_ECHO | kind::ASCONF))
+    kinds(packet).any(requires_checksum)
 }
 
 /// Whether a packet leaves with its checksum, whatever was agreed upon: those that must have it, and
@@ -33,8 +31,15 @@ pub fn needs_checksum(packet: &[u8]) -> bool {
 /// association any more that would take it without: out of the blue, it would be dropped, and never
 /// be answered (§8.4).
 pub(super) fn keeps_checksum(packet: &[u8]) -> bool {
-    let mut all = chunks(packet).map_while(Result::ok);
-    needs_checksum(packet) || all.any(|raw| raw.kind == kind::SHUTDOWN_ACK)
+    kinds(packet).any(|kind| requires_checksum(kind) || kind == kind::SHUTDOWN_ACK)
+}
+
+fn requires_checksum(kind: u8) -> bool {
+    matches!(kind, kind::INIT | kind::COOKIE_ECHO | kind::ASCONF)
+}
+
+fn kinds(packet: &[u8]) -> impl Iterator<Item = u8> {
+    chunks(packet).map_while(Result::ok).map(|raw| raw.kind)
 }
 
 /// Fills the checksum field of a packet that is otherwise complete.
