@@ -51,17 +51,7 @@ impl Association {
                     .map(|local| local.address.ip)
                     .filter(|ip| self.cx.locals.get(*ip).is_none())
                     .collect();
-                // One request is under way at a time. Where an address is left that the peer knows,
-                // it learns of those that are gone first, since it sends there in vain; whether
-                // packets from a new one get through has yet to be seen.
-                let anchored = self.cx.locals.known().next().is_some();
-                if anchored {
-                    tcb.withdraw(&mut self.cx, &gone);
-                }
-                tcb.begin_announcing(&mut self.cx, now);
-                if !anchored {
-                    tcb.withdraw(&mut self.cx, &gone);
-                }
+                tcb.announce_changes(&mut self.cx, now, &gone);
             }
             Phase::Closed(..) => {}
         }

@@ -65,6 +65,21 @@ impl Association {
 }
 
 impl Tcb {
+    /// The addresses of this side are others than before; these, which the peer was told of, are gone.
+    /// One request is under way at a time, and changes are asked for in the order of their wishes.
+    pub(super) fn announce_changes(&mut self, cx: &mut Cx, now: Instant, gone: &[IpAddr]) {
+        if cx.locals.known().next().is_some() {
+            // The peer sends to those that are gone in vain; whether packets from a new one get
+            // through has yet to be seen.
+            self.withdraw(cx, gone);
+            self.begin_announcing(cx, now);
+        } else {
+            // No address is left to ask from but a new one, and only what adds it may leave from there.
+            self.begin_announcing(cx, now);
+            self.withdraw(cx, gone);
+        }
+    }
+
     /// The addresses of this side are known, and the peer: those that it was not told of are
     /// announced, and after a while those that it was told of in vain.
     pub(super) fn begin_announcing(&mut self, cx: &mut Cx, now: Instant) {
@@ -130,7 +145,7 @@ impl Tcb {
     }
 
     /// These addresses of this side, which the peer was told of, are gone.
-    pub(super) fn withdraw(&mut self, cx: &mut Cx, gone: &[IpAddr]) {
+    fn withdraw(&mut self, cx: &mut Cx, gone: &[IpAddr]) {
         if !self.announces(cx) {
             return;
         }
