@@ -83,7 +83,12 @@ fn one_download_has_enough_of_the_send_buffer() {
 fn a_path_without_a_queue_is_not_left_idle() {
     let mut flows = Flows::new(1, usual(0.0), &[Bbr]);
     flows.run(SECOND);
-    let received = |flows: &Flows| flows.pair.server.conns[0].association.stats().bytes_received;
+    let received = |flows: &Flows| {
+        flows.pair.server.conns[0]
+            .association
+            .stats()
+            .bytes_received
+    };
     let before = received(&flows);
     // Until ProbeRTT is due.
     flows.run(7 * SECOND / 2);

@@ -1,16 +1,13 @@
 //! Authenticated chunks and address changes with usrsctp, which offers both by itself.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::process::Stdio;
 
 use bytes::Bytes;
-use sctp_udp::{
-    AssociationConfig, CloseReason, Endpoint, EndpointConfig, HmacAlgorithm, LocalChange,
-    Notification, SendInfo, StreamId,
-};
+use sctp_udp::{CloseReason, HmacAlgorithm, LocalChange, Notification, SendInfo, StreamId};
 
 use crate::{
     programs,
-    usrsctp::{loopback, server, within_minutes},
+    usrsctp::{connect, server, within_minutes},
 };
 
 /// Types of chunks as on the wire.
@@ -33,16 +30,12 @@ async fn usrsctp_authenticates_and_believes_what_we_do() {
     ] {
         let (_child, relay) = server(&program, &[], Stdio::null()).await;
         within_minutes(async {
-            let mut config = AssociationConfig::default();
-            config
-                .remote_port(7)
-                .rto_initial(Duration::from_millis(500))
-                .auth_chunks(&[DATA, SACK, SHUTDOWN_ACK, COOKIE_ACK, I_DATA])
-                .hmac_algorithms(algorithms);
-            let none = EndpointConfig::default();
-            let endpoint = Endpoint::bind(none, None, &[loopback(0)]).expect("bind");
-            let connected = endpoint.connect(&[relay.addr()], Arc::new(config)).await;
-            let association = connected.expect("the association is set up");
+            let (endpoint, association) = connect(&relay, 7, |config| {
+                config
+                    .auth_chunks(&[DATA, SACK, SHUTDOWN_ACK, COOKIE_ACK, I_DATA])
+                    .hmac_algorithms(algorithms);
+            })
+            .await;
             assert!(association.can_authenticate());
             assert!(association.can_change_addresses());
             let wanted = association.peer_auth_chunks();

@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use sctp_tests::rng::Rng;
 use sctp_udp::{
-    Association, AssociationConfig, CloseReason, Endpoint, EndpointConfig, SendInfo, ServerConfig,
-    StreamId,
+    Association, AssociationConfig, CloseReason, ConnectError, Endpoint, EndpointConfig, SendInfo,
+    ServerConfig, StreamId,
 };
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -70,16 +70,28 @@ pub(crate) async fn server(program: &Path, arguments: &[&str], stdout: Stdio) ->
     (child, Relay::to(loopback(port)).await)
 }
 
-/// Connects to a server of theirs.
-async fn connect(relay: &Relay, port: u16) -> Association {
+/// Connects to a server of theirs, which may take a moment to begin.
+pub(crate) async fn connect(
+    relay: &Relay,
+    port: u16,
+    change: impl FnOnce(&mut AssociationConfig),
+) -> (Endpoint, Association) {
     let endpoint = Endpoint::bind(EndpointConfig::default(), None, &[loopback(0)]).expect("bind");
     let mut config = AssociationConfig::default();
-    // The program may take a moment to begin.
     config
         .remote_port(port)
         .rto_initial(Duration::from_millis(500));
-    let association = endpoint.connect(&[relay.addr()], Arc::new(config)).await;
-    association.expect("the association is set up")
+    change(&mut config);
+    let config = Arc::new(config);
+    loop {
+        match endpoint.connect(&[relay.addr()], config.clone()).await {
+            // It has its UDP port, and does not listen yet: it answers with an ABORT.
+            Err(ConnectError::Failed(CloseReason::PeerAbort(None))) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            outcome => return (endpoint, outcome.expect("the association is set up")),
+        }
+    }
 }
 
 /// A server of ours, with a relay before it.
@@ -123,7 +135,7 @@ async fn a_hundred_megabytes_come_back_from_echo_server() {
     };
     let (_child, relay) = server(&program, &[], Stdio::null()).await;
     within_minutes(async {
-        let association = connect(&relay, ECHO).await;
+        let (_endpoint, association) = connect(&relay, ECHO, |_| {}).await;
         let sender = tokio::spawn({
             let association = association.clone();
             async move { send_all(&association).await }
@@ -301,7 +313,7 @@ async fn tsctp_counts_a_hundred_megabytes() {
         drain(lines).await;
     });
     within_minutes(async {
-        let association = connect(&relay, TSCTP).await;
+        let (_endpoint, association) = connect(&relay, TSCTP, |_| {}).await;
         send_all(&association).await;
         assert_eq!(association.shutdown().await, CloseReason::Shutdown);
         let (messages, bytes) = count.await.expect("tsctp tells");
@@ -342,7 +354,7 @@ async fn discard_server_counts_what_we_send() {
         drain(lines).await;
     });
     within_minutes(async {
-        let association = connect(&relay, DISCARD).await;
+        let (_endpoint, association) = connect(&relay, DISCARD, |_| {}).await;
         for index in 0..MESSAGES {
             let data = Bytes::from(vec![index as u8; MESSAGE]);
             association
