@@ -440,45 +440,53 @@ fn one_listener_has_several_addresses_and_its_client_several_paths() {
         eprintln!("skipped: 127.0.0.2 is not an address of this machine");
         return;
     }
-    let mut process = Command::new(PROGRAM)
-        .args(["serve", "--listen", "127.0.0.1:0/sctp+127.0.0.2", DEMO])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut server = Server::start(&["--listen", "127.0.0.1:0/sctp+127.0.0.2", DEMO]);
     let mut line = String::new();
-    let mut output = BufReader::new(process.stdout.take().unwrap());
-    output.read_line(&mut line).unwrap();
+    server.output.read_line(&mut line).unwrap();
     let port = line.trim().strip_prefix("listening on 127.0.0.1:");
     let port = port.and_then(|rest| rest.strip_suffix("/sctp+127.0.0.2"));
     let port = port.unwrap_or_else(|| panic!("{line}"));
     let [first, second] = ["127.0.0.1", "127.0.0.2"].map(|ip| format!("{ip}:{port}"));
-    // In the other order: the second is where the INIT goes.
-    let fetch = || {
-        let output = Command::new(PROGRAM)
-            .args(["get", "--json", "--connect", &second, "--connect", &first])
-            .args(["--bind", "127.0.0.1", "--bind", "127.0.0.3"])
-            .arg("http+sctp://demo/style.css")
-            .output()
-            .unwrap();
+    let fetch = || -> serde_json::Value {
+        // In the other order: the second is where the INIT goes.
+        let output = get(&[
+            "--json",
+            "--connect",
+            &second,
+            "--connect",
+            &first,
+            "--bind",
+            "127.0.0.1",
+            "--bind",
+            "127.0.0.3",
+            "http+sctp://demo/style.css",
+        ]);
         assert!(output.status.success(), "{output:?}");
-        let lines = String::from_utf8(output.stdout).unwrap();
-        (lines.lines())
+        (text(&output.stdout).lines())
             .filter_map(|line| serde_json::from_str(line).ok())
             .find(|line: &serde_json::Value| !line["sha256"].is_null())
             .unwrap()
     };
-    let has_both = |done: &serde_json::Value, end: &str, wanted: [&str; 2]| {
+    let missing = |done: &serde_json::Value| {
         let paths = done["paths"].as_array().unwrap();
-        (wanted.iter()).all(|wanted| paths.iter().any(|path| path[end] == **wanted))
+        let ends = [
+            ("remote", &*first),
+            ("remote", &*second),
+            ("local", "127.0.0.1"),
+            ("local", "127.0.0.3"),
+        ];
+        ends.into_iter()
+            .find(|(end, wanted)| paths.iter().all(|path| path[end] != **wanted))
+            .map(|(end, wanted)| format!("{end} {wanted}"))
     };
     // So little may be fetched before the other paths are there.
-    let done = (0..50).map(|_| fetch()).find(|done| {
-        has_both(done, "remote", [&first, &second])
-            && has_both(done, "local", ["127.0.0.1", "127.0.0.3"])
-    });
-    process.kill().unwrap();
-    process.wait().unwrap();
-    let done = done.expect("one fetch that has paths between all addresses");
+    let mut done = fetch();
+    for _ in 0..10 {
+        if missing(&done).is_some() {
+            done = fetch();
+        }
+    }
+    assert_eq!(missing(&done), None, "{done}");
     let paths = done["paths"].as_array().unwrap();
     let primary = paths.iter().find(|path| path["primary"] == true).unwrap();
     assert_eq!(primary["remote"], second);
