@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ids::{Ppid, StreamId, Tsn},
-    serial::before32,
+    serial::{before32, span},
 };
 
 /// Where a fragment belongs.
@@ -328,13 +328,9 @@ impl Runs {
         to: u32,
     ) -> SmallVec<[Key; 4]> {
         let key = |mid, number| Key::of_fragment(stream, unordered, mid, number);
-        let ranges = if from <= to {
-            [Some((from, to)), None]
-        } else {
-            [Some((from, u32::MAX)), Some((0, to))]
-        };
-        (ranges.into_iter().flatten())
-            .flat_map(|(from, to)| self.map.range(key(from, 0)..=key(to, u32::MAX)))
+        span(from, to, u32::MAX)
+            .map(|mids| key(*mids.start(), 0)..=key(*mids.end(), u32::MAX))
+            .flat_map(|keys| self.map.range(keys))
             .filter(|(_, run)| !run.is_complete())
             .map(|(&key, _)| key)
             .collect()

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ids::{StreamId, Tsn},
-    serial::before32,
+    serial::{before32, span},
 };
 
 /// The last message skipped on a stream, of its ordered or its unordered ones.
@@ -103,12 +103,7 @@ impl Reassembly {
         }
         let head = stream.head.take();
         let mut passed: Vec<Key> = head.into_iter().collect();
-        let ranges = if next <= seq {
-            [Some(next..=seq), None]
-        } else {
-            [Some(next..=mask), Some(0..=seq)]
-        };
-        for range in ranges.into_iter().flatten() {
+        for range in span(next, seq, mask) {
             let range = (id, *range.start())..=(id, *range.end());
             while let Some((&at, &key)) = self.waiting.range(range.clone()).next() {
                 self.waiting.remove(&at);
