@@ -7,6 +7,7 @@ use sctp_proto::{
     AssociationConfig, CongestionControl, LossDetection, PathStats, SendInfo, StreamId,
 };
 use sctp_tests::{
+    bottleneck::{link, page},
     codec::kind,
     net::{Link, Verdict},
     pair::{
@@ -541,6 +542,14 @@ fn cubic_recovers_sooner_on_a_long_fat_path() {
     // seconds in the other.
     assert!(cubic > 20_000_000, "{cubic}");
     assert!(cubic * 4 > reno * 5, "{cubic} against {reno}");
+}
+
+/// 510 kB take 533 kB with headers. A queue as long as the path is seen a round before it overflows.
+#[test]
+fn slow_start_ends_before_the_queue_overflows() {
+    let link = link(10.0, 50, 50, 0.0);
+    let page = page(1, link, CongestionControl::Cubic, 10_000, &[10_000; 50]);
+    assert!(page.wire < 540_000, "{page:?}");
 }
 
 #[test]

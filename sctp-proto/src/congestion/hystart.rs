@@ -1,5 +1,12 @@
 //! HyStart++ (RFC 9406): leaves slow start when the round-trip time grows, before a queue
 //! overflows.
+//!
+//! Where it is not RFC 9406 §4.2: that judges a round by its shortest round trip. The packets that
+//! leave first in a round find the queue as empty as the round before has left it, so a queue shows
+//! a round late, when the window has doubled once more; one as long as the path overflows in that
+//! round. Here the last measurements of a round are compared with the shortest of the round before.
+//! And what has grown by as much again by then is a queue, and no noise that takes five more rounds
+//! to be told from one: slow start is over.
 
 use std::time::Duration;
 
@@ -10,8 +17,8 @@ const MIN_THRESHOLD: Duration = Duration::from_millis(4);
 const MAX_THRESHOLD: Duration = Duration::from_millis(16);
 /// Share of the round-trip time that counts.
 const THRESHOLD_DIVISOR: u32 = 8;
-/// Measurements of a round before it is judged: single ones say little.
-const SAMPLES: u32 = 8;
+/// Measurements that are judged together, by the shortest: single ones say little.
+const SAMPLES: usize = 8;
 /// Rounds of conservative slow start at most.
 const CONSERVATIVE_ROUNDS: u32 = 5;
 
@@ -31,9 +38,12 @@ pub(super) enum Advice {
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct HyStart {
     round_began: Option<Instant>,
+    /// The shortest round trip of the round before, and of this one so far.
     previous: Option<Duration>,
-    current: Option<Duration>,
-    samples: u32,
+    shortest: Option<Duration>,
+    /// The last measurements of this round, in a ring, and how many there were in all.
+    recent: [Duration; SAMPLES],
+    samples: usize,
     conservative: Option<Conservative>,
 }
 
@@ -53,34 +63,36 @@ impl HyStart {
         let began = *self.round_began.get_or_insert(now);
         if now - began >= rtt {
             self.round_began = Some(now);
-            self.previous = self.current.take();
+            self.previous = self.shortest.take();
             self.samples = 0;
             if let Some(conservative) = &mut self.conservative {
                 conservative.rounds += 1;
             }
         }
-        let lowest = self.current.map_or(rtt, |current| current.min(rtt));
-        self.current = Some(lowest);
+        self.shortest = Some(self.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
+        self.recent[self.samples % SAMPLES] = rtt;
         self.samples = self.samples.saturating_add(1);
-        if self.samples >= SAMPLES {
-            self.judge(lowest);
+        if self.samples >= SAMPLES
+            && let Some(lately) = self.recent.iter().min()
+        {
+            self.judge(*lately);
         }
         self.advice()
     }
 
-    fn judge(&mut self, lowest: Duration) {
-        match self.conservative {
-            Some(Conservative { baseline, .. }) if lowest < baseline => self.conservative = None,
-            Some(_) => {}
+    /// `lately` is the shortest of the last measurements.
+    fn judge(&mut self, lately: Duration) {
+        match &mut self.conservative {
+            Some(Conservative { baseline, .. }) if lately < *baseline => self.conservative = None,
+            Some(Conservative { baseline, rounds }) => {
+                if lately >= *baseline + 2 * threshold(*baseline) {
+                    *rounds = CONSERVATIVE_ROUNDS;
+                }
+            }
             None => {
-                let grown = self.previous.is_some_and(|previous| {
-                    let share = previous / THRESHOLD_DIVISOR;
-                    let threshold = share.clamp(MIN_THRESHOLD, MAX_THRESHOLD);
-                    lowest >= previous.saturating_add(threshold)
-                });
-                if grown {
+                if (self.previous).is_some_and(|before| lately >= before + threshold(before)) {
                     self.conservative = Some(Conservative {
-                        baseline: lowest,
+                        baseline: lately,
                         rounds: 0,
                     });
                 }
@@ -97,6 +109,11 @@ impl HyStart {
             Some(_) => Advice::Conservative,
         }
     }
+}
+
+/// Growth of a round trip of this length that tells of a queue.
+fn threshold(rtt: Duration) -> Duration {
+    (rtt / THRESHOLD_DIVISOR).clamp(MIN_THRESHOLD, MAX_THRESHOLD)
 }
 
 #[cfg(test)]
@@ -132,6 +149,46 @@ mod tests {
         let (mut hystart, mut now) = (HyStart::default(), Instant::EPOCH);
         round(&mut hystart, &mut now, MS);
         assert_eq!(round(&mut hystart, &mut now, 4 * MS), Advice::SlowStart);
+    }
+
+    /// Measurements of one round, a millisecond apart; the advice after the last.
+    fn acks(hystart: &mut HyStart, now: &mut Instant, rtts: &[u32]) -> Advice {
+        let mut advice = Advice::SlowStart;
+        for rtt in rtts {
+            *now += MS;
+            advice = hystart.on_ack(*now, Some(*rtt * MS));
+        }
+        advice
+    }
+
+    /// The first packet of a round has seen nothing of the queue that those behind it make.
+    #[test]
+    fn a_queue_shows_in_the_round_that_makes_it() {
+        let (mut hystart, mut now) = (HyStart::default(), Instant::EPOCH);
+        round(&mut hystart, &mut now, 80 * MS);
+        now += 80 * MS;
+        let grows = [80, 82, 84, 86, 88, 90, 92, 94, 96];
+        assert_eq!(acks(&mut hystart, &mut now, &grows), Advice::SlowStart);
+        let grown = [98, 100, 102, 104, 106];
+        assert_eq!(acks(&mut hystart, &mut now, &grown), Advice::Conservative);
+    }
+
+    #[test]
+    fn a_queue_that_has_grown_twice_as_much_again_ends_slow_start() {
+        let (mut hystart, mut now) = (HyStart::default(), Instant::EPOCH);
+        round(&mut hystart, &mut now, 80 * MS);
+        now += 80 * MS;
+        let careful = acks(&mut hystart, &mut now, &[90; 8]);
+        assert_eq!(careful, Advice::Conservative);
+        // An eighth of 90 ms, twice, is 22.5 ms; one short measurement among eight holds it up.
+        let advice = acks(
+            &mut hystart,
+            &mut now,
+            &[120, 120, 120, 112, 120, 120, 120, 120],
+        );
+        assert_eq!(advice, Advice::Conservative);
+        let advice = acks(&mut hystart, &mut now, &[120; 4]);
+        assert_eq!(advice, Advice::CongestionAvoidance);
     }
 
     #[test]
