@@ -143,9 +143,10 @@ fn it_shares_with_cubic() {
 
 #[test]
 fn one_that_comes_later_gets_its_share() {
-    let shares: Vec<_> = (1..=3)
-        .map(|seed| {
-            let mut flows = Flows::new(seed, usual(0.001), &[Bbr]);
+    let shares: Vec<_> = [(1, 50), (2, 50), (3, 50), (1, 100), (2, 100), (3, 100)]
+        .into_iter()
+        .map(|(seed, queue)| {
+            let mut flows = Flows::new(seed, link(10.0, 50, queue, 0.001), &[Bbr]);
             flows.run(5 * SECOND);
             flows.join(Bbr);
             flows.run(10 * SECOND);
@@ -238,6 +239,14 @@ fn pages_take_what_the_link_takes() {
         times.sort_by(f64::total_cmp);
         assert!(times[2] < most, "{times:?} at {loss}");
     }
+}
+
+/// A document of eight packets says little about how fast the path is. What follows it is sent as
+/// fast as in any slow start: paced by what the document delivered it takes 0.76 s.
+#[test]
+fn a_short_answer_does_not_slow_down_the_next() {
+    let page = page(1, link(100.0, 100, 400, 0.0), Bbr, 10_000, &[10_000; 50]);
+    assert!(page.time < Duration::from_millis(745), "{page:?}");
 }
 
 //= RFC 9260 §7.2.1, test

@@ -547,9 +547,10 @@ fn cubic_recovers_sooner_on_a_long_fat_path() {
 /// 510 kB take 533 kB with headers. A queue as long as the path is seen a round before it overflows.
 #[test]
 fn slow_start_ends_before_the_queue_overflows() {
-    let link = link(10.0, 50, 50, 0.0);
-    let page = page(1, link, CongestionControl::Cubic, 10_000, &[10_000; 50]);
-    assert!(page.wire < 540_000, "{page:?}");
+    for kind in [CongestionControl::Cubic, CongestionControl::Bbr] {
+        let page = page(1, link(10.0, 50, 50, 0.0), kind, 10_000, &[10_000; 50]);
+        assert!(page.wire < 540_000, "{kind:?}: {page:?}");
+    }
 }
 
 #[test]

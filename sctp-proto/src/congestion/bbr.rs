@@ -11,6 +11,12 @@
 //! path idle for a hundredth of the time. Here that waits until the round trip shows something that
 //! it would drain.
 //!
+//! And how Startup begins and ends: BBRv3 paces it by what was delivered, which after an answer
+//! shorter than the window is little, and ends it after three rounds that brought no more, by when
+//! the queue has overflowed or is long. Here the pace is at least that of any slow start, and as long
+//! as nothing is lost a queue that HyStart++ sees ends Startup, too. On a path that loses at random
+//! the queue is left to hide the gaps, until what it loses of itself is known.
+//!
 //! Where it is not RFC 9260 §7.2: the window follows the model, up and down. It is no function of
 //! ssthresh, of which there is none; a fast retransmission alone does not shrink it (§7.2.3 SHOULD),
 //! and neither does a pause of less than ten seconds (§7.2.1 SHOULD): what leaves after one is paced
@@ -33,7 +39,11 @@ use self::{
     model::{Aggregation, FullPipe, MaxBandwidth, MinRtt, Rounds, bytes_in, scaled},
     probe_rtt::ProbeRtt,
 };
-use super::{AckSample, Controller, RateSample, decayed_window};
+use super::{
+    AckSample, Controller, RateSample, decayed_window,
+    hystart::{Advice, HyStart},
+    window_rate,
+};
 use crate::{time::Instant, wire::COMMON_HEADER};
 
 /// What the controller is doing.
@@ -113,6 +123,8 @@ pub(super) struct Bbr {
     prior_cwnd: usize,
     /// What [`undo`](Controller::undo) puts back.
     saved: Option<(usize, Bounds)>,
+    /// In Startup, as long as nothing is lost.
+    hystart: Option<HyStart>,
 }
 
 impl Bbr {
@@ -135,6 +147,7 @@ impl Bbr {
             idle_restart: true,
             prior_cwnd: 0,
             saved: None,
+            hystart: Some(HyStart::default()),
         }
     }
 
@@ -204,8 +217,17 @@ impl Bbr {
             && !delivery.app_limited
         {
             self.full.on_delivery(rate, self.rounds.began());
+            if self.phase == Phase::Startup
+                && let Some(hystart) = &mut self.hystart
+                && hystart.on_ack(sample.now, sample.rtt) == Advice::CongestionAvoidance
+            {
+                self.full.reach();
+            }
         }
         if self.phase == Phase::Startup {
+            if sample.lost > 0 {
+                self.hystart = None;
+            }
             if self.losses.end_startup() && !self.full.is_reached() {
                 self.full.reach();
                 let hi = self.bdp(self.bandwidth.get(), 1000);
@@ -221,13 +243,7 @@ impl Bbr {
     }
 
     fn update_pacing(&mut self) {
-        let mut rate = self.rate();
-        if self.pacing.is_none()
-            && let Some(rtt) = self.rtt.get().filter(|rtt| !rtt.is_zero())
-        {
-            // What was delivered of the initial window may be less than there is.
-            rate = rate.max(per_round_trip(self.cwnd, rtt));
-        }
+        let rate = self.rate();
         if rate == 0 {
             return;
         }
@@ -237,6 +253,11 @@ impl Bbr {
         }
         if self.phase != Phase::Startup {
             paced = self.losses.compensated(paced);
+        }
+        if !self.full.is_reached() {
+            // What was delivered may have been less than the window, as an answer that ended is: at
+            // least the pace of any slow start.
+            paced = paced.max(window_rate(self.cwnd, true, self.rtt.get()).unwrap_or(0));
         }
         // Startup does not slow down for a sample that happens to be low.
         if self.full.is_reached() || self.pacing.is_none_or(|before| before < paced) {
