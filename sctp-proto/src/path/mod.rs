@@ -338,3 +338,54 @@ fn new_pacer(config: &AssociationConfig, congestion: &dyn Controller) -> Option<
     let paced = config.pacing || congestion.wants_samples();
     paced.then(|| Pacer::new(congestion.window()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::{Delivery, RateSample};
+
+    /// A way that was dead for a minute and then delivered a packet: what its model names for a rate
+    /// is silence.
+    #[test]
+    fn a_packet_leaves_per_round_trip_whatever_rate_the_model_names() {
+        let mut config = AssociationConfig::default();
+        config.congestion_control(CongestionControl::Bbr);
+        let remote = SocketAddr::from(([192, 0, 2, 1], 9899));
+        let mut path = Path::new(PathId(0), remote, PathState::Active, &config);
+        let rtt = Duration::from_millis(100);
+        let mut now = Instant::EPOCH + Duration::from_secs(60);
+        path.rto.on_measurement(rtt);
+        for delivered in [1000, 2000] {
+            now += Duration::from_secs(60);
+            path.congestion.on_sample(&RateSample {
+                now,
+                acked: 1000,
+                lost: 0,
+                flight: 0,
+                delivered,
+                rtt: Some(rtt),
+                window_used: true,
+                delivery: Some(Delivery {
+                    prior: delivered - 1000,
+                    bytes: 1000,
+                    rate: Some(1000 / 60),
+                    flight: 1000,
+                    lost: 0,
+                    app_limited: false,
+                }),
+                loss: None,
+            });
+            // Startup is over: there the window sets the pace.
+            path.congestion.on_ecn(now);
+        }
+        let named = path.congestion.pacing_rate(path.rto.srtt());
+        assert!(named.is_some_and(|rate| rate < 100), "{named:?}");
+        path.refill_pacer(now, path.max_packet);
+        // What the initial window had left, and a packet.
+        while !path.holds_data() {
+            path.on_data_sent(now, path.max_packet);
+        }
+        let until = path.paced_until().expect("data is held");
+        assert!(until <= now + 2 * rtt, "{:?}", until - now);
+    }
+}
