@@ -11,7 +11,7 @@
 //! path idle for a hundredth of the time. Here that waits until the round trip shows something that
 //! it would drain.
 //!
-//! And how Startup begins and ends: BBRv3 paces it by what was delivered, which after an answer
+//! And how Startup is paced and ends: BBRv3 paces it by what was delivered, which after an answer
 //! shorter than the window is little, and ends it after three rounds that brought no more, by when
 //! the queue has overflowed or is long. Here the pace is at least that of any slow start, and as long
 //! as nothing is lost a queue that HyStart++ sees ends Startup, too. On a path that loses at random
@@ -123,7 +123,7 @@ pub(super) struct Bbr {
     prior_cwnd: usize,
     /// What [`undo`](Controller::undo) puts back.
     saved: Option<(usize, Bounds)>,
-    /// In Startup, as long as nothing is lost.
+    /// Asked in Startup, as long as nothing is lost.
     hystart: Option<HyStart>,
 }
 

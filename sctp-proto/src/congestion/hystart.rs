@@ -5,8 +5,8 @@
 //! leave first in a round find the queue as empty as the round before has left it, so a queue shows
 //! a round late, when the window has doubled once more; one as long as the path overflows in that
 //! round. Here the last measurements of a round are compared with the shortest of the round before.
-//! And what has grown by as much again by then is a queue, and no noise that takes five more rounds
-//! to be told from one: slow start is over.
+//! And a round trip that grows by twice as much again while it is watched tells of a queue, and of no
+//! noise that takes five more rounds to be told from one: slow start is over.
 
 use std::time::Duration;
 
