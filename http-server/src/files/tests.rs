@@ -18,7 +18,7 @@ impl Folder {
         fs::write(path.join("site/hello.txt"), "hello, world").unwrap();
         fs::write(path.join("site/.hidden"), "hidden").unwrap();
         fs::write(path.join("site/sub/index.html"), "<p>index").unwrap();
-        fs::write(path.join("site/list me/a<b>.txt"), "").unwrap();
+        fs::write(path.join("site/list me/a&b#.txt"), "").unwrap();
         fs::write(path.join("site/big"), vec![7; 300_000]).unwrap();
         Self(path)
     }
@@ -122,7 +122,7 @@ async fn folders() {
     let text = String::from_utf8(body.to_vec()).unwrap();
     assert_eq!(status, 200);
     assert!(
-        text.contains("href=\"./a%3Cb%3E.txt\">a&lt;b&gt;.txt</a>"),
+        text.contains("href=\"./a&amp;b%23.txt\">a&amp;b#.txt</a>"),
         "{text}"
     );
     let (_, _, body) = ask(&files, "GET", "/", &[]).await;
