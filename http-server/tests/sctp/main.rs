@@ -158,10 +158,10 @@ async fn more_requests_than_allowed_wait_for_their_turn() {
 
 #[tokio::test]
 async fn a_handler_that_panics_fails_alone() {
-    let app = app().route(
-        "/panic",
-        get(|| async { panic!("on purpose") as &'static str }),
-    );
+    async fn panics() -> &'static str {
+        panic!("on purpose")
+    }
+    let app = app().route("/panic", get(panics));
     let server = Running::start(app, Limits::default()).await;
     let client = server.connect(AssociationConfig::default()).await;
     let mut stream = client.stream(1);
