@@ -22,6 +22,9 @@ pub struct Link {
     pub delay: Duration,
     /// Random addition to the delay, up to this; packets do not overtake each other by it.
     pub jitter: Duration,
+    /// Packets arrive only once in this time, all that are due, as over a medium that senders take
+    /// in turns (Wi-Fi, LTE, cable).
+    pub turn: Duration,
     /// Bytes per second, IP and UDP headers not counted; `None` for no limit.
     pub rate: Option<u64>,
     /// With a rate: bytes that wait at most; what comes on top is dropped, but for a packet that
@@ -53,6 +56,7 @@ impl Default for Link {
         Self {
             delay: Duration::from_millis(10),
             jitter: Duration::ZERO,
+            turn: Duration::ZERO,
             rate: None,
             queue: 64 * 1024,
             loss: 0.0,
@@ -480,6 +484,12 @@ impl Net {
 
         let mut at = self.transit(now, datagram) + Duration::from_nanos(jitter as u64);
         let direction = self.direction(datagram.from.ip(), datagram.to.ip());
+        let turn = direction.link.turn;
+        if !turn.is_zero() {
+            let due = at.saturating_duration_since(Instant::EPOCH).as_nanos();
+            let turns = due.div_ceil(turn.as_nanos()) as u32;
+            at = Instant::EPOCH + turn * turns;
+        }
         if reordered {
             at += Duration::from_nanos(held as u64);
         } else {

@@ -2,12 +2,16 @@
 //! shares of a bottleneck, over random losses.
 //!
 //! `cargo run --release -p sctp-tests --bin controllers -- [bulk|pages|shares] [SEEDS] [MBIT] [ROUND
-//! TRIP, ms] [QUEUE, packets]`; the defaults are all of them, 5, 10, 50 and 50.
+//! TRIP, ms] [QUEUE, packets] [TURN, ms]`; the defaults are all of them, 5, 10, 50, 50 and 0. With a
+//! TURN packets arrive only once in that time.
 
 use std::{env, time::Duration};
 
 use sctp_proto::CongestionControl::{self, Bbr, Cubic, Rfc9260};
-use sctp_tests::bottleneck::{Flows, link, page};
+use sctp_tests::{
+    bottleneck::{Flows, link, page},
+    net::Link,
+};
 
 /// Shares of packets lost, percent.
 const LOSSES: [u32; 5] = [0, 1, 3, 5, 10];
@@ -17,6 +21,16 @@ struct Shape {
     mbit: f64,
     round_trip: u64,
     queue: usize,
+    turn: Duration,
+}
+
+impl Shape {
+    fn link(&self, loss: f64) -> Link {
+        Link {
+            turn: self.turn,
+            ..link(self.mbit, self.round_trip, self.queue, loss)
+        }
+    }
 }
 
 fn main() {
@@ -30,6 +44,7 @@ fn main() {
         mbit: argument(3, 10.0),
         round_trip: argument(4, 50.0) as u64,
         queue: argument(5, 50.0) as usize,
+        turn: Duration::from_secs_f64(argument(6, 0.0) / 1000.0),
     };
     let asked = |name| what.is_empty() || what == "all" || what == name;
     if asked("bulk") {
@@ -48,12 +63,7 @@ fn bulk(shape: &Shape) {
     for kind in [Rfc9260, Cubic, Bbr] {
         print!("{kind:>8?}");
         for loss in LOSSES {
-            let link = link(
-                shape.mbit,
-                shape.round_trip,
-                shape.queue,
-                f64::from(loss) / 100.0,
-            );
+            let link = shape.link(f64::from(loss) / 100.0);
             let (mut goodput, mut wire, mut srtt) = (0.0, 0.0, 0.0);
             for seed in 1..=shape.seeds {
                 let mut flows = Flows::new(seed, link.clone(), &[kind]);
@@ -90,12 +100,7 @@ fn pages(shape: &Shape) {
         for kind in [Rfc9260, Cubic, Bbr] {
             print!("{kind:>8?}");
             for loss in LOSSES {
-                let link = link(
-                    shape.mbit,
-                    shape.round_trip,
-                    shape.queue,
-                    f64::from(loss) / 100.0,
-                );
+                let link = shape.link(f64::from(loss) / 100.0);
                 let runs: Vec<_> = (1..=4 * shape.seeds)
                     .map(|seed| page(seed, link.clone(), kind, html, &objects))
                     .collect();
@@ -143,7 +148,7 @@ fn shares(shape: &Shape) {
     ];
     for (name, kinds) in sides {
         for loss in [0.0, 0.001, 0.01] {
-            let link = link(shape.mbit, shape.round_trip, shape.queue, loss);
+            let link = shape.link(loss);
             print!("{name}, {} %:", loss * 100.0);
             for seed in 1..=shape.seeds {
                 let mut flows = Flows::new(seed, link.clone(), &kinds);

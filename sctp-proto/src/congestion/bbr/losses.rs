@@ -1,13 +1,15 @@
 //! What losses mean: the bounds they set to rate and window, and when they do.
 //!
-//! A queue that overflows was full: the round trip of what left beside a loss is longer than the
-//! path's. A path that loses at random does so whether or not there is a queue, so what it loses
+//! A queue that overflows was full: the round trip of late is longer than the path's. A path that loses at random does so whether or not there is a queue, so what it loses
 //! with none, round after round, is nobody's fault, and only what exceeds it is a sign. Where neither
 //! helps (a queue too short to be seen), a share of losses that no path should have is one.
 
 use std::time::Duration;
 
-use super::{Bbr, Phase, RateSample, model::scaled};
+use super::{
+    Bbr, Phase, RateSample,
+    model::{StandingRtt, scaled},
+};
 use crate::time::Instant;
 
 /// Share of losses, per mille, that the queue of a path may have to get more out of it.
@@ -94,9 +96,9 @@ pub(super) struct Losses {
     events: u32,
     /// Bytes lost beside which the round trip told of a queue.
     queued: u64,
-    /// The longest round trip of the round, and the last one measured.
+    /// The round trip of late, and the longest that it was in this round.
+    standing: StandingRtt,
     longest: Duration,
-    rtt: Duration,
     /// The highest rate, and the most delivered within a round trip, of the round.
     rate_latest: u64,
     inflight_latest: usize,
@@ -109,13 +111,13 @@ impl Losses {
     fn on_sample(&mut self, sample: &RateSample, min_rtt: Option<Duration>) {
         self.acked = self.acked.saturating_add(sample.acked as u64);
         if let Some(rtt) = sample.rtt {
-            self.rtt = rtt;
-            self.longest = self.longest.max(rtt);
+            self.standing.add(sample.now, rtt);
+            self.longest = self.longest.max(self.standing.get());
         }
         if sample.lost > 0 {
             self.lost = self.lost.saturating_add(sample.lost as u64);
             self.events += 1;
-            if min_rtt.is_some_and(|least| self.rtt > least + queue_that_counts(least)) {
+            if min_rtt.is_some_and(|least| self.standing.get() > least + queue_that_counts(least)) {
                 self.queued = self.queued.saturating_add(sample.lost as u64);
             }
         }
@@ -180,10 +182,10 @@ impl Losses {
         }
     }
 
-    /// Whether the last round trip shows a queue, be it a short one: a quarter of one that counts is
+    /// Whether the round trip of late shows a queue, be it a short one: a quarter of one that counts is
     /// more than round trips differ by that are measured with timers of a millisecond.
     pub(super) fn queue_stands(&self, min_rtt: Option<Duration>) -> bool {
-        min_rtt.is_some_and(|least| self.rtt > least + queue_that_counts(least) / 4)
+        min_rtt.is_some_and(|least| self.standing.get() > least + queue_that_counts(least) / 4)
     }
 
     /// What the path loses at random, per mille.

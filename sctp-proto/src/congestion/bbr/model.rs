@@ -101,6 +101,33 @@ impl MinRtt {
     }
 }
 
+/// The shortest round trip of late, a quarter to a half of one: a queue makes it longer for as long
+/// as it stands. What waits for a turn to send, as over Wi-Fi, LTE and cable, waits for longer or
+/// shorter than its neighbours.
+#[derive(Debug, Default)]
+pub(super) struct StandingRtt {
+    since: Option<Instant>,
+    current: Option<Duration>,
+    before: Option<Duration>,
+}
+
+impl StandingRtt {
+    pub(super) fn add(&mut self, now: Instant, rtt: Duration) {
+        let since = *self.since.get_or_insert(now);
+        if now - since > rtt / 4 {
+            self.since = Some(now);
+            self.before = self.current.take();
+        }
+        self.current = Some(self.current.map_or(rtt, |least| least.min(rtt)));
+    }
+
+    /// Zero before anything was measured.
+    pub(super) fn get(&self) -> Duration {
+        let lately = self.current.into_iter().chain(self.before);
+        lately.min().unwrap_or_default()
+    }
+}
+
 /// Round trips, told apart by what had been delivered when a chunk left.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {

@@ -1,6 +1,6 @@
 use proptest::{collection::vec, prelude::*};
 
-use super::{super::Delivery, super::LossAtFlight, *};
+use super::{super::Delivery, super::LossAtFlight, model::StandingRtt, *};
 
 /// A full chunk of the tests.
 const P: usize = 1000;
@@ -423,4 +423,27 @@ proptest! {
             peak = peak.max(window).max(cc.saved_window());
         }
     }
+}
+
+#[test]
+fn a_round_trip_stands_as_long_as_a_short_one_was_lately() {
+    let mut standing = StandingRtt::default();
+    let mut now = Instant::EPOCH;
+    let mut at = |rtt: u64| {
+        now += Duration::from_millis(1);
+        standing.add(now, Duration::from_millis(rtt));
+        standing.get().as_millis()
+    };
+    // Turns: it varies, and is as short as ever now and then.
+    for rtt in [50, 48, 46, 44, 42, 40, 50, 48, 46] {
+        at(rtt);
+    }
+    assert_eq!(at(44), 40);
+    // A queue: for a quarter of it, to a half, one may be of before.
+    assert_eq!(at(80), 40);
+    let stood = (0..40).position(|_| at(80) == 80);
+    assert!(
+        stood.is_some_and(|after| (18..40).contains(&after)),
+        "{stood:?}"
+    );
 }
