@@ -8,8 +8,8 @@ use sctp_proto::{
     StreamId,
 };
 use sctp_tests::{
-    build::{data, forward_tsn, i_data, i_forward_tsn, init, outgoing_reset},
-    codec::{cause, kind},
+    build::{data, forward_tsn, i_data, i_forward_tsn, init, outgoing_reset, reconfig_response},
+    codec::{cause, kind, outgoing_reset_request, result::PERFORMED},
     net::Link,
     pair::{
         Pair,
@@ -358,6 +358,36 @@ fn a_forward_tsn_is_repeated_once_per_round_trip() {
     let sack = peer.sack(8);
     peer.send(sack);
     peer.expect_nothing();
+}
+
+/// The peer has performed the reset, so it has come to all that was given up before; what it says of
+/// that was lost. A number from before would make it skip what has the numbers after.
+#[test]
+fn what_was_given_up_before_a_reset_is_not_named_after_it() {
+    for interleaving in [false, true] {
+        let mut peer = Peer::partial(interleaving, plain);
+        peer.host_send_with(1, "gone", with(RTX_0));
+        peer.receive_all();
+        peer.advance_to_packet();
+        let forward = peer.expect(forward_kind(interleaving)).as_forward_tsn();
+        assert_eq!(forward, (peer.host_tsn(0), vec![(1, false, 0)]));
+        let now = peer.now;
+        let reset = peer.association().reset_streams(now, &[StreamId(1)]);
+        assert_eq!(reset, Ok(()));
+        peer.collect();
+        let params = peer.expect(kind::RE_CONFIG).reconfig_params();
+        let (number, _, last_tsn, _) = outgoing_reset_request(&params).expect("a request");
+        assert_eq!(last_tsn, peer.host_tsn(0));
+        peer.send(reconfig_response(number, PERFORMED));
+        peer.host_send_with(2, "gone, too", with(RTX_0));
+        let told = loop {
+            peer.advance_to_packet();
+            if let Some(chunk) = peer.find(forward_kind(interleaving)) {
+                break chunk.as_forward_tsn();
+            }
+        };
+        assert_eq!(told, (peer.host_tsn(1), vec![(2, false, 0)]));
+    }
 }
 
 //= RFC 3758 §3.5, test

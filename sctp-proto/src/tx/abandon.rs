@@ -358,7 +358,9 @@ impl Outstanding {
         let mut entries: FxHashMap<(StreamId, bool), usize> = FxHashMap::default();
         for record in self.records.range(..self.skippable as usize) {
             let message = queue.message(record.key);
-            if interleaving || !message.unordered {
+            // Who performed a reset has come to all that was sent before it, whether or not its SACK
+            // arrived. Numbers from then would have it skip what has them anew.
+            if (interleaving || !message.unordered) && !queue.is_renumbered(message) {
                 let entry = Skipped {
                     stream: message.stream,
                     unordered: message.unordered,

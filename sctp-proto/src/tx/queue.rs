@@ -612,8 +612,13 @@ impl SendQueue {
     /// Numbering of every stream begins anew. O(streams used).
     pub fn restart_numbering(&mut self) {
         for (_, stream) in self.streams.iter_mut() {
-            stream.restart_numbering();
+            stream.restart_numbering(self.pushed);
         }
+    }
+
+    /// Whether the number of a message means nothing any more: its stream was reset since.
+    pub(super) fn is_renumbered(&self, message: &Message) -> bool {
+        (self.streams.get(message.stream)).is_some_and(|stream| message.order <= stream.renumbered)
     }
 
     /// There are more streams than before.
@@ -646,7 +651,7 @@ impl SendQueue {
         let stream = self.streams.entry(id);
         stream.held = false;
         if performed {
-            stream.restart_numbering();
+            stream.restart_numbering(self.pushed);
         }
     }
 

@@ -39,6 +39,9 @@ pub(super) struct Stream {
     pub(super) next_ordered: u32,
     /// MID of the next unordered message.
     pub(super) next_unordered: u32,
+    /// The last message, by its place in the order of the calls to `send`, that was numbered before
+    /// numbering last began anew.
+    pub(super) renumbered: u64,
     /// What was given up on it, if anything was.
     pub(super) pr_status: Option<Box<PrCounters>>,
 
@@ -65,6 +68,7 @@ impl Default for Stream {
             //# association is established.
             next_ordered: 0,
             next_unordered: 0,
+            renumbered: 0,
             pr_status: None,
             scheduled: false,
             value: DEFAULT_VALUE,
@@ -103,8 +107,9 @@ impl Stream {
         self.ordered >= MAX_ORDERED
     }
 
-    /// Message numbering begins anew (RFC 6525 §5.1.2).
-    pub(super) fn restart_numbering(&mut self) {
+    /// Message numbering begins anew (RFC 6525 §5.1.2), after so many messages of the queue.
+    pub(super) fn restart_numbering(&mut self, pushed: u64) {
+        self.renumbered = pushed;
         self.next_ordered = 0;
         self.next_unordered = 0;
     }
