@@ -229,6 +229,24 @@ fn what_waits_for_a_reset_takes_no_messages_whatever_else_is_reset_meanwhile() {
 }
 
 #[test]
+fn a_stream_whose_end_is_wanted_while_all_are_reset_takes_messages_after_that() {
+    let mut peer = Peer::connected_with(obedient);
+    peer.send(incoming_reset(1, &[]));
+    let (first, _, _, streams) = outgoing_reset_request(&params(&mut peer)).expect("a request");
+    assert_eq!(streams, [], "all of them");
+    let now = peer.now;
+    peer.association().reset_streams(now, &ids(&[1])).unwrap();
+    peer.collect();
+    peer.send(reconfig_response(first, PERFORMED));
+    // Whether it is reset with the others or once more.
+    if let Some((number, ..)) = outgoing_reset_request(&params(&mut peer)) {
+        peer.send(reconfig_response(number, PERFORMED));
+    }
+    peer.host_send(2, "others");
+    peer.host_send(1, "anew");
+}
+
+#[test]
 fn every_result_has_its_place() {
     let mut peer = Peer::connected_with(|c| {
         obedient(c);

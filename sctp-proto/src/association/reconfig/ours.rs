@@ -176,10 +176,11 @@ impl Ours {
         self.inbound.saturating_add(asked.unwrap_or(0))
     }
 
-    /// Whether an outbound stream is being reset.
+    /// Whether an outbound stream is being reset by its name. A reset of all does not count: its
+    /// answer does not release a stream that is held by itself.
     fn resets(&self, stream: StreamId) -> bool {
         self.under_way.iter().any(|request| match &request.ask {
-            Ask::OutgoingReset { streams, .. } => streams.is_empty() || streams.contains(&stream),
+            Ask::OutgoingReset { streams, .. } => streams.contains(&stream),
             _ => false,
         })
     }
