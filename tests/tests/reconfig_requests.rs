@@ -24,7 +24,7 @@ use sctp_tests::{
         Pair,
         Side::{self, Client, Server},
     },
-    peer::Peer,
+    peer::{Peer, TAG},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -635,6 +635,35 @@ fn streams_are_added_in_both_directions() {
             (ReconfigRequest::AddInbound(5), denied),
         ]
     );
+}
+
+#[test]
+fn streams_that_the_peer_was_granted_are_asked_for_although_it_is_busy() {
+    let mut peer = Peer::client_with(|c| {
+        obedient(c);
+        c.outbound_streams(100);
+    });
+    peer.connect(
+        build::init(TAG)
+            .streams(10, 10)
+            .extensions(&[kind::RE_CONFIG]),
+    );
+    let now = peer.now;
+    peer.association().add_streams(now, 2, 0).unwrap();
+    peer.collect();
+    let number = peer.host_tsn;
+    peer.receive_all();
+    // The requests of both sides cross, and the peer takes one at a time.
+    assert_eq!(results(&mut peer, add_incoming(1, 3)), [PERFORMED]);
+    peer.send(reconfig_response(number, IN_PROGRESS_ALREADY));
+    for _ in 0..20 {
+        peer.advance(SECOND);
+        for (kind, value) in params(&mut peer) {
+            assert_eq!(kind, param::ADD_OUTGOING_STREAMS);
+            peer.send(reconfig_response(be32(&value, 0), PERFORMED));
+        }
+    }
+    assert_eq!(peer.association().streams().0, 10 + 2 + 3);
 }
 
 #[test]

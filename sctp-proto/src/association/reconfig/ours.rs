@@ -154,7 +154,7 @@ impl Ours {
         true
     }
 
-    /// The peer wants this side to have more streams.
+    /// This side is to have more streams, besides those that are asked for already.
     pub(super) fn grant_streams(&mut self, count: u16) {
         self.outbound = self.outbound.saturating_add(count);
     }
@@ -448,7 +448,8 @@ impl Tcb {
             Ask::OutgoingReset { streams, .. } => ours.outgoing.extend(streams),
             Ask::IncomingReset(streams) => ours.incoming.extend(streams),
             Ask::AssociationReset => ours.association = true,
-            Ask::AddOutbound(count) => ours.outbound = count,
+            // The peer may have been granted more meanwhile.
+            Ask::AddOutbound(count) => ours.grant_streams(count),
             Ask::AddInbound(count) => ours.inbound = count,
         }
         let ours = &mut self.reconfig.ours;
