@@ -9,7 +9,8 @@ use sctp_proto::{
 use sctp_tests::{
     auth::{self, Auth, SHA1, SHA256, offer},
     build::{
-        abort, bare_abort, cookie_ack, cookie_echo, data, heartbeat, init, init_ack, shutdown_ack,
+        abort, bare_abort, cookie_ack, cookie_echo, data, heartbeat, init, init_ack, shutdown,
+        shutdown_ack, shutdown_complete,
     },
     codec::{Chunk, Packet, be16, cause, kind, param},
     net::{Datagram, Link, Verdict},
@@ -531,6 +532,20 @@ fn a_shutdown_ack_that_has_to_be_authenticated() {
     assert_eq!(peer.closed(), Some(CloseReason::Shutdown));
     // SHUTDOWN COMPLETE is never authenticated.
     peer.expect(kind::SHUTDOWN_COMPLETE);
+}
+
+/// Who knows nothing of the association says so by the peer's tag and the T bit, and cannot sign
+/// anything: of an ABORT that is too little, a SHUTDOWN COMPLETE may not be listed.
+#[test]
+fn a_reflected_shutdown_complete_counts_where_aborts_have_to_be_authenticated() {
+    let (mut peer, _) = connected(&[kind::ABORT], &[], &[SHA256]);
+    peer.send(shutdown(peer.host_tsn.wrapping_sub(1)));
+    peer.expect(kind::SHUTDOWN_ACK);
+    assert_eq!(peer.state(), AssociationState::ShutdownAckSent);
+    peer.send_tagged(TAG, bare_abort(true));
+    assert_eq!(peer.state(), AssociationState::ShutdownAckSent);
+    peer.send_tagged(TAG, shutdown_complete(true));
+    assert_eq!(peer.closed(), Some(CloseReason::Shutdown));
 }
 
 #[test]

@@ -92,8 +92,11 @@ impl Association {
                 if (ends || tag != self.cx.local_tag)
                     && let Some(reflected) = reflected(packet)
                 {
-                    // Who knows nothing of the association cannot authenticate that.
-                    let ours = tag == tcb.agreed.peer_tag && !tcb.requires_auth(kind::ABORT);
+                    // Who knows nothing of the association cannot authenticate that. A SHUTDOWN
+                    // COMPLETE never has to be (RFC 4895 §3.2).
+                    let guarded = matches!(reflected, Chunk::Abort { .. })
+                        && tcb.requires_auth(kind::ABORT);
+                    let ours = tag == tcb.agreed.peer_tag && !guarded;
                     if ours && tcb.may_end(&self.cx, meta) {
                         return tcb.on_reflected(&reflected);
                     }
