@@ -262,6 +262,47 @@ fn that_an_address_is_gone_is_told_before_a_new_one_is_tried() {
     assert_alive(&mut pair);
 }
 
+/// ASCONFs of the client, and their answers, are lost from now on; `pair.net.clear_scripts()` ends that.
+fn lose_requests(pair: &mut Pair) {
+    pair.net.script(|_, datagram| {
+        match datagram.has(kind::ASCONF) || datagram.has(kind::ASCONF_ACK) {
+            true => Verdict::Drop,
+            false => Verdict::Pass,
+        }
+    });
+}
+
+/// Where the other side's paths lead, whatever their state.
+fn paths_to(pair: &mut Pair, side: Side) -> BTreeSet<IpAddr> {
+    let paths = pair.conn(side).association.paths();
+    paths.map(|path| path.remote.ip()).collect()
+}
+
+#[test]
+fn that_an_address_is_gone_is_told_whatever_was_to_be_asked_about_it() {
+    let mut pair = builder(&[A, B], SERVER).build();
+    pair.connect();
+    pair.drive_for(5 * SECOND);
+    assert_eq!(reached(&mut pair, Server), [ip(A), ip(B)].into());
+    lose_requests(&mut pair);
+    for wanted in [A, B] {
+        let now = pair.now;
+        let conn = pair.conn(Client);
+        conn.association.set_peer_primary(now, ip(wanted)).unwrap();
+        pair.drive_for(SECOND / 10);
+    }
+    up(&mut pair, &[A]);
+    pair.drive_for(SECOND / 10);
+    pair.net.clear_scripts();
+    pair.drive_for(20 * SECOND);
+    let told = told(&mut pair);
+    assert!(
+        told.contains(&(ip(B), LocalChange::Deleted, true)),
+        "{told:?}"
+    );
+    assert_eq!(paths_to(&mut pair, Server), [ip(A)].into());
+}
+
 #[test]
 fn nothing_is_told_where_that_is_turned_off() {
     let server = "203.0.113.1:9899";

@@ -102,12 +102,17 @@ impl Outgoing {
             return false;
         }
         let adds = |wish: &Wish| matches!(wish.change, AddressChange::Add(_));
-        if matches!(wish.change, AddressChange::Delete(_)) {
-            let before = self.wishes.len();
-            self.wishes.retain(|w| w.about != wish.about);
+        let deletes = |wish: &Wish| matches!(wish.change, AddressChange::Delete(_));
+        if deletes(&wish) {
+            let (about_it, others) = std::mem::take(&mut self.wishes)
+                .into_iter()
+                .partition::<VecDeque<_>, _>(|w| w.about == wish.about);
+            self.wishes = others;
             let told = self.request.iter().flat_map(|request| &request.parts);
             let is_told = told.clone().any(|(_, w)| w.about == wish.about && adds(w));
-            if self.wishes.len() < before && !is_told {
+            // One that is to be deleted before it is added once more is known to the peer, too.
+            let came = about_it.iter().any(adds) && !about_it.iter().any(deletes);
+            if came && !is_told {
                 return true;
             }
         }
