@@ -304,6 +304,76 @@ fn that_an_address_is_gone_is_told_whatever_was_to_be_asked_about_it() {
 }
 
 #[test]
+fn an_address_that_goes_before_the_peer_has_answered_that_it_came_is_taken_back() {
+    let mut pair = builder(&[A], SERVER).build();
+    pair.connect();
+    pair.client.addrs.push(B.parse().unwrap());
+    // The request arrives, and its answer is lost.
+    pair.net
+        .script(|_, datagram| match datagram.has(kind::ASCONF_ACK) {
+            true => Verdict::Drop,
+            false => Verdict::Pass,
+        });
+    up(&mut pair, &[A, B]);
+    pair.drive_for(SECOND / 10);
+    assert_eq!(paths_to(&mut pair, Server), [ip(A), ip(B)].into());
+    up(&mut pair, &[A]);
+    pair.drive_for(SECOND / 10);
+    pair.net.clear_scripts();
+    pair.drive_for(30 * SECOND);
+    let told = told(&mut pair);
+    assert_eq!(paths_to(&mut pair, Server), [ip(A)].into(), "{told:?}");
+}
+
+#[test]
+fn an_address_that_goes_and_comes_before_the_peer_has_answered_that_it_came_is_used() {
+    // Whether what is left is deleted by its name or by a wildcard.
+    for wildcard in [false, true] {
+        let mut pair = builder(&[A], SERVER)
+            .client(|c| _ = c.asconf_wildcard(wildcard))
+            .build();
+        pair.connect();
+        pair.client.addrs.push(B.parse().unwrap());
+        pair.net
+            .script(|_, datagram| match datagram.has(kind::ASCONF_ACK) {
+                true => Verdict::Drop,
+                false => Verdict::Pass,
+            });
+        for now in [&[A, B][..], &[A], &[A, B]] {
+            up(&mut pair, now);
+            pair.drive_for(SECOND / 10);
+        }
+        pair.net.clear_scripts();
+        pair.drive_for(30 * SECOND);
+        let told = told(&mut pair);
+        let all = [ip(A), ip(B)].into();
+        assert_eq!(reached(&mut pair, Server), all, "{told:?}");
+        assert_eq!(pair.conn(Client).association.paths().count(), 2);
+        assert_alive(&mut pair);
+    }
+}
+
+#[test]
+fn an_address_that_comes_and_goes_while_the_peer_is_asked_something_else_is_not_told() {
+    let mut pair = builder(&[A], SERVER).build();
+    pair.connect();
+    pair.client.addrs.push(B.parse().unwrap());
+    lose_requests(&mut pair);
+    let now = pair.now;
+    let conn = pair.conn(Client);
+    conn.association.set_peer_primary(now, ip(A)).unwrap();
+    pair.drive_for(SECOND / 10);
+    up(&mut pair, &[A, B]);
+    pair.drive_for(SECOND / 10);
+    up(&mut pair, &[A]);
+    pair.drive_for(SECOND / 10);
+    pair.net.clear_scripts();
+    pair.drive_for(30 * SECOND);
+    let told = told(&mut pair);
+    assert_eq!(paths_to(&mut pair, Server), [ip(A)].into(), "{told:?}");
+}
+
+#[test]
 fn nothing_is_told_where_that_is_turned_off() {
     let server = "203.0.113.1:9899";
     let changes: [fn(Builder) -> Builder; 5] = [

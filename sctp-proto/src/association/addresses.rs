@@ -39,7 +39,6 @@ impl Association {
             Phase::Open(tcb) => {
                 let known = tcb.paths.get(tcb.paths.primary()).local();
                 let anonymous = self.cx.locals.is_empty();
-                let told = |local: &&Local| local.state != LocalAddressState::Untold;
                 let before = self.cx.locals.clone();
                 self.cx.locals.replace(addresses);
                 if anonymous && let Some(ip) = known {
@@ -47,6 +46,9 @@ impl Association {
                     self.cx.locals.set_state(ip, LocalAddressState::Known);
                 }
                 tcb.update_paths(&mut self.cx, now);
+                let told = |local: &&Local| {
+                    local.state != LocalAddressState::Untold || tcb.is_adding(local.address.ip)
+                };
                 let gone: SmallVec<[IpAddr; 8]> = (before.iter().filter(told))
                     .map(|local| local.address.ip)
                     .filter(|ip| self.cx.locals.get(*ip).is_none())

@@ -65,6 +65,12 @@ impl Association {
 }
 
 impl Tcb {
+    /// Whether the peer is about to be told of this address, or is being told.
+    pub(super) fn is_adding(&self, ip: IpAddr) -> bool {
+        let changes = self.changes.as_ref();
+        changes.is_some_and(|changes| changes.outgoing.is_adding(ip))
+    }
+
     /// The addresses of this side are others than before; these, which the peer was told of, are gone.
     /// One request is under way at a time, and changes are asked for in the order of their wishes.
     pub(super) fn announce_changes(&mut self, cx: &mut Cx, now: Instant, gone: &[IpAddr]) {
@@ -257,6 +263,10 @@ impl Tcb {
         }
         // What had to leave from an address to mean it has left from there if the answer comes there.
         let performed = performed && wish.via.is_none_or(|via| here == Some(via));
+        if performed && change == LocalChange::Deleted {
+            // If it has come back meanwhile, the peer does not know that.
+            cx.locals.set_state(ip, LocalAddressState::Untold);
+        }
         if let (LocalChange::Added, Some(changes)) = (change, &mut self.changes) {
             if performed {
                 //= RFC 5061 §5.3

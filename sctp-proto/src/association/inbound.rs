@@ -94,8 +94,8 @@ impl Association {
                 {
                     // Who knows nothing of the association cannot authenticate that. A SHUTDOWN
                     // COMPLETE never has to be (RFC 4895 §3.2).
-                    let guarded = matches!(reflected, Chunk::Abort { .. })
-                        && tcb.requires_auth(kind::ABORT);
+                    let guarded =
+                        matches!(reflected, Chunk::Abort { .. }) && tcb.requires_auth(kind::ABORT);
                     let ours = tag == tcb.agreed.peer_tag && !guarded;
                     if ours && tcb.may_end(&self.cx, meta) {
                         return tcb.on_reflected(&reflected);
