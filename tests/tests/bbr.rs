@@ -150,6 +150,51 @@ fn a_queue_that_is_too_short_to_be_seen_is_not_drowned() {
     assert!(goodput > 8.0, "{goodput}");
 }
 
+/// As much as there is room for, from the client to the server.
+fn transfer(pair: &mut Pair, time: Duration) {
+    let end = pair.now + time;
+    let message = Bytes::from(vec![0; 64 * 1024]);
+    while pair.now < end {
+        while (pair.try_send(Client, 1, message.clone(), SendInfo::default())).is_ok() {}
+        assert!(pair.step(), "all is quiet");
+        pair.recv_all(Server);
+        pair.events(Client);
+    }
+}
+
+/// Rounds are told apart by what was delivered. Counted anew from nothing, none would end before as
+/// much was delivered as before the reset, and no loss would mean anything until then.
+#[test]
+fn losses_count_after_the_association_has_begun_anew() {
+    let lost = |reset: bool| {
+        let mut pair = Pair::builder()
+            .link(usual(0.0))
+            .both(|c| shipped(c, Bbr))
+            .server(|c| _ = c.obey_association_reset(true))
+            .untraced()
+            .steps(usize::MAX)
+            .build();
+        pair.connect();
+        transfer(&mut pair, 10 * SECOND);
+        pair.drive();
+        pair.recv_all(Server);
+        if reset {
+            let now = pair.now;
+            let association = &mut pair.conn(Client).association;
+            association.reset_association(now).expect("one at a time");
+            pair.drive();
+        }
+        // The path becomes narrow.
+        let narrow = link(3.0, 50, 50, 0.0);
+        pair.net.links(|link| *link = narrow.clone());
+        let before = pair.stats(Client).data_chunks_retransmitted;
+        transfer(&mut pair, 3 * SECOND);
+        pair.stats(Client).data_chunks_retransmitted - before
+    };
+    let (without, with) = (lost(false), lost(true));
+    assert!(2 * with < 3 * without, "{with} chunks lost, {without} else");
+}
+
 #[test]
 fn it_shares_with_cubic() {
     let mut flows = Flows::new(1, usual(0.001), &[Bbr, Cubic]);

@@ -179,6 +179,21 @@ impl Outstanding {
         }
     }
 
+    /// TSNs go on with this one, and nothing is outstanding. What a path has delivered so far stays
+    /// counted, for whoever tells round trips by it.
+    pub fn begin_anew(&mut self, next_tsn: Tsn) {
+        debug_assert!(self.is_empty());
+        let interleaving = self.header == I_DATA_HEADER;
+        let before = std::mem::replace(self, Self::new(next_tsn, interleaving, self.detection));
+        self.sampling = before.sampling;
+        self.paths = (before.paths.into_iter())
+            .map(|path| PathFlight {
+                sampler: path.sampler,
+                ..PathFlight::default()
+            })
+            .collect();
+    }
+
     /// The TSN that [`push`](Self::push) gives next.
     pub fn next_tsn(&self) -> Tsn {
         self.cumulative.plus(self.records.len() as u32).next()

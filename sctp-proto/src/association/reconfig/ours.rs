@@ -15,7 +15,6 @@ use super::{
 use crate::{
     ids::{StreamId, Tsn},
     time::Instant,
-    tx::Outstanding,
 };
 
 /// TSNs after which no acknowledgement from before a reset of the association is on its way.
@@ -484,11 +483,7 @@ impl Tcb {
     /// side is outstanding: that is what the request waited for.
     fn on_association_reset(&mut self, cx: &mut Cx, peer_next: Tsn, own_next: Tsn) {
         self.reconfig.ours.reset_at = Some((self.outstanding.cumulative(), own_next));
-        self.outstanding = Outstanding::new(
-            own_next,
-            self.agreed.capabilities.interleaving(),
-            cx.config.loss_detection,
-        );
+        self.outstanding.begin_anew(own_next);
         for path in self.paths.iter_mut() {
             path.recovery_exit = None;
             path.probe.forget();
