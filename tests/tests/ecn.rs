@@ -1,11 +1,11 @@
 //! ECN: marks on the way, told and answered, by either side; paths that are broken for it; and peers
 //! that tell of marks there were none of.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use sctp_proto::{AssociationConfig, AssociationState, CongestionControl, EcnCodepoint};
+use sctp_proto::{AssociationConfig, AssociationState, CongestionControl, EcnCodepoint, SendInfo};
 use sctp_tests::{
-    build::{cwr, data, ecne, init, init_ack, sack},
+    build::{cookie_echo, cwr, data, ecne, heartbeat_ack, init, init_ack, sack},
     codec::{Chunk, be32, kind, param},
     net::{Ecn, Link},
     pair::{
@@ -157,6 +157,38 @@ fn a_flood_of_echoes_reduces_once_per_round_trip() {
     assert!((1..=3).contains(&last), "{last} reductions in a round trip");
     assert!(window(&mut peer) >= 1200);
     assert_eq!(peer.state(), AssociationState::Established);
+}
+
+/// Echoes come with every SACK until CWR does, and by then what was marked may be acknowledged: by
+/// which path it went is not known any more.
+#[test]
+fn an_echo_that_was_answered_costs_no_other_path_its_window() {
+    let mut peer = Peer::client_with(|c| {
+        c.ecn(true).initial_window(Some(10)).tail_loss_probes(false);
+    });
+    let other: SocketAddr = "10.1.0.1:9899".parse().unwrap();
+    let offer = init(TAG).param(param::ECN_CAPABLE, &[]);
+    let answer = peer.init(offer.param(param::IPV4_ADDRESS, &[10, 1, 0, 1]));
+    peer.send(cookie_echo(&answer.cookie()));
+    let beat = peer.find(kind::HEARTBEAT).expect("a HEARTBEAT to it");
+    peer.send_chunk_from(other, heartbeat_ack(&beat));
+    let mut paths = peer.association().paths();
+    let second = paths.find(|path| path.remote == other).expect("a path").id;
+    drop(paths);
+    let primary = window(&mut peer);
+    let mut info = SendInfo::default();
+    info.path = Some(second);
+    peer.host_send_with(1, "marked", info);
+    peer.advance(SECOND / 10);
+    peer.send_bundle(vec![ecne(peer.host_tsn(0)), peer.sack(1).into()]);
+    assert!(peer.find(kind::CWR).is_some());
+    let stats = peer.association().stats();
+    assert_eq!((stats.ecn_reductions, window(&mut peer)), (1, primary));
+    // That CWR was lost.
+    peer.send_bundle(vec![ecne(peer.host_tsn(0)), peer.sack(1).into()]);
+    assert!(peer.find(kind::CWR).is_some());
+    let stats = peer.association().stats();
+    assert_eq!((stats.ecn_reductions, window(&mut peer)), (1, primary));
 }
 
 #[test]

@@ -58,8 +58,15 @@ impl Tcb {
             cx.stats.dropped_malformed += 1;
             return;
         }
-        let primary = self.paths.primary();
-        let id = self.outstanding.path_of(tsn).unwrap_or(primary);
+        // What is acknowledged has no path any more. One may have answered already: the CWR is late.
+        let answered = || {
+            let mut paths = self.paths.iter();
+            paths
+                .find(|path| path.ecn.has_answered(tsn))
+                .map(|path| path.id)
+        };
+        let id = (self.outstanding.path_of(tsn).or_else(answered))
+            .unwrap_or_else(|| self.paths.primary());
         let path = self.paths.get_mut(id);
         let srtt = path.rto.srtt().unwrap_or(path.rto.rto());
         match path.ecn.on_echo(now, tsn, highest, srtt) {

@@ -55,7 +55,7 @@ impl PathEcn {
     /// The peer tells that the packet with this TSN was marked. `highest` is the last TSN that left.
     pub(crate) fn on_echo(&mut self, now: Instant, tsn: Tsn, highest: Tsn, srtt: Duration) -> Echo {
         if let Some((answered, at)) = self.reduced {
-            if !answered.before(tsn) {
+            if self.has_answered(tsn) {
                 return Echo::Answered(answered);
             }
             if now - at < srtt {
@@ -67,6 +67,11 @@ impl PathEcn {
         self.reduced = Some((highest, now));
         self.off |= self.streak == MAX_STREAK;
         Echo::Reduce
+    }
+
+    /// Whether the window was reduced for a mark of this TSN, or of one that had left by then.
+    pub(crate) fn has_answered(&self, tsn: Tsn) -> bool {
+        (self.reduced).is_some_and(|(answered, _)| !answered.before(tsn))
     }
 
     /// TSNs begin anew.
