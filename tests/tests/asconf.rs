@@ -326,6 +326,23 @@ fn the_peer_says_where_it_wants_its_data() {
 }
 
 #[test]
+fn what_the_peer_wanted_of_an_address_goes_with_it() {
+    for all_others in [false, true] {
+        let mut mover = Mover::connected();
+        let wanted = [(param::ADD_IP, AWAY), (param::SET_PRIMARY, AWAY)];
+        assert_eq!(mover.ask(&wanted), []);
+        // It was never proved.
+        let gone = if all_others { ANY } else { AWAY };
+        assert_eq!(mover.ask(&[(param::DELETE_IP, gone)]), []);
+        assert_eq!(mover.path_to(AWAY), None);
+        // Later it is there once more, and nobody wants anything of it.
+        assert_eq!(mover.ask(&[(param::ADD_IP, AWAY)]), []);
+        mover.confirm(AWAY);
+        assert_eq!(mover.primary(), IpAddr::from(HOME));
+    }
+}
+
+#[test]
 fn threat_14_addresses_are_few() {
     let mut mover = Mover::connected();
     let mut refused = 0;

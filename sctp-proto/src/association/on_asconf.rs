@@ -262,8 +262,7 @@ impl Tcb {
             if self.peers.get(source).is_none() {
                 return Err(cause::DELETE_LAST_ADDRESS);
             }
-            self.peers.retain(|ip| ip == source);
-            self.agreed.forget_addresses(|ip| ip == source);
+            self.keep_peer_addresses(|ip| ip == source);
             return Ok(());
         }
         let ip = ip.to_canonical();
@@ -285,9 +284,17 @@ impl Tcb {
         if ip == source {
             return Err(cause::DELETE_SOURCE_ADDRESS);
         }
-        self.peers.retain(|peer| peer != ip);
-        self.agreed.forget_addresses(|peer| peer != ip);
+        self.keep_peer_addresses(|peer| peer != ip);
         Ok(())
+    }
+
+    /// Forgets the other addresses of the peer, and that it wanted data sent to one of them.
+    fn keep_peer_addresses(&mut self, keep: impl Fn(IpAddr) -> bool) {
+        self.peers.retain(&keep);
+        self.agreed.forget_addresses(&keep);
+        if let Some(changes) = &mut self.changes {
+            changes.preferred = changes.preferred.filter(|ip| keep(*ip));
+        }
     }
 
     fn prefer_peer_address(&mut self, cx: &Cx, meta: &DatagramMeta, ip: IpAddr) -> Result<(), u16> {
