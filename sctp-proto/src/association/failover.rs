@@ -84,6 +84,20 @@ impl Tcb {
         if let Some(state) = path.on_error(tolerated) {
             self.on_failed(cx, id, state);
         }
+        self.switch_over(cx, id);
+    }
+
+    /// Another path takes the place of a primary one that has failed too often, in whatever state that
+    /// is by now (RFC 7829, PSMR).
+    fn switch_over(&mut self, cx: &mut Cx, id: PathId) {
+        let limit = cx.config.primary_switchover_max_retrans;
+        let over = |errors: u32| limit.is_some_and(|limit| errors > limit);
+        if id == self.paths.primary() && over(self.paths.get(id).errors) {
+            let instead = self.paths.for_new_data();
+            if self.paths.get(instead).is_usable() && self.paths.set_primary(instead) {
+                cx.event(Event::PrimaryChanged(instead));
+            }
+        }
     }
 
     /// A path is not active any more: data takes another, if there is one.
@@ -100,13 +114,6 @@ impl Tcb {
             errors = path.errors,
             "path failed"
         );
-        let limit = cx.config.primary_switchover_max_retrans;
-        if limit.is_some_and(|limit| path.errors > limit) && id == self.paths.primary() {
-            let instead = self.paths.for_new_data();
-            if self.paths.get(instead).is_usable() && self.paths.set_primary(instead) {
-                cx.event(Event::PrimaryChanged(instead));
-            }
-        }
     }
 
     /// Data that left by a path was acknowledged. What counts as failed stays so while there is
@@ -213,6 +220,7 @@ impl Tcb {
         if let Some(state) = path.on_error(Some(0)) {
             self.on_failed(cx, id, state);
         }
+        self.switch_over(cx, id);
         // The first packet of what is lost need not wait for the other's window.
         self.fast_retransmit = true;
     }

@@ -211,6 +211,32 @@ fn a_primary_that_fails_too_often_is_replaced_for_good() {
 }
 
 #[test]
+fn the_primary_changes_when_its_failures_are_more_than_the_limit_in_whatever_state() {
+    let builder = two_by_two().both(|c| {
+        c.path_max_retrans(10)
+            .primary_switchover_max_retrans(Some(2))
+            .rto_max(2 * SECOND);
+    });
+    let mut pair = connect(builder);
+    cut(&mut pair, A);
+    pair.send(Client, 1, "through");
+    for failures in 0..=3 {
+        while paths(&mut pair, Client)[0].stats.errors < failures {
+            assert!(pair.step());
+        }
+        let path = paths(&mut pair, Client)[0];
+        let failed = [PathState::Active, PathState::PotentiallyFailed][usize::from(failures > 0)];
+        let expected = (failed, failures < 3);
+        assert_eq!((path.state, path.is_primary), expected, "{failures}");
+    }
+    // Once it is back it has no claim any more.
+    pair.net.clear_scripts();
+    pair.drive_for(20 * SECOND);
+    let path = paths(&mut pair, Client)[0];
+    assert_eq!((path.state, path.is_primary), (PathState::Active, false));
+}
+
+#[test]
 fn a_path_that_lost_only_its_tail_is_back_after_a_round_trip() {
     let mut pair = connect(two_by_two());
     pair.net.drop_next(1);
