@@ -85,12 +85,13 @@ impl HyStart {
         match &mut self.conservative {
             Some(Conservative { baseline, .. }) if lately < *baseline => self.conservative = None,
             Some(Conservative { baseline, rounds }) => {
-                if lately >= *baseline + 2 * threshold(*baseline) {
+                if lately >= baseline.saturating_add(2 * threshold(*baseline)) {
                     *rounds = CONSERVATIVE_ROUNDS;
                 }
             }
             None => {
-                if (self.previous).is_some_and(|before| lately >= before + threshold(before)) {
+                let grown = |before: Duration| lately >= before.saturating_add(threshold(before));
+                if self.previous.is_some_and(grown) {
                     self.conservative = Some(Conservative {
                         baseline: lately,
                         rounds: 0,
@@ -231,5 +232,18 @@ mod tests {
             now += 1000 * MS;
         }
         assert_eq!(hystart.on_ack(now, None), Advice::SlowStart);
+    }
+
+    #[test]
+    fn a_round_trip_without_end_is_a_round_trip() {
+        let mut hystart = HyStart::default();
+        let mut now = Instant::EPOCH;
+        round(&mut hystart, &mut now, MS);
+        hystart.on_ack(now, Some(Duration::MAX));
+        hystart.previous = Some(Duration::MAX);
+        for _ in 0..2 * SAMPLES {
+            hystart.on_ack(now, Some(Duration::MAX));
+        }
+        assert_ne!(hystart.advice(), Advice::SlowStart);
     }
 }
