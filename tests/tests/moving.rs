@@ -16,6 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 const A: &str = "10.0.0.1:9899";
 const B: &str = "10.1.0.1:9899";
+const C: &str = "10.2.0.1:9899";
 const SERVER: &str = "10.0.0.2:9899";
 
 fn ip(text: &str) -> IpAddr {
@@ -140,6 +141,51 @@ fn a_host_that_moves_takes_its_association_along() {
             assert_eq!(pair.recv(Server, 1).map(|m| m.len()), Some(50_000));
         }
         assert_alive(&mut pair);
+    }
+}
+
+/// The old address goes before the new one is there: that it is gone must not be asked for while there
+/// is no other to ask from.
+#[test]
+fn a_host_that_is_nowhere_for_a_while_takes_its_association_along() {
+    const LOOPBACK: &str = "127.0.0.1:9899";
+    for (before, after) in [
+        (&[A][..], &[B][..]),
+        (&[A], &[A]),
+        (&[A, B], &[B]),
+        (&[A, B], &[A, B]),
+        (&[A, B], &[C]),
+    ] {
+        for meanwhile in [&[][..], &[LOOPBACK]] {
+            let mut pair = builder(before, SERVER).build();
+            pair.connect();
+            pair.drive_for(5 * SECOND);
+            for address in [A, B, C, LOOPBACK].map(|text| text.parse().unwrap()) {
+                if !pair.client.addrs.contains(&address) {
+                    pair.client.addrs.push(address);
+                }
+            }
+            let here: BTreeSet<IpAddr> = after.iter().map(|text| ip(text)).collect();
+            let (back, up_now) = (pair.now + 3 * SECOND, here.clone());
+            pair.net.script(move |now, datagram| {
+                let is_there = |ip| ip == self::ip(SERVER) || (now >= back && up_now.contains(&ip));
+                match is_there(datagram.from.ip()) && is_there(datagram.to.ip()) {
+                    true => Verdict::Pass,
+                    false => Verdict::Drop,
+                }
+            });
+            up(&mut pair, meanwhile);
+            pair.drive_for(3 * SECOND);
+            up(&mut pair, &[meanwhile, after].concat());
+            pair.drive_for(30 * SECOND);
+            let told = told(&mut pair);
+            assert_eq!(
+                paths_to(&mut pair, Server),
+                here,
+                "from {before:?} by {meanwhile:?} to {after:?}: {told:?}"
+            );
+            assert_alive(&mut pair);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Association, EndpointEventKind, Event, PathState, cx::Cx, state::Pha
 use crate::{
     address::{LocalAddress, may_reach},
     ids::PathId,
-    path::{Local, LocalAddressState, Path, pairs},
+    path::{LocalAddressState, Path, pairs},
     time::Instant,
     transmit::DatagramMeta,
 };
@@ -37,23 +37,24 @@ impl Association {
                 wait.aim(&self.cx.locals);
             }
             Phase::Open(tcb) => {
-                let known = tcb.paths.get(tcb.paths.primary()).local();
-                let anonymous = self.cx.locals.is_empty();
+                let path = tcb.paths.get(tcb.paths.primary());
+                let socket = path.socket;
+                if self.cx.locals.is_empty()
+                    && let Some(ip) = path.local()
+                {
+                    // The driver has not told any before: that of the handshake is known.
+                    let address = LocalAddress { ip, socket };
+                    self.cx.locals.add(address, LocalAddressState::Known);
+                }
                 let before = self.cx.locals.clone();
                 self.cx.locals.replace(addresses);
-                if anonymous && let Some(ip) = known {
-                    // The driver has not told any before: that of the handshake is known.
-                    self.cx.locals.set_state(ip, LocalAddressState::Known);
-                }
                 tcb.update_paths(&mut self.cx, now);
-                let told = |local: &&Local| {
-                    local.state != LocalAddressState::Untold || tcb.is_adding(local.address.ip)
-                };
-                let gone: SmallVec<[IpAddr; 8]> = (before.iter().filter(told))
+                let announced: SmallVec<[IpAddr; 8]> = (before.iter())
+                    .filter(|local| local.state == LocalAddressState::Untold)
                     .map(|local| local.address.ip)
-                    .filter(|ip| self.cx.locals.get(*ip).is_none())
+                    .filter(|ip| self.cx.locals.get(*ip).is_none() && tcb.is_adding(*ip))
                     .collect();
-                tcb.announce_changes(&mut self.cx, now, &gone);
+                tcb.announce_changes(&mut self.cx, now, &announced);
             }
             Phase::Closed(..) => {}
         }

@@ -7,6 +7,8 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use super::{
     Association, Event, LocalChange,
     cx::{Cx, Fatal, Handled},
@@ -71,18 +73,27 @@ impl Tcb {
         changes.is_some_and(|changes| changes.outgoing.is_adding(ip))
     }
 
-    /// The addresses of this side are others than before; these, which the peer was told of, are gone.
-    /// One request is under way at a time, and changes are asked for in the order of their wishes.
-    pub(super) fn announce_changes(&mut self, cx: &mut Cx, now: Instant, gone: &[IpAddr]) {
+    /// The addresses of this side are others than before; these, of which the peer is about to be told,
+    /// are gone. One request is under way at a time, and changes are asked for in the order of their
+    /// wishes.
+    pub(super) fn announce_changes(&mut self, cx: &mut Cx, now: Instant, announced: &[IpAddr]) {
+        self.withdraw(cx, announced);
+        // The peer sends to those that are gone in vain; whether packets from a new one get through
+        // has yet to be seen.
+        self.withdraw_gone(cx);
+        self.begin_announcing(cx, now);
+    }
+
+    /// The peer is told of those that it knows and that are gone. Where no address is left to ask from,
+    /// that waits for one: those that are gone may be the first to be back, and what adds a new one
+    /// may not wait behind what cannot leave.
+    //= RFC 5061 §5.3
+    //# An endpoint MUST NOT delete its last remaining IP address from
+    //# an association.
+    fn withdraw_gone(&mut self, cx: &mut Cx) {
         if cx.locals.known().next().is_some() {
-            // The peer sends to those that are gone in vain; whether packets from a new one get
-            // through has yet to be seen.
-            self.withdraw(cx, gone);
-            self.begin_announcing(cx, now);
-        } else {
-            // No address is left to ask from but a new one, and only what adds it may leave from there.
-            self.begin_announcing(cx, now);
-            self.withdraw(cx, gone);
+            let gone: SmallVec<[IpAddr; 8]> = cx.locals.gone().collect();
+            self.withdraw(cx, &gone);
         }
     }
 
@@ -238,6 +249,7 @@ impl Tcb {
             self.on_answer_to(cx, wish, performed, here);
         }
         self.update_paths(cx, now);
+        self.withdraw_gone(cx);
         self.announce(cx, false);
         Ok(())
     }

@@ -147,6 +147,11 @@ impl Locals {
             .collect();
     }
 
+    /// Those that are gone, and that the peer is yet to be told of.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = IpAddr> {
+        self.gone.iter().map(|local| local.address.ip)
+    }
+
     /// The peer is told that this address is gone.
     pub(crate) fn withdrawn(&mut self, ip: IpAddr) {
         let ip = ip.to_canonical();
