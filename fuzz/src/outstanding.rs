@@ -184,7 +184,8 @@ impl Run {
 
     /// A FORWARD-TSN, with a list of so many entries at most, and it arrives.
     fn tell(&mut self, most: usize) {
-        let Some(forward) = self.window.forward(&self.queue, self.interleaving, most) else {
+        let forward = (self.window).forward(&self.queue, self.interleaving, most, None);
+        let Some(forward) = forward else {
             return;
         };
         let advanced = self.window.advanced();

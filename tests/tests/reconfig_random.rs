@@ -1,10 +1,11 @@
 //! Streams reset and added, associations reset, by both sides at random over random networks, with
-//! the books audited at every step: every message arrives once and in order all the same.
+//! the books audited at every step: every message arrives once and in order all the same, but for
+//! some that may be given up.
 
 use std::{collections::VecDeque, env, time::Duration};
 
 use bytes::Bytes;
-use sctp_proto::{AssociationState, SendInfo, StreamId};
+use sctp_proto::{AssociationState, Reliability, SendInfo, StreamId};
 use sctp_tests::{
     net::{Ecn, Link},
     pair::{
@@ -25,9 +26,13 @@ fn setting(name: &str, default: u64) -> u64 {
 #[derive(Default)]
 struct Flow {
     sent: u32,
-    expected: [VecDeque<u32>; STREAMS],
+    /// Numbers of messages, and whether they have to arrive.
+    expected: [VecDeque<(u32, bool)>; STREAMS],
     parts: [Vec<u8>; STREAMS],
+    /// Those that have to.
     left: usize,
+    /// Share of those that need not.
+    unreliable: f64,
 }
 
 fn payload(number: u32) -> Bytes {
@@ -45,11 +50,17 @@ impl Flow {
         }
         let stream = rng.below(STREAMS);
         let data = payload(self.sent);
-        let info = SendInfo::default();
+        let reliability = match rng.chance(self.unreliable) {
+            false => Reliability::Reliable,
+            true if rng.chance(0.5) => Reliability::MaxRetransmits(rng.below(2) as u16),
+            true => Reliability::Lifetime(Duration::from_millis(rng.below(300) as u64)),
+        };
+        let reliable = reliability == Reliability::Reliable;
+        let info = SendInfo::default().reliability(reliability);
         if pair.try_send(side, stream as u16, data, info).is_ok() {
-            self.expected[stream].push_back(self.sent);
+            self.expected[stream].push_back((self.sent, reliable));
             self.sent += 1;
-            self.left += 1;
+            self.left += usize::from(reliable);
         }
     }
 
@@ -58,13 +69,19 @@ impl Flow {
             let stream = usize::from(message.stream.0);
             let parts = &mut self.parts[stream];
             parts.extend_from_slice(&message.data.into_bytes());
-            if message.complete {
+            if message.aborted {
+                parts.clear();
+            } else if message.complete {
                 let whole = std::mem::take(parts);
-                let next = self.expected[stream]
-                    .pop_front()
-                    .expect("something was sent");
-                assert!(whole == payload(next), "message {next} of stream {stream}");
-                self.left -= 1;
+                let expected = &mut self.expected[stream];
+                loop {
+                    let (next, reliable) = expected.pop_front().expect("something was sent");
+                    self.left -= usize::from(reliable);
+                    if whole == payload(next) {
+                        break;
+                    }
+                    assert!(!reliable, "message {next} of stream {stream}");
+                }
             }
         }
     }
@@ -128,7 +145,11 @@ fn run(seed: u64) {
     pair.start();
     pair.drive_until(Pair::established);
     let sides = [Client, Server];
-    let mut flows = [Flow::default(), Flow::default()];
+    let unreliable = [0.0, 0.3, 0.7][(seed / 2 % 3) as usize];
+    let mut flows = [(); 2].map(|()| Flow {
+        unreliable,
+        ..Flow::default()
+    });
     loop {
         for (flow, side) in flows.iter_mut().zip(sides) {
             if rng.chance(0.5) {

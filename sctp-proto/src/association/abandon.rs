@@ -45,6 +45,21 @@ impl Tcb {
         self.outstanding.advanced().is_some()
     }
 
+    /// What the peer is to be told to go on after.
+    ///
+    /// While streams are to be reset that is not beyond the last TSN before the reset. The peer may have
+    /// performed it when it has come there, and would take the numbers of messages from before, which
+    /// it has not acknowledged yet, for those of messages from after.
+    fn advanced(&self) -> Option<Tsn> {
+        let advanced = self.outstanding.advanced()?;
+        let acked = self.outstanding.cumulative();
+        let last = (self.reconfig.ours.last_before_reset()).filter(|last| acked.before(*last));
+        Some(
+            last.filter(|last| last.before(advanced))
+                .unwrap_or(advanced),
+        )
+    }
+
     /// Whether a path has a FORWARD-TSN under way.
     pub(super) fn forward_under_way(&self, path: PathId) -> bool {
         self.forward_pending() && self.told.path == path
@@ -78,7 +93,7 @@ impl Tcb {
     //# carried in the received SACK, the data sender MUST send the data receiver a FORWARD TSN chunk
     //# containing the latest value of the "Advanced.Peer.Ack.Point".
     pub(super) fn review_forward(&mut self, now: Instant) {
-        let Some(advanced) = self.outstanding.advanced() else {
+        let Some(advanced) = self.advanced() else {
             self.told = Told::default();
             return;
         };
@@ -139,9 +154,10 @@ impl Tcb {
             return;
         }
         self.told.due = false;
+        let up_to = self.advanced();
         let forward = self
             .outstanding
-            .forward(&cx.queue, interleaving, room / entry);
+            .forward(&cx.queue, interleaving, room / entry, up_to);
         let Some(forward) = forward else {
             return;
         };

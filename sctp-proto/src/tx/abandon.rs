@@ -345,7 +345,8 @@ impl Outstanding {
         (self.skippable > 0).then(|| self.cumulative.plus(self.skippable))
     }
 
-    /// What to tell the peer in a list of so many entries at most. O(TSNs skipped).
+    /// What to tell the peer in a list of so many entries at most and, if so, no further than to this
+    /// TSN. O(TSNs skipped).
     //= RFC 3758 §3.5
     //# Each stream SHOULD only be reported once; this means that if multiple abandoned messages
     //# occur in the same stream, then only the highest abandoned stream sequence number is reported.
@@ -353,10 +354,18 @@ impl Outstanding {
     //# If the total size of the FORWARD TSN does NOT fit in a single MTU, then the sender of the
     //# FORWARD TSN SHOULD lower the Advanced.Peer.Ack.Point to the last TSN that will fit in a
     //# single MTU.
-    pub fn forward(&self, queue: &SendQueue, interleaving: bool, most: usize) -> Option<Forward> {
+    pub fn forward(
+        &self,
+        queue: &SendQueue,
+        interleaving: bool,
+        most: usize,
+        up_to: Option<Tsn>,
+    ) -> Option<Forward> {
+        let most_tsns = up_to.map_or(u32::MAX, |up_to| up_to.distance_from(self.cumulative));
+        let skippable = self.skippable.min(most_tsns);
         let (mut count, mut skipped) = (0, Vec::<Skipped>::new());
         let mut entries: FxHashMap<(StreamId, bool), usize> = FxHashMap::default();
-        for record in self.records.range(..self.skippable as usize) {
+        for record in self.records.range(..skippable as usize) {
             let message = queue.message(record.key);
             // Who performed a reset has come to all that was sent before it, whether or not its SACK
             // arrived. Numbers from then would have it skip what has them anew.

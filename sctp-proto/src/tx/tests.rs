@@ -685,7 +685,7 @@ impl Run {
     /// message of each stream among them.
     fn check_forward(&self) {
         let front: Vec<_> = self.model.in_front().collect();
-        let forward = self.ring.forward(&self.queue, true, usize::MAX);
+        let forward = self.ring.forward(&self.queue, true, usize::MAX, None);
         assert_eq!(self.ring.advanced(), forward.as_ref().map(|f| f.cumulative));
         let last = front.last().map(|(n, _)| self.first.plus(*n as u32));
         assert_eq!(forward.as_ref().map(|f| f.cumulative), last);
@@ -699,7 +699,7 @@ impl Run {
             .collect();
         assert_eq!((got.len(), got), (skipped.len(), expected));
         // Of a list that is cut short, the TSNs are those of its streams.
-        if let Some(short) = self.ring.forward(&self.queue, true, 1) {
+        if let Some(short) = self.ring.forward(&self.queue, true, 1, None) {
             assert_eq!(short.skipped.len(), 1);
             let only = (short.skipped[0].stream, short.skipped[0].unordered);
             let count = front

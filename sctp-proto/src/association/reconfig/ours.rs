@@ -184,6 +184,14 @@ impl Ours {
         })
     }
 
+    /// The last TSN before the reset of outbound streams that the peer has been asked for.
+    pub(in super::super) fn last_before_reset(&self) -> Option<Tsn> {
+        self.under_way.iter().find_map(|request| match request.ask {
+            Ask::OutgoingReset { last_tsn, .. } => Some(last_tsn),
+            _ => None,
+        })
+    }
+
     /// Whether the peer has been asked to reset the association.
     pub(super) fn resets_association(&self) -> bool {
         let mut asks = self.under_way.iter().map(|request| &request.ask);
@@ -400,6 +408,8 @@ impl Tcb {
                     cx.queue.reset_done(stream, performed);
                 }
                 self.hold_on(cx);
+                // It may have waited for the answer to go further.
+                self.repeat_forward();
                 cx.event(Event::OutgoingReset { streams, outcome });
             }
             Ask::IncomingReset(streams) => {
