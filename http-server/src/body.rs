@@ -18,17 +18,15 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// when the body is read or dropped.
 #[derive(Debug)]
 pub struct RequestBody {
-    // Dropped before `inner`, so that hyper finds the count right when `inner` wakes it.
-    open: Option<OpenBody>,
     inner: Incoming,
+    // Dropped after `inner`, so that hyper, asked once more, knows that nobody reads the rest.
+    open: Option<OpenBody>,
 }
 
 impl RequestBody {
     pub(crate) fn new(inner: Incoming, open: Option<OpenBody>) -> Self {
-        Self {
-            open: open.filter(|_| !inner.is_end_stream()),
-            inner,
-        }
+        let open = open.filter(|_| !inner.is_end_stream());
+        Self { inner, open }
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -54,6 +54,10 @@ struct State<K> {
     phase: Phase,
     /// Request bodies that a handler still holds and has not read to the end.
     open_bodies: usize,
+    /// One was read, or given up, and hyper has not looked at it since.
+    body_closed: bool,
+    /// The stream's task, to look again when a body is read or given up.
+    task: Option<Waker>,
     /// Responses begun and messages sent so far.
     begun: u64,
     sent: u64,
@@ -87,6 +91,8 @@ impl<K: MessageSink> Outbox<K> {
             formed: VecDeque::new(),
             phase: Phase::Idle,
             open_bodies: 0,
+            body_closed: false,
+            task: None,
             begun: 0,
             sent: 0,
             close: false,
@@ -185,13 +191,20 @@ impl<K: MessageSink> Outbox<K> {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether no response is begun and not yet handed to the association.
-    pub(crate) fn is_idle(&self) -> bool {
-        let state = self.lock();
+    /// Whether no response is begun and not yet handed to the association, and no request body is
+    /// open. While one is, the task of `cx` is woken when it no longer is.
+    pub(crate) fn is_idle(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.lock();
+        state.task = (state.open_bodies > 0).then(|| cx.waker().clone());
         state.phase == Phase::Idle
             && state.forming.is_empty()
             && state.formed.is_empty()
             && state.open_bodies == 0
+    }
+
+    /// Whether a request body was read or given up since the last call.
+    pub(crate) fn take_body_closed(&self) -> bool {
+        std::mem::take(&mut self.lock().body_closed)
     }
 
     /// Whether a response is begun of which hyper has not written the end.
@@ -229,7 +242,17 @@ impl<K: MessageSink> Outbox<K> {
     {
         self.lock().open_bodies += 1;
         let outbox = self.clone();
-        OpenBody(Some(Box::new(move || outbox.lock().open_bodies -= 1)))
+        OpenBody(Some(Box::new(move || {
+            let task = {
+                let mut state = outbox.lock();
+                state.open_bodies -= 1;
+                state.body_closed = true;
+                state.task.take()
+            };
+            if let Some(task) = task {
+                task.wake();
+            }
+        })))
     }
 
     /// The sink back; what was not sent is dropped.
@@ -284,7 +307,6 @@ impl Drop for OpenBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::task::Waker;
 
     /// Takes `room` messages, then waits.
     struct Sink {
@@ -317,6 +339,10 @@ mod tests {
             .is_ready()
     }
 
+    fn is_idle(outbox: &Outbox<Sink>) -> bool {
+        outbox.is_idle(&Context::from_waker(Waker::noop()))
+    }
+
     fn lengths(outbox: &Outbox<Sink>) -> Vec<usize> {
         outbox
             .take_sink()
@@ -337,7 +363,7 @@ mod tests {
         outbox.append(b"body");
         outbox.end();
         outbox.flush();
-        assert!(send(&outbox) && outbox.is_idle());
+        assert!(send(&outbox) && is_idle(&outbox));
         assert_eq!(lengths(&outbox), [8]);
     }
 
@@ -348,7 +374,7 @@ mod tests {
         outbox.append(b"head");
         outbox.starve();
         outbox.flush();
-        assert!(send(&outbox) && !outbox.is_idle());
+        assert!(send(&outbox) && !is_idle(&outbox));
         outbox.append(b"event");
         outbox.flush();
         outbox.append(b"event");
@@ -420,7 +446,7 @@ mod tests {
         outbox.flush();
         assert!(!send(&outbox));
         assert_eq!(outbox.blocked_at(), Some(1));
-        assert!(!outbox.is_idle() && !outbox.is_open());
+        assert!(!is_idle(&outbox) && !outbox.is_open());
         assert_eq!(lengths(&outbox), [10]);
     }
 
@@ -428,8 +454,8 @@ mod tests {
     fn an_open_request_body_keeps_the_stream() {
         let outbox = outbox(1);
         let body = outbox.open_body();
-        assert!(!outbox.is_idle());
+        assert!(!is_idle(&outbox));
         drop(body);
-        assert!(outbox.is_idle());
+        assert!(is_idle(&outbox));
     }
 }

@@ -125,14 +125,21 @@ where
     let begun_before = outbox.responses_begun();
     let mut watchdog = Watchdog::new(send_timeout);
     poll_fn(|cx| {
-        let result = connection.poll_without_shutdown(cx);
-        // An error of the sink shows in hyper's own writes, or in `conclude`.
-        let _ = outbox.poll_sent(cx, 0);
-        if let Poll::Ready(result) = result {
-            return Poll::Ready(Ended::Connection(result));
-        }
-        if outbox.responses_begun() > begun_before && outbox.is_idle() {
-            return Poll::Ready(Ended::Idle);
+        loop {
+            let result = connection.poll_without_shutdown(cx);
+            // An error of the sink shows in hyper's own writes, or in `conclude`.
+            let _ = outbox.poll_sent(cx, 0);
+            if let Poll::Ready(result) = result {
+                return Poll::Ready(Ended::Connection(result));
+            }
+            if outbox.responses_begun() == begun_before || !outbox.is_idle(cx) {
+                break;
+            }
+            // The rest of a body that nobody reads is no request: hyper, asked once more, reads it
+            // to its end if that is here, and otherwise serves no other request.
+            if !outbox.take_body_closed() {
+                return Poll::Ready(Ended::Idle);
+            }
         }
         watchdog
             .poll(cx, outbox.blocked_at())

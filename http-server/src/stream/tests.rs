@@ -364,6 +364,48 @@ async fn the_stream_waits_for_an_upload_that_is_still_read() {
     );
 }
 
+#[tokio::test]
+async fn the_rest_of_a_body_that_nobody_reads_is_not_taken_for_a_request() {
+    let hidden = "GET /hidden HTTP/1.1\r\nhost: a\r\n\r\n";
+    let put = |length| format!("PUT /put HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+    let chunked = "PUT /put HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    // More is to come of all but the last two, and would be taken for requests on an idle stream.
+    for (first, second, expected) in [
+        (put(500), "", Outcome::Spent),
+        (put(500) + hidden, "", Outcome::Spent),
+        (put(500), hidden, Outcome::Spent),
+        (put(500) + "x", hidden, Outcome::Spent),
+        (chunked.to_owned() + "1\r\nx\r\n", hidden, Outcome::Spent),
+        (put(hidden.len()) + hidden, "", Outcome::Idle),
+        (put(hidden.len()), hidden, Outcome::Idle),
+    ] {
+        let what = format!("{first:?}, {second:?}");
+        let mut peer = Peer::new().says(first);
+        if !second.is_empty() {
+            peer = peer.says(second);
+        }
+        let _open = peer.send.clone();
+        let (outcome, messages) = peer.served(echo!()).await;
+        assert_eq!((outcome, messages.len()), (expected, 1), "{what}");
+        assert!(text(&messages[0]).ends_with("/put"), "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_given_up_after_the_answer_spends_the_stream() {
+    let service = service_fn(|request: Request<RequestBody>| {
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(request);
+        });
+        std::future::ready(Ok::<_, Infallible>(Response::new(body("early"))))
+    });
+    let peer = Peer::new().says("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nab");
+    let _open = peer.send.clone();
+    let (outcome, messages) = peer.served(service).await;
+    assert_eq!((outcome, messages.len()), (Outcome::Spent, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn contiguous_responses_wait_for_their_turn() {
     let turn = Arc::new(Semaphore::new(1));

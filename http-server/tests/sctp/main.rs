@@ -52,6 +52,21 @@ async fn a_stream_serves_one_request_after_another_and_pipelined_ones() {
 }
 
 #[tokio::test]
+async fn the_rest_of_an_upload_that_is_refused_is_not_taken_for_a_request() {
+    let server = Running::start(app(), Limits::default()).await;
+    let client = server.connect(AssociationConfig::default()).await;
+    let mut stream = client.stream(3);
+    stream
+        .send("PUT / HTTP/1.1\r\nhost: test\r\ncontent-length: 500\r\n\r\n")
+        .await;
+    let answer = stream.response().await.unwrap();
+    assert!(answer.head.starts_with("HTTP/1.1 405 "), "{}", answer.head);
+    stream.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    assert!(stream.response().await.is_none());
+    assert_eq!(client.stream(4).get("/").await.body, b"sctp Some(4)");
+}
+
+#[tokio::test]
 async fn connection_close_ends_the_association_gracefully_after_all_answers() {
     let release = Arc::new(Notify::new());
     let waiting = release.clone();
