@@ -96,6 +96,7 @@ where
             if connection_says(response.headers(), "close") {
                 outbox.close();
             }
+            outbox.answer();
             Ok(response.map(|inner| ResponseBody::new(inner, shared.piece, outbox)))
         })
     }

@@ -74,6 +74,9 @@ struct State<K> {
 enum Phase {
     /// Between responses.
     Idle,
+    /// A request was read, and the service has not answered yet: what hyper writes now is `100
+    /// Continue`, which the client may wait for.
+    Asked,
     /// A response is being made. `starving`: its body waits for its source, so that what is there
     /// goes out rather than wait with it.
     Open { starving: bool },
@@ -113,7 +116,12 @@ impl<K: MessageSink> Outbox<K> {
         state.limit = state.max_message.min(FIRST_MESSAGE);
         state.begun += 1;
         state.turn_is_old = true;
-        state.phase = Phase::Open { starving: false };
+        state.phase = Phase::Asked;
+    }
+
+    /// The service has answered: what hyper writes from now on is the response.
+    pub(crate) fn answer(&self) {
+        self.lock().phase = Phase::Open { starving: false };
     }
 
     /// The response's body waits for its source.
@@ -165,7 +173,7 @@ impl<K: MessageSink> Outbox<K> {
                 }
             }
             Phase::Ended => state.phase = Phase::Idle,
-            Phase::Idle => {}
+            Phase::Idle | Phase::Asked => {}
         }
         state.cut();
     }
@@ -339,6 +347,11 @@ mod tests {
             .is_ready()
     }
 
+    fn begin(outbox: &Outbox<Sink>) {
+        outbox.begin();
+        outbox.answer();
+    }
+
     fn is_idle(outbox: &Outbox<Sink>) -> bool {
         outbox.is_idle(&Context::from_waker(Waker::noop()))
     }
@@ -356,7 +369,7 @@ mod tests {
     #[test]
     fn head_waits_for_the_body() {
         let outbox = outbox(9);
-        outbox.begin();
+        begin(&outbox);
         outbox.append(b"head");
         outbox.flush();
         assert!(send(&outbox));
@@ -370,7 +383,7 @@ mod tests {
     #[test]
     fn a_starving_body_does_not_hold_back_what_is_there() {
         let outbox = outbox(9);
-        outbox.begin();
+        begin(&outbox);
         outbox.append(b"head");
         outbox.starve();
         outbox.flush();
@@ -384,7 +397,7 @@ mod tests {
     #[test]
     fn messages_are_full_but_for_the_last() {
         let outbox = outbox(9);
-        outbox.begin();
+        begin(&outbox);
         outbox.append(b"head");
         outbox.append(&[0; 18]);
         outbox.flush();
@@ -399,7 +412,7 @@ mod tests {
     fn the_first_messages_of_a_response_are_small() {
         let outbox = outbox_of(99, 64 * 1024);
         for _ in 0..2 {
-            outbox.begin();
+            begin(&outbox);
             outbox.append(b"head\r\n\r\n");
             outbox.append(&[0; 200_000]);
             outbox.end();
@@ -415,7 +428,7 @@ mod tests {
     #[test]
     fn a_large_head_stays_whole() {
         let outbox = outbox_of(9, 64 * 1024);
-        outbox.begin();
+        begin(&outbox);
         outbox.append(&[b'h'; 20_000]);
         outbox.append(b"\r\n\r\nbody");
         outbox.end();
@@ -428,7 +441,7 @@ mod tests {
     fn no_message_holds_parts_of_two_responses() {
         let outbox = outbox(9);
         for _ in 0..2 {
-            outbox.begin();
+            begin(&outbox);
             outbox.append(b"all");
             outbox.end();
         }
@@ -440,7 +453,7 @@ mod tests {
     #[test]
     fn a_full_sink_is_seen_and_the_order_kept() {
         let outbox = outbox(1);
-        outbox.begin();
+        begin(&outbox);
         outbox.append(&[1; 25]);
         outbox.end();
         outbox.flush();

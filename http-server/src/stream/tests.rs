@@ -407,6 +407,30 @@ async fn a_body_that_is_given_up_after_the_answer_spends_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_100_continue_gets_it() {
+    let peer = Peer::new()
+        .says("PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n");
+    let (send, messages) = (peer.send.clone().unwrap(), peer.sent.messages.clone());
+    tokio::spawn(async move {
+        while messages.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        send.send(Bytes::from_static(b"body")).unwrap();
+    });
+    let service = service_fn(|request: Request<RequestBody>| async move {
+        let bytes = request.into_body().collect().await?.to_bytes();
+        Ok::<_, hyper::Error>(Response::new(body(bytes)))
+    });
+    let served = tokio::time::timeout(Duration::from_secs(10), peer.served(service));
+    let (outcome, messages) = served.await.expect("an answer");
+    assert_eq!((outcome, messages.len()), (Outcome::Idle, 2));
+    assert_eq!(text(&messages[0]), "HTTP/1.1 100 Continue\r\n\r\n");
+    assert!(
+        text(&messages[1]).starts_with("HTTP/1.1 200 ") && text(&messages[1]).ends_with("body")
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn contiguous_responses_wait_for_their_turn() {
     let turn = Arc::new(Semaphore::new(1));
     let log = Arc::new(Mutex::new(Vec::new()));
