@@ -33,7 +33,7 @@ pub(crate) fn select(method: &Method, headers: &HeaderMap, validators: &Validato
             return Selection::PreconditionFailed;
         }
     } else if let Some(date) = date(headers, header::IF_UNMODIFIED_SINCE)
-        && modified_after(validators, date)
+        && validators.modified.is_some_and(|m| is_after(m, date))
     {
         return Selection::PreconditionFailed;
     }
@@ -42,7 +42,7 @@ pub(crate) fn select(method: &Method, headers: &HeaderMap, validators: &Validato
             return Selection::NotModified;
         }
     } else if let Some(date) = date(headers, header::IF_MODIFIED_SINCE)
-        && !modified_after(validators, date)
+        && validators.modified.is_some_and(|m| !is_after(m, date))
     {
         return Selection::NotModified;
     }
@@ -138,10 +138,8 @@ fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
 }
 
 /// HTTP dates have whole seconds, so the fraction of ours does not count.
-fn modified_after(validators: &Validators, date: SystemTime) -> bool {
-    validators
-        .modified
-        .is_none_or(|modified| modified >= date + Duration::from_secs(1))
+fn is_after(modified: SystemTime, date: SystemTime) -> bool {
+    modified >= date + Duration::from_secs(1)
 }
 
 /// If-Range (RFC 9110 §13.1.5): a date counts only if it is exactly ours.
@@ -229,6 +227,22 @@ mod tests {
             (&[(IF_UNMODIFIED_SINCE, DATE)], Whole),
         ] {
             assert_eq!(answer(fields), expected, "{fields:?}");
+        }
+    }
+
+    /// RFC 9110 §13.1.3 and §13.1.4 want the fields ignored then.
+    #[test]
+    fn dates_say_nothing_of_what_has_none() {
+        let validators = Validators {
+            etag: "\"a\"".to_owned(),
+            modified: None,
+            length: 100,
+        };
+        for name in [header::IF_UNMODIFIED_SINCE, header::IF_MODIFIED_SINCE] {
+            let headers = [(name.clone(), DATE.parse().unwrap())]
+                .into_iter()
+                .collect();
+            assert_eq!(select(&Method::GET, &headers, &validators), Whole, "{name}");
         }
     }
 
