@@ -1,6 +1,6 @@
 //! Conditional and range requests (RFC 9110 §13 and §14), for whatever has validators.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
@@ -95,8 +95,8 @@ impl Selection {
             set(header::CONTENT_LENGTH, &self.length(validators).to_string());
         }
         set(header::ETAG, &validators.etag);
-        if let Some(modified) = validators.modified {
-            set(header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
+        if let Some(modified) = validators.modified.and_then(http_date) {
+            set(header::LAST_MODIFIED, &modified);
         }
         response
     }
@@ -109,6 +109,14 @@ impl Selection {
             _ => 0,
         }
     }
+}
+
+/// The time as HTTP has it. It cannot tell of times before 1970 or after the year 9999, which file
+/// systems can.
+pub(crate) fn http_date(time: SystemTime) -> Option<String> {
+    const END_OF_9999: Duration = Duration::from_secs(253_402_300_800);
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    (since < END_OF_9999).then(|| httpdate::fmt_http_date(time))
 }
 
 fn has(headers: &HeaderMap, name: HeaderName) -> bool {
@@ -150,7 +158,7 @@ fn range_applies(headers: &HeaderMap, validators: &Validators) -> bool {
     if condition.as_bytes() == validators.etag.as_bytes() {
         return true;
     }
-    let modified = validators.modified.map(httpdate::fmt_http_date);
+    let modified = validators.modified.and_then(http_date);
     modified.is_some_and(|modified| condition.as_bytes() == modified.as_bytes())
 }
 
@@ -244,6 +252,15 @@ mod tests {
                 .collect();
             assert_eq!(select(&Method::GET, &headers, &validators), Whole, "{name}");
         }
+    }
+
+    #[test]
+    fn times_that_http_cannot_tell() {
+        let day = Duration::from_secs(86_400);
+        let end = httpdate::parse_http_date("Fri, 31 Dec 9999 23:59:59 GMT").unwrap();
+        assert_eq!(http_date(UNIX_EPOCH - day), None);
+        assert!(http_date(UNIX_EPOCH).is_some() && http_date(end).is_some());
+        assert_eq!(http_date(end + day), None);
     }
 
     #[test]

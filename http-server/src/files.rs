@@ -240,7 +240,10 @@ fn failed(method: &Method, error: &io::Error) -> Response<FileBody> {
 fn validators(metadata: &Metadata) -> Validators {
     let modified = metadata.modified().ok();
     let stamp = modified
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .map(|time| {
+            time.duration_since(UNIX_EPOCH)
+                .unwrap_or_else(|before| before.duration())
+        })
         .unwrap_or_default();
     let length = metadata.len();
     Validators {

@@ -3,6 +3,7 @@
 use std::{fmt::Write, io, path::Path};
 
 use super::path::{RequestPath, encode, is_served};
+use crate::conditional::http_date;
 
 /// Entries shown; a larger folder says that there are more.
 const MOST_ENTRIES: usize = 10_000;
@@ -81,7 +82,8 @@ fn entries(root: &Path, folder: &Path) -> io::Result<(Vec<Entry>, bool)> {
         }
         let modified = metadata
             .modified()
-            .map(httpdate::fmt_http_date)
+            .ok()
+            .and_then(http_date)
             .unwrap_or_default();
         entries.push(Entry {
             name,

@@ -134,6 +134,29 @@ async fn folders() {
 }
 
 #[tokio::test]
+async fn a_file_from_before_1970() {
+    let folder = Folder::new("old");
+    let path = folder.0.join("site/list me/old");
+    fs::write(&path, "content").unwrap();
+    let file = fs::File::options().write(true).open(path).unwrap();
+    let day = std::time::Duration::from_secs(86_400);
+    let time = UNIX_EPOCH.checked_sub(day);
+    if time.is_none_or(|time| file.set_modified(time).is_err()) {
+        eprintln!("skipped: this system has no such times");
+        return;
+    }
+    let files = folder.files();
+    for fields in [&[][..], &[("range", "bytes=0-"), ("if-range", "\"x\"")]] {
+        let (status, headers, body) = ask(&files, "GET", "/list%20me/old", fields).await;
+        assert_eq!((status, &body[..]), (200, &b"content"[..]), "{fields:?}");
+        assert!(!headers.contains_key("last-modified"));
+    }
+    let (status, _, list) = ask(&files, "GET", "/list%20me/", &[]).await;
+    assert_eq!(status, 200);
+    assert!(list.windows(8).any(|found| found == b"\"./old\">"));
+}
+
+#[tokio::test]
 async fn what_is_not_served() {
     let folder = Folder::new("outside");
     let files = folder.files();
