@@ -43,6 +43,13 @@ impl Url {
                 "`{text}`: user names in URLs are not supported; {FORM}"
             ));
         }
+        let port = authority.as_str().strip_prefix(authority.host());
+        if let Some(port) = port.and_then(|rest| rest.strip_prefix(':'))
+            && !port.is_empty()
+            && authority.port_u16().is_none()
+        {
+            return Err(format!("`{text}`: `{port}` is not a port; {FORM}"));
+        }
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let target = if target.starts_with('?') {
             format!("/{target}")
@@ -203,11 +210,14 @@ mod tests {
         assert_eq!((url.port(), url.host(), &url.target[..]), (7, "::1", "/"));
         assert_eq!(url.to_string(), "http+sctp://[::1]:7/");
         assert_eq!(Url::parse("http://127.0.0.1").unwrap().port(), 80);
+        assert_eq!(Url::parse("http://[::1]:/").unwrap().port(), 80);
         for wrong in [
             "example.org",
             "https://example.org/",
             "http+sctp:///x",
             "http://me@host/",
+            "http+sctp://host:99999/",
+            "http://[::1]:65536/",
             "",
         ] {
             assert!(
