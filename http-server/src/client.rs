@@ -107,6 +107,7 @@ pub(crate) async fn run(options: Options) -> ExitCode {
 /// Prints what is printed at the end; the exit status is of the first failure.
 fn conclude(finished: &[Finished], options: &Options, report: &Report) -> ExitCode {
     let mut first = None;
+    let mut written = Ok(());
     for (job, result) in finished {
         let failure = match result {
             Ok(done) if is_error(done.status) => Some(Failure {
@@ -130,15 +131,15 @@ fn conclude(finished: &[Finished], options: &Options, report: &Report) -> ExitCo
         if let (Output::Memory, Ok(done)) = (&job.output, result)
             && let Some(body) = &done.kept
             && options.page.is_none()
-            && io::stdout().write_all(body).is_err()
         {
-            first = first.or(Some(FailureKind::Local));
+            written = written.and_then(|()| io::stdout().write_all(body));
         }
     }
     if options.page.is_some() && !options.json {
-        let _ = io::stdout().write_all(table(finished, report).as_bytes());
+        written = written.and_then(|()| io::stdout().write_all(table(finished, report).as_bytes()));
     }
-    if io::stdout().flush().is_err() {
+    if let Err(error) = written.and_then(|()| io::stdout().flush()) {
+        report.error(&format!("cannot write standard output: {error}"));
         first = first.or(Some(FailureKind::Local));
     }
     first.map_or(ExitCode::SUCCESS, |kind| kind.exit_status().into())

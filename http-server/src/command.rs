@@ -87,10 +87,9 @@ fn print_config(tuning: &Tuning) -> ExitCode {
         *last = last.trim_end_matches([' ', '}']);
     }
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    match io::stdout().write_all(lines.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    let mut out = io::stdout();
+    let written = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+    finish(written.map_err(|error| format!("cannot write standard output: {error}")))
 }
 
 fn finish(result: Result<(), String>) -> ExitCode {

@@ -212,6 +212,33 @@ fn exit_statuses() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_an_error_that_is_told() {
+    let server = Server::start(&[]);
+    let (page, style) = (server.url("/"), server.url("/style.css"));
+    let ways: [&[&str]; 6] = [
+        &["--print-config"],
+        &[&page],
+        &[&page, &style],
+        &["-I", &page],
+        &["--page", &page],
+        &["--json", &page],
+    ];
+    for words in ways {
+        let output = Command::new(PROGRAM)
+            .arg("get")
+            .args(words)
+            .stdout(fs::File::create("/dev/full").unwrap())
+            .output()
+            .unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {error}");
+        let told = error.contains("cannot write standard output: No space left");
+        assert!(told && error.lines().count() == 1, "{words:?}: {error}");
+    }
+}
+
 #[test]
 fn json_lines_keep_the_contract() {
     let site = Folder::new("json");
