@@ -202,7 +202,7 @@ async fn fetch(
         match finished.first() {
             Some((_, Ok(done))) if session.options.page.is_some() => {
                 let html = done.kept.clone().unwrap_or_default();
-                jobs = page_jobs(&page, &html, &session.options);
+                jobs = page_jobs(&page, &html, |url| mirror(url, &session.options));
             }
             Some((_, Ok(_))) => {}
             _ => jobs.clear(),
@@ -371,6 +371,7 @@ fn plan(options: &Options) -> Result<Vec<Group>, String> {
 
 fn url_groups(options: &Options) -> Result<Vec<Group>, String> {
     let mut groups: Vec<((Transport, String), Group)> = Vec::new();
+    let mut files = HashSet::new();
     if options.outputs.len() > options.urls.len() {
         return Err("there are more -o than URLs".to_owned());
     }
@@ -397,6 +398,13 @@ fn url_groups(options: &Options) -> Result<Vec<Group>, String> {
         } else {
             Output::Stdout
         };
+        if let Output::File(path) = &output
+            && !files.insert(path.clone())
+            && !is_device(path)
+        {
+            let path = path.display();
+            return Err(format!("{path} is named for two URLs; use -o for each"));
+        }
         let job = Job { index, url, output };
         match groups.iter_mut().find(|(other, _)| *other == key) {
             Some((_, group)) => group.jobs.push(job),
@@ -412,16 +420,24 @@ fn url_groups(options: &Options) -> Result<Vec<Group>, String> {
     Ok(groups.into_iter().map(|(_, group)| group).collect())
 }
 
-/// The objects of a page, each once, after the page itself.
-fn page_jobs(page: &Url, html: &[u8], options: &Options) -> Vec<Job> {
+/// Something like /dev/null, to which any number of bodies may go.
+fn is_device(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| !found.is_file())
+}
+
+/// The objects of a page, each once, after the page itself. Of those that would be the same file,
+/// because they differ in their query only, the first is written.
+fn page_jobs(page: &Url, html: &[u8], file: impl Fn(&Url) -> Option<PathBuf>) -> Vec<Job> {
     let mut seen = HashSet::from([page.target.clone()]);
+    let mut files: HashSet<_> = file(page).into_iter().collect();
     links::links(&String::from_utf8_lossy(html))
         .iter()
         .filter_map(|link| page.join(link))
         .filter(|url| seen.insert(url.target.clone()))
         .enumerate()
         .map(|(index, url)| {
-            let output = mirror(&url, options).map_or(Output::Nowhere, Output::File);
+            let file = file(&url).filter(|file| files.insert(file.clone()));
+            let output = file.map_or(Output::Nowhere, Output::File);
             Job {
                 index: index + 1,
                 url,
@@ -461,4 +477,30 @@ fn read_list(path: Option<&Path>) -> Result<String, String> {
         let name = path.map_or_else(|| "standard input".to_owned(), |p| p.display().to_string());
         format!("cannot read the list of paths from {name}: {error}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_objects_of_a_page_are_written_to_one_file() {
+        let page = Url::parse("http://host/").unwrap();
+        let html = b"<img src=a?1><img src=a?2><img src=index.html><img src=b>";
+        let jobs = page_jobs(&page, html, Url::mirror_path);
+        let jobs: Vec<_> = jobs
+            .iter()
+            .map(|job| (&job.url.target[..], &job.output))
+            .collect();
+        let file = |name: &str| Output::File(name.into());
+        assert_eq!(
+            jobs,
+            [
+                ("/a?1", &file("a")),
+                ("/a?2", &Output::Nowhere),
+                ("/index.html", &Output::Nowhere),
+                ("/b", &file("b")),
+            ]
+        );
+    }
 }

@@ -212,6 +212,35 @@ fn exit_statuses() {
     );
 }
 
+#[test]
+fn two_bodies_are_not_mixed_in_one_file() {
+    let site = Folder::new("mixed");
+    for (folder, byte) in [("a", b'a'), ("b", b'b')] {
+        fs::create_dir_all(site.0.join(folder)).unwrap();
+        fs::write(site.0.join(folder).join("x"), vec![byte; 3_000_000]).unwrap();
+    }
+    let server = Server::start(&["--root", site.0.to_str().unwrap(), "--access-log", "none"]);
+    let (a, b, to) = (server.url("/a/x"), server.url("/b/x"), site.path("x"));
+    let ways: [&[&str]; 2] = [
+        &["-O", "--dir", &site.path(""), &a, &b],
+        &["-o", &to, "-o", &to, &a, &b],
+    ];
+    for words in ways {
+        let output = get(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        let error = text(&output.stderr);
+        assert!(
+            error.contains("x is named for two URLs") && error.lines().count() == 1,
+            "{error}"
+        );
+    }
+    assert!(!Path::new(&to).exists());
+    if cfg!(unix) {
+        let words = ["-o", "/dev/null", "-o", "/dev/null", &a, &b];
+        assert!(get(&words).status.success());
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_standard_output_is_an_error_that_is_told() {
