@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     Job,
     failure::{Failure, FailureKind},
-    lane::Lane,
+    lane::{Lane, TcpServer},
     paths::Paths,
     report::Report,
     transfer::{Done, Settings, transfer},
@@ -71,7 +71,7 @@ enum Kind {
         timed_out: Arc<AtomicBool>,
     },
     Tcp {
-        address: SocketAddr,
+        server: TcpServer,
         /// Further connections allowed.
         left: usize,
     },
@@ -95,8 +95,11 @@ impl Connection {
         report.start();
         let kind = match (url.transport, &addresses[..]) {
             (_, []) => return Err(Failure::connect(format!("{} has no address", url.host()))),
-            (Transport::Tcp, [first, ..]) => Kind::Tcp {
-                address: *first,
+            (Transport::Tcp, several) => Kind::Tcp {
+                server: TcpServer {
+                    addresses: several.into(),
+                    timeout: route.timeout,
+                },
                 left: TCP_CONNECTIONS,
             },
             (Transport::Sctp, one) if one.len() == 1 || !route.connect.is_empty() => {
@@ -191,11 +194,11 @@ impl Connection {
                     }
                 }
             }
-            Kind::Tcp { address, left } => {
+            Kind::Tcp { server, left } => {
                 if self.idle.is_empty() && *left > 0 {
                     *left -= 1;
                     return Some(Lane::Tcp {
-                        address: *address,
+                        server: server.clone(),
                         stream: None,
                     });
                 }

@@ -1,12 +1,13 @@
 //! What carries one exchange at a time: a stream of an association, or a TCP connection.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use sctp_udp::{MessageData, Ppid, RecvError, RecvStream, SendError, SendInfo, SendStream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use super::failure::Failure;
@@ -22,9 +23,35 @@ pub(super) enum Lane {
     },
     /// Connected when first used, and again after the server closed.
     Tcp {
-        address: SocketAddr,
+        server: TcpServer,
         stream: Option<TcpStream>,
     },
+}
+
+/// Where TCP connections go.
+#[derive(Clone)]
+pub(super) struct TcpServer {
+    /// In the order in which they are tried.
+    pub(super) addresses: Arc<[SocketAddr]>,
+    /// How long each of them may take.
+    pub(super) timeout: Duration,
+}
+
+impl TcpServer {
+    async fn connect(&self) -> Result<TcpStream, Failure> {
+        let mut failure = Failure::connect("no address");
+        for address in &*self.addresses {
+            let connected = match timeout(self.timeout, TcpStream::connect(address)).await {
+                Ok(connected) => connected,
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = Failure::connect(format!("{address}: {error}")),
+            }
+        }
+        Err(failure)
+    }
 }
 
 /// Bytes of a response, as they were handed over.
@@ -48,16 +75,10 @@ impl Lane {
                 .send(request, SendInfo::new(PPID_HTTP))
                 .await
                 .map_err(|error| Failure::transfer(&error, is_lost(&error))),
-            Self::Tcp { address, stream } => {
+            Self::Tcp { server, stream } => {
                 let stream = match stream {
                     Some(stream) => stream,
-                    None => {
-                        let connected = TcpStream::connect(*address).await;
-                        let connected = connected
-                            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-                            .map_err(|error| Failure::connect(format!("{address}: {error}")))?;
-                        stream.insert(connected)
-                    }
+                    None => stream.insert(server.connect().await?),
                 };
                 stream
                     .write_all(&request)
@@ -102,8 +123,8 @@ impl Lane {
                 send.reset();
                 None
             }
-            Self::Tcp { address, .. } => Some(Self::Tcp {
-                address,
+            Self::Tcp { server, .. } => Some(Self::Tcp {
+                server,
                 stream: None,
             }),
         }
@@ -138,4 +159,60 @@ fn reset(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::client::failure::FailureKind;
+
+    async fn ask(addresses: &[SocketAddr]) -> Result<(), Failure> {
+        let server = TcpServer {
+            addresses: addresses.into(),
+            timeout: Duration::from_secs(10),
+        };
+        let mut lane = Lane::Tcp {
+            server,
+            stream: None,
+        };
+        lane.send(Bytes::from_static(b"GET")).await
+    }
+
+    #[tokio::test]
+    async fn a_host_is_asked_at_its_next_address_where_nobody_is_at_the_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(ask(&[nobody, there]).await.is_ok());
+        let failure = ask(&[nobody]).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert!(
+            failure.text.starts_with("127.0.0.1:1: "),
+            "{}",
+            failure.text
+        );
+    }
+
+    /// A listener whose queue is full, as only Linux has it, lets a peer wait for minutes.
+    #[cfg(target_os = "linux")]
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_is_given_up() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let full = listener.local_addr().unwrap();
+        for _ in 0..16 {
+            tokio::spawn(async move {
+                let _stream = TcpStream::connect(full).await;
+                std::future::pending::<()>().await;
+            });
+        }
+        // They come before the one below, which is the last to be polled first.
+        tokio::task::yield_now().await;
+        let failure = ask(&[full]).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert!(failure.text.ends_with("timed out"), "{}", failure.text);
+    }
 }
