@@ -1,6 +1,13 @@
 //! The same service over TCP: HTTP/1.1, or HTTP/2 by prior knowledge.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use http::{Request, Response, StatusCode};
 use http_body_util::{Either, Empty};
@@ -10,11 +17,11 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncReadExt, join},
+    io::{AsyncReadExt, AsyncWrite, join},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Sleep, sleep, timeout},
 };
 use tower::ServiceExt;
 
@@ -113,6 +120,11 @@ async fn connection<S>(
         }
     });
     let (read, write) = stream.into_split();
+    let write = Impatient {
+        inner: write,
+        timeout: limits.send_timeout,
+        stalled: None,
+    };
     let io = TokioIo::new(join(std::io::Cursor::new(first).chain(read), write));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -157,4 +169,59 @@ async fn first_bytes(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
         }
     }
     Ok(first)
+}
+
+/// Fails when the peer has taken nothing for a time.
+struct Impatient<W> {
+    inner: W,
+    timeout: Duration,
+    /// Runs since a write found no room.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<W: AsyncWrite + Unpin> Impatient<W> {
+    fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut W>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(result) = write(Pin::new(&mut self.inner), cx) {
+            self.stalled = None;
+            return Poll::Ready(result);
+        }
+        let timeout = self.timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Impatient<W> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(cx, |inner, cx| inner.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(cx, |inner, cx| inner.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, AsyncWrite::poll_shutdown)
+    }
 }

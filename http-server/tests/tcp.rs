@@ -104,3 +104,23 @@ async fn a_stopping_server_answers_what_has_begun() {
     assert!(answer.await.unwrap().ends_with("whole"));
     task.await.unwrap();
 }
+
+#[tokio::test]
+async fn who_does_not_read_an_answer_does_not_keep_a_connection_for_ever() {
+    let app = app().route("/big", get(|| async { vec![b'x'; 64 << 20] }));
+    let mut limits = Limits::default();
+    limits
+        .connections(1)
+        .send_timeout(Duration::from_millis(50));
+    let (address, _stop, _task) = start(app, limits).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    // Accepted once the other is given up.
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answer = exchange(address, request);
+    let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
+    assert!(answer.expect("an answer").ends_with("tcp None"));
+    drop(idle);
+}
