@@ -51,8 +51,12 @@ async fn follow(
     mut known: Vec<IpAddr>,
     mut told: impl FnMut(Vec<IpAddr>) -> bool,
 ) {
+    // Nothing tells of what has changed between the look at `known` and the first watching.
+    let mut changed = interfaces.look().await.is_some_and(|list| list != known);
     loop {
-        interfaces.changed().await;
+        if !std::mem::take(&mut changed) {
+            interfaces.changed().await;
+        }
         if let Some(list) = interfaces.look().await {
             known.retain(|ip| list.contains(ip));
             if !told(known.clone()) {
@@ -184,34 +188,62 @@ mod tests {
         list.iter().map(|ip| ip.parse().unwrap()).collect()
     }
 
-    /// Always changed; the lists that come next.
-    struct Lists(std::vec::IntoIter<Vec<IpAddr>>);
+    /// The lists that come next. Nothing but them tells of a change, if it is `silent`.
+    struct Lists {
+        lists: std::vec::IntoIter<Vec<IpAddr>>,
+        silent: bool,
+    }
 
     impl Interfaces for Lists {
-        async fn changed(&mut self) {}
+        async fn changed(&mut self) {
+            if self.silent {
+                std::future::pending().await
+            }
+        }
 
         async fn look(&mut self) -> Option<Vec<IpAddr>> {
-            self.0.next()
+            self.lists.next()
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_gone_is_told_at_once_and_what_has_come_with_all_that_comes_along() {
         // An interface loses its address, and another gets two, the second a moment later.
-        let looks = [&["192.0.2.2"][..], &["192.0.2.2", "2001:db8::2"]];
-        let lists = Lists(looks.map(ips).to_vec().into_iter());
+        let known = &["192.0.2.1"][..];
+        let looks = [known, &["192.0.2.2"], &["192.0.2.2", "2001:db8::2"]];
+        let lists = Lists {
+            lists: looks.map(ips).to_vec().into_iter(),
+            silent: false,
+        };
         let began = tokio::time::Instant::now();
         let mut seen = Vec::new();
         let told = |list| {
             seen.push((began.elapsed(), list));
             seen.len() < 2
         };
-        follow(lists, ips(&["192.0.2.1"]), told).await;
+        follow(lists, ips(known), told).await;
         assert_eq!(seen[0], (Duration::ZERO, ips(&[])));
         assert!(
-            seen[1].0 >= GATHER && seen[1].1 == ips(looks[1]),
+            seen[1].0 >= GATHER && seen[1].1 == ips(looks[2]),
             "{seen:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_changed_before_there_was_a_watch_is_told() {
+        let lists = Lists {
+            lists: vec![ips(&["192.0.2.1", "192.0.2.2"]); 3].into_iter(),
+            silent: true,
+        };
+        let mut seen = Vec::new();
+        let told = |list| {
+            seen.push(list);
+            seen.len() < 2
+        };
+        let following = follow(lists, ips(&["192.0.2.1"]), told);
+        let limit = Duration::from_secs(3600);
+        tokio::time::timeout(limit, following).await.unwrap();
+        assert_eq!(seen[1], ips(&["192.0.2.1", "192.0.2.2"]));
     }
 
     #[test]
