@@ -6,13 +6,12 @@ use std::{
     io::Write,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
     },
     task::{Context, Poll},
-    thread::JoinHandle,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, header};
@@ -26,6 +25,9 @@ use crate::origin::Origin;
 /// Lines that may wait for the writer. What comes beyond that is counted, not kept: a log that
 /// nobody reads must not stop the server.
 const WAITING_LINES: usize = 4096;
+
+/// How long the last lines may take to be written at the end.
+const LAST_LINES_WAIT: Duration = Duration::from_secs(1);
 
 /// Status logged for a request whose client went away before the answer.
 const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
@@ -43,7 +45,8 @@ pub enum LogFormat {
 }
 
 /// A service that logs the requests of another when their answers are sent, or given up (status
-/// 499). Lines are written by a thread of their own, which the last clone waits for.
+/// 499). Lines are written by a thread of their own, which the last clone waits for as long as the
+/// output takes them.
 #[derive(Debug, Clone)]
 pub struct AccessLog<S> {
     inner: S,
@@ -220,7 +223,8 @@ fn log_date(time: SystemTime) -> String {
 struct Writer {
     lines: Option<SyncSender<String>>,
     lost: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    /// Disconnected once the thread has ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl Writer {
@@ -228,16 +232,20 @@ impl Writer {
         let (lines, waiting) = sync_channel(WAITING_LINES);
         let lost = Arc::new(AtomicU64::new(0));
         let seen = lost.clone();
+        let (running, ended) = channel();
         let thread = std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_lines(output, &waiting, &seen));
+            .spawn(move || {
+                write_lines(output, &waiting, &seen);
+                drop(running);
+            });
         if let Err(error) = &thread {
             tracing::error!(%error, "no access log");
         }
         Self {
             lines: Some(lines),
             lost,
-            thread: thread.ok(),
+            ended: Mutex::new(ended),
         }
     }
 
@@ -255,8 +263,9 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.lines = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(LAST_LINES_WAIT) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the last access log lines are lost: the output takes none");
         }
     }
 }
@@ -355,6 +364,34 @@ mod tests {
     async fn a_client_cannot_forge_a_field() {
         let line = logged(LogFormat::Combined, request("\" 200 \t\\"), true).await;
         assert!(line.contains(r#""-" "\" 200 \t\\" sctp"#), "{line}");
+    }
+
+    /// Takes no line as long as the sender lives.
+    struct Stuck(Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.recv();
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_takes_nothing_does_not_keep_the_server_from_ending() {
+        let (held, stuck) = channel();
+        let (ended, waiting) = channel();
+        std::thread::spawn(move || {
+            let writer = Writer::start(Stuck(stuck));
+            writer.write("line\n".to_owned());
+            drop(writer);
+            let _ = ended.send(());
+        });
+        assert_eq!(waiting.recv_timeout(30 * LAST_LINES_WAIT), Ok(()));
+        drop(held);
     }
 
     #[test]
