@@ -1,6 +1,7 @@
 //! The same service over TCP: HTTP/1.1, or HTTP/2 by prior knowledge.
 
 use std::{
+    convert::Infallible,
     io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
@@ -27,7 +28,7 @@ use tower::ServiceExt;
 
 use crate::{
     association::{deadline, stopping},
-    body::RequestBody,
+    body::{BoxError, RequestBody},
     limits::Limits,
     origin::{Origin, names_host},
     service::HttpService,
@@ -111,12 +112,20 @@ async fn connection<S>(
         let names_host = names_host(request.version(), request.headers());
         let answer = names_host.then(|| service.clone().oneshot(request));
         async move {
-            let Some(answer) = answer else {
-                let mut response = Response::new(Either::Right(Empty::new()));
-                *response.status_mut() = StatusCode::BAD_REQUEST;
-                return Ok(response);
+            let status = match answer {
+                Some(answer) => match answer.await {
+                    Ok(response) => return Ok::<_, Infallible>(response.map(Either::Left)),
+                    Err(error) => {
+                        let error: BoxError = error.into();
+                        tracing::warn!(%error, "the service failed");
+                        StatusCode::INTERNAL_SERVER_ERROR
+                    }
+                },
+                None => StatusCode::BAD_REQUEST,
             };
-            answer.await.map(|response| response.map(Either::Left))
+            let mut response = Response::new(Either::Right(Empty::new()));
+            *response.status_mut() = status;
+            Ok(response)
         }
     });
     let (read, write) = stream.into_split();

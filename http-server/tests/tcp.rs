@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Extension, Router, routing::get};
-use http_server::{Limits, Listen, Origin, Server};
+use http_server::{HttpService, Limits, Listen, Origin, RequestBody, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -11,7 +11,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-async fn start(app: Router, limits: Limits) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+async fn start<S>(app: S, limits: Limits) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>)
+where
+    S: HttpService + Sync,
+{
     let server = Server::new(app)
         .limits(limits)
         .listen(Listen::tcp(([127, 0, 0, 1], 0).into()))
@@ -123,4 +126,15 @@ async fn who_does_not_read_an_answer_does_not_keep_a_connection_for_ever() {
     let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
     assert!(answer.expect("an answer").ends_with("tcp None"));
     drop(idle);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_answered_500_as_over_sctp() {
+    let service = tower::service_fn(|_: http::Request<RequestBody>| async {
+        Err::<http::Response<String>, _>("broken")
+    });
+    let (address, _stop, _task) = start(service, Limits::default()).await;
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answer = exchange(address, request).await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
 }
