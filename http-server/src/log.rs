@@ -83,7 +83,10 @@ where
         let mut entry = Entry::new(&request, self.format, self.writer.clone());
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let response = answer.await?;
+            let response = answer.await.inspect_err(|_| {
+                // What the server makes of it.
+                entry.status = StatusCode::INTERNAL_SERVER_ERROR;
+            })?;
             entry.status = response.status();
             Ok(response.map(|inner| LoggedBody { inner, entry }))
         })
@@ -358,6 +361,17 @@ mod tests {
             line.ends_with("\" 200 5 sctp association=3 stream=7 0.000ms\n"),
             "{line}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_service_that_fails_is_no_client_that_went_away() {
+        let lines = Lines::default();
+        let service =
+            tower::service_fn(|_: Request<()>| async { Err::<Response<Full<Bytes>>, _>("broken") });
+        let log = AccessLog::new(service, LogFormat::Common, lines.clone());
+        assert!(log.oneshot(request("me")).await.is_err());
+        let line = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(line.contains("\" 500 0 sctp"), "{line}");
     }
 
     #[tokio::test]
