@@ -177,7 +177,11 @@ impl Serving {
                 let reason = "the service panicked".to_owned();
                 (
                     error.id(),
-                    Some(Unfinished::Truncated { reason, send: None }),
+                    Some(Unfinished::Truncated {
+                        reason,
+                        close: false,
+                        send: None,
+                    }),
                 )
             }
         };
@@ -194,7 +198,12 @@ impl Serving {
                     self.ends_when_idle = true;
                 }
             }
-            Some(Unfinished::Truncated { reason, send }) => {
+            Some(Unfinished::Truncated {
+                reason,
+                close,
+                send,
+            }) => {
+                self.ends_when_idle |= close;
                 tracing::info!(
                     association = self.association.id(),
                     stream = stream.0,
@@ -222,6 +231,7 @@ enum Unfinished {
     Spent(SendStream),
     Truncated {
         reason: String,
+        close: bool,
         send: Option<SendStream>,
     },
 }
@@ -270,10 +280,11 @@ where
                 return Err(Unfinished::Spent(sink.stream));
             }
             Outcome::Gone => return Ok(()),
-            Outcome::Truncated(reason) => {
+            Outcome::Truncated { reason, close } => {
                 source.stop();
                 return Err(Unfinished::Truncated {
                     reason,
+                    close,
                     send: Some(sink.stream),
                 });
             }

@@ -4,6 +4,7 @@
 //! is in progress; an idle one would hold 17 KB per stream.
 
 use std::{
+    fmt::Display,
     future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
@@ -44,8 +45,8 @@ pub(crate) enum Outcome {
     Close,
     /// The association is over; there is nothing left to do, or to tell anybody.
     Gone,
-    /// A response was begun and cannot be completed.
-    Truncated(String),
+    /// A response was begun and cannot be completed. `close` as in `Close`.
+    Truncated { reason: String, close: bool },
 }
 
 /// Answers the requests of one stream until nothing is in progress. Gives the stream back.
@@ -93,9 +94,7 @@ where
             Ended::Idle if io.has_unread() => {}
             Ended::Idle if outbox.asked_to_close() => break Outcome::Close,
             Ended::Idle => break Outcome::Idle,
-            Ended::Stalled => {
-                break Outcome::Truncated("the peer did not take the response".to_owned());
-            }
+            Ended::Stalled => break truncated(&"the peer did not take the response", &outbox),
             Ended::Connection(result) => break conclude(result, &outbox, limits).await,
         }
     };
@@ -156,7 +155,7 @@ async fn conclude<K: MessageSink>(
 ) -> Outcome {
     if let Err(error) = &result {
         if outbox.is_open() {
-            return Outcome::Truncated(error.to_string());
+            return truncated(error, outbox);
         }
         if error.is_timeout() {
             outbox.append(
@@ -179,12 +178,19 @@ async fn conclude<K: MessageSink>(
         if outbox.is_gone() {
             return Outcome::Gone;
         }
-        return Outcome::Truncated(error.to_string());
+        return truncated(&error, outbox);
     }
     if outbox.asked_to_close() {
         Outcome::Close
     } else {
         Outcome::Spent
+    }
+}
+
+fn truncated<K: MessageSink>(reason: &dyn Display, outbox: &Outbox<K>) -> Outcome {
+    Outcome::Truncated {
+        reason: reason.to_string(),
+        close: outbox.asked_to_close(),
     }
 }
 

@@ -238,6 +238,21 @@ async fn a_truncated_answer_resets_its_stream_alone() {
 }
 
 #[tokio::test]
+async fn a_truncated_answer_ends_the_association_where_that_was_asked_for() {
+    let mut limits = Limits::default();
+    limits.idle_timeout(Duration::from_secs(3600));
+    let server = Running::start(broken(), limits).await;
+    let client = server.connect(AssociationConfig::default()).await;
+    let mut stream = client.stream(4);
+    stream
+        .send("GET /broken HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(stream.response().await.is_none());
+    let closed = tokio::time::timeout(Duration::from_secs(20), client.closed());
+    assert_eq!(closed.await, Ok(CloseReason::Shutdown));
+}
+
+#[tokio::test]
 async fn without_stream_reset_a_truncated_answer_aborts_with_a_reason() {
     let server = Running::start(broken(), Limits::default()).await;
     let mut config = AssociationConfig::default();
