@@ -13,7 +13,7 @@ mod url;
 
 use std::{
     collections::HashSet,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -82,7 +82,15 @@ struct Group {
 /// Fetches; returns the exit status that `get --help` describes.
 pub(crate) async fn run(options: Options) -> ExitCode {
     let report = Arc::new(Report::new(options.json, options.verbose, options.quiet));
-    let (groups, settings) = match plan(&options).and_then(|g| Ok((g, settings(&options)?))) {
+    let list = match read_list(&options) {
+        Ok(list) => list,
+        Err(text) => {
+            report.error(&text);
+            return FailureKind::Local.exit_status().into();
+        }
+    };
+    let planned = plan(&options, list.as_deref()).and_then(|g| Ok((g, settings(&options)?)));
+    let (groups, settings) = match planned {
         Ok(planned) => planned,
         Err(text) => {
             report.error(&text);
@@ -312,8 +320,8 @@ fn settings(options: &Options) -> Result<Settings, String> {
     })
 }
 
-/// What to fetch from whom.
-fn plan(options: &Options) -> Result<Vec<Group>, String> {
+/// What to fetch from whom; `list` has the paths, where there is one.
+fn plan(options: &Options, list: Option<&str>) -> Result<Vec<Group>, String> {
     if let Some(page) = &options.page {
         let url = Url::parse(page)?;
         let output = match mirror(&url, options) {
@@ -330,12 +338,8 @@ fn plan(options: &Options) -> Result<Vec<Group>, String> {
             jobs: Vec::new(),
         }]);
     }
-    let list = match &options.requests {
-        Some(path) => Some(read_list(Some(path))?),
-        None if options.urls.is_empty() => Some(read_list(None)?),
-        None => None,
-    };
-    if let Some(list) = list {
+    if wants_list(options) {
+        let list = list.ok_or("no URL given; give one, or paths by --requests")?;
         let base = match (&options.urls[..], options.connect.first()) {
             ([], Some(address)) => Url::parse(&format!("http+sctp://{address}/"))?,
             ([url], _) => Url::parse(url)?,
@@ -461,19 +465,24 @@ fn mirror(url: &Url, options: &Options) -> Option<PathBuf> {
     )
 }
 
-fn read_list(path: Option<&Path>) -> Result<String, String> {
+/// Whether paths are read from a list.
+fn wants_list(options: &Options) -> bool {
+    options.page.is_none() && (options.requests.is_some() || options.urls.is_empty())
+}
+
+/// The list of paths, where one is wanted and there.
+fn read_list(options: &Options) -> Result<Option<String>, String> {
+    if !wants_list(options) {
+        return Ok(None);
+    }
+    let path = options.requests.as_deref();
     let path = path.filter(|path| *path != Path::new("-"));
     let result = match path {
         Some(path) => std::fs::read_to_string(path),
-        None if io::stdin().is_terminal() => {
-            return Err("no URL given; give one, or paths by --requests".to_owned());
-        }
-        None => {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map(|_| text)
-        }
+        None if io::stdin().is_terminal() => return Ok(None),
+        None => io::read_to_string(io::stdin()),
     };
-    result.map_err(|error| {
+    result.map(Some).map_err(|error| {
         let name = path.map_or_else(|| "standard input".to_owned(), |p| p.display().to_string());
         format!("cannot read the list of paths from {name}: {error}")
     })
