@@ -180,6 +180,7 @@ impl Serving {
                     Some(Unfinished::Truncated {
                         reason,
                         close: false,
+                        seems_whole: false,
                         send: None,
                     }),
                 )
@@ -201,6 +202,7 @@ impl Serving {
             Some(Unfinished::Truncated {
                 reason,
                 close,
+                seems_whole,
                 send,
             }) => {
                 self.ends_when_idle |= close;
@@ -210,8 +212,8 @@ impl Serving {
                     reason,
                     "a response was cut short"
                 );
-                if !self.association.can_reset_streams() {
-                    // Nothing else can tell such a peer that the response is not whole.
+                if seems_whole || !self.association.can_reset_streams() {
+                    // Nothing else can tell the peer that the response is not whole.
                     let text = format!("response on stream {} cut short: {reason}", stream.0);
                     self.association.abort(text.into());
                 } else if let Some(send) = send {
@@ -232,6 +234,7 @@ enum Unfinished {
     Truncated {
         reason: String,
         close: bool,
+        seems_whole: bool,
         send: Option<SendStream>,
     },
 }
@@ -280,11 +283,16 @@ where
                 return Err(Unfinished::Spent(sink.stream));
             }
             Outcome::Gone => return Ok(()),
-            Outcome::Truncated { reason, close } => {
+            Outcome::Truncated {
+                reason,
+                close,
+                seems_whole,
+            } => {
                 source.stop();
                 return Err(Unfinished::Truncated {
                     reason,
                     close,
+                    seems_whole,
                     send: Some(sink.stream),
                 });
             }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
@@ -66,7 +66,8 @@ where
             RequestBody::new(body, open)
         });
         request.extensions_mut().insert(self.origin.clone());
-        let names_host = names_host(request.version(), request.headers());
+        let version = request.version();
+        let names_host = names_host(version, request.headers());
         let answer = names_host.then(|| self.service.clone().oneshot(request));
         let (outbox, shared) = (self.outbox.clone(), self.shared.clone());
         Box::pin(async move {
@@ -96,7 +97,13 @@ where
             if connection_says(response.headers(), "close") {
                 outbox.close();
             }
-            outbox.answer();
+            // As hyper frames it (RFC 9112 §6.3): HTTP/1.0 has no chunks.
+            let unknown = |body: &Option<Pin<Box<S::Body>>>| {
+                body.as_ref()
+                    .is_some_and(|b| b.size_hint().exact().is_none())
+            };
+            let has_length = response.headers().contains_key(header::CONTENT_LENGTH);
+            outbox.answer(version < Version::HTTP_11 && !has_length && unknown(response.body()));
             Ok(response.map(|inner| ResponseBody::new(inner, shared.piece, outbox)))
         })
     }

@@ -62,6 +62,8 @@ struct State<K> {
     begun: u64,
     sent: u64,
     close: bool,
+    /// The response begun last has no end but that of the stream.
+    until_close: bool,
     /// The association is over, or another after a restart of the peer: nobody waits any more.
     gone: bool,
     /// The right to send while responses are contiguous.
@@ -99,6 +101,7 @@ impl<K: MessageSink> Outbox<K> {
             begun: 0,
             sent: 0,
             close: false,
+            until_close: false,
             gone: false,
             turn: None,
             turn_is_old: false,
@@ -117,11 +120,20 @@ impl<K: MessageSink> Outbox<K> {
         state.begun += 1;
         state.turn_is_old = true;
         state.phase = Phase::Asked;
+        state.until_close = false;
     }
 
-    /// The service has answered: what hyper writes from now on is the response.
-    pub(crate) fn answer(&self) {
-        self.lock().phase = Phase::Open { starving: false };
+    /// The service has answered: what hyper writes from now on is the response. `until_close`: it
+    /// has no end but that of the stream.
+    pub(crate) fn answer(&self, until_close: bool) {
+        let mut state = self.lock();
+        state.phase = Phase::Open { starving: false };
+        state.until_close = until_close;
+    }
+
+    /// Whether the response, cut short, cannot be told from one that is whole.
+    pub(crate) fn seems_whole(&self) -> bool {
+        self.lock().until_close
     }
 
     /// The response's body waits for its source.
@@ -349,7 +361,7 @@ mod tests {
 
     fn begin(outbox: &Outbox<Sink>) {
         outbox.begin();
-        outbox.answer();
+        outbox.answer(false);
     }
 
     fn is_idle(outbox: &Outbox<Sink>) -> bool {

@@ -45,8 +45,13 @@ pub(crate) enum Outcome {
     Close,
     /// The association is over; there is nothing left to do, or to tell anybody.
     Gone,
-    /// A response was begun and cannot be completed. `close` as in `Close`.
-    Truncated { reason: String, close: bool },
+    /// A response was begun and cannot be completed. `close` as in `Close`; `seems_whole` if the
+    /// end of the stream is the only one it has.
+    Truncated {
+        reason: String,
+        close: bool,
+        seems_whole: bool,
+    },
 }
 
 /// Answers the requests of one stream until nothing is in progress. Gives the stream back.
@@ -191,6 +196,7 @@ fn truncated<K: MessageSink>(reason: &dyn Display, outbox: &Outbox<K>) -> Outcom
     Outcome::Truncated {
         reason: reason.to_string(),
         close: outbox.asked_to_close(),
+        seems_whole: outbox.seems_whole(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, Router, body::Body, response::IntoResponse, routing::get};
 use http_server::{Limits, Origin};
 use peer::Running;
-use sctp_udp::{AssociationConfig, CloseReason, Ppid, SendInfo, StreamId};
+use sctp_udp::{AssociationConfig, CloseReason, Ppid, RecvError, SendInfo, StreamId};
 use tokio::sync::Notify;
 
 fn app() -> Router {
@@ -270,9 +270,28 @@ async fn without_stream_reset_a_truncated_answer_aborts_with_a_reason() {
     assert!(text.starts_with("response on stream 4 cut short"), "{text}");
 }
 
-/// An application whose `/broken` promises more than it has.
+#[tokio::test]
+async fn a_truncated_answer_that_only_the_end_of_the_stream_ends_is_not_taken_for_a_whole_one() {
+    let server = Running::start(broken(), Limits::default()).await;
+    let client = server.connect(AssociationConfig::default()).await;
+    let mut stream = client.stream(4);
+    stream.send("GET /endless HTTP/1.0\r\n\r\n").await;
+    let end = loop {
+        match stream.recv.recv().await {
+            Ok(Some(_)) => {}
+            end => break end,
+        }
+    };
+    assert!(matches!(
+        end,
+        Err(RecvError::Closed(CloseReason::PeerAbort(_)))
+    ));
+}
+
+/// An application whose `/broken` promises more than it has, and `/endless` does not say how much.
 fn broken() -> Router {
-    app().route(
+    let endless = get(|| async { Body::from_stream(OneFrame(true)) });
+    app().route("/endless", endless).route(
         "/broken",
         get(|| async {
             (
