@@ -45,8 +45,8 @@ pub enum LogFormat {
 }
 
 /// A service that logs the requests of another when their answers are sent, or given up (status
-/// 499). Lines are written by a thread of their own, which the last clone waits for as long as the
-/// output takes them.
+/// 499). Lines are written by a thread of their own, which the last clone waits for, but no longer
+/// than a second.
 #[derive(Debug, Clone)]
 pub struct AccessLog<S> {
     inner: S,
@@ -268,7 +268,9 @@ impl Drop for Writer {
         self.lines = None;
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(LAST_LINES_WAIT) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("the last access log lines are lost: the output takes none");
+            tracing::warn!(
+                "the last access log lines may be lost: the output takes them too slowly"
+            );
         }
     }
 }
