@@ -211,6 +211,13 @@ async fn fetch(
             Some((_, Ok(done))) if session.options.page.is_some() => {
                 let html = done.kept.clone().unwrap_or_default();
                 jobs = page_jobs(&page, &html, |url| mirror(url, &session.options));
+                for job in jobs.iter().filter(|job| job.output == Output::Nowhere) {
+                    if let Some(path) = mirror(&job.url, &session.options) {
+                        let (url, path) = (&job.url, path.display());
+                        let text = format!("{url}: not written, {path} is of another URL");
+                        session.report.error(&text);
+                    }
+                }
             }
             Some((_, Ok(_))) => {}
             _ => jobs.clear(),

@@ -237,6 +237,14 @@ fn two_bodies_are_not_mixed_in_one_file() {
         );
     }
     assert!(!Path::new(&to).exists());
+    fs::write(site.0.join("index.html"), "<img src=a/x?1><img src=a/x?2>").unwrap();
+    let output = get(&["--page", &server.url("/"), "--dir", &site.path("page")]);
+    let error = text(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    assert!(
+        error.contains("/a/x?2: not written, ") && error.lines().count() == 1,
+        "{error}"
+    );
     if cfg!(unix) {
         let words = ["-o", "/dev/null", "-o", "/dev/null", &a, &b];
         assert!(get(&words).status.success());
