@@ -18,7 +18,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::UNIX_EPOCH,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -248,9 +248,15 @@ fn validators(metadata: &Metadata) -> Validators {
     let length = metadata.len();
     Validators {
         etag: format!("\"{:x}-{length:x}\"", stamp.as_nanos()),
-        modified,
+        // RFC 9110 §8.8.2.1: a time to come is replaced by that of the answer.
+        modified: modified.map(|time| time.min(now())),
         length,
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "files have the time of day")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// By the name's extension; text is UTF-8.

@@ -156,6 +156,25 @@ async fn a_file_from_before_1970() {
     assert!(list.windows(8).any(|found| found == b"\"./old\">"));
 }
 
+/// RFC 9110 §8.8.2.1 forbids to say that it is.
+#[tokio::test]
+async fn a_file_that_is_said_to_be_from_the_future() {
+    let folder = Folder::new("future");
+    let file = fs::File::options()
+        .write(true)
+        .open(folder.0.join("site/hello.txt"))
+        .unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    let day = std::time::Duration::from_secs(86_400);
+    file.set_modified(written + 365 * day).unwrap();
+    let (_, headers, _) = ask(&folder.files(), "GET", "/hello.txt", &[]).await;
+    let told = headers["last-modified"].to_str().unwrap();
+    assert!(
+        httpdate::parse_http_date(told).unwrap() < written + day,
+        "{told}"
+    );
+}
+
 #[tokio::test]
 async fn what_is_not_served() {
     let folder = Folder::new("outside");
