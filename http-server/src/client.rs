@@ -305,7 +305,7 @@ fn route(options: &Options, jobs: usize) -> Route {
 
 fn settings(options: &Options) -> Result<Settings, String> {
     let mut fields = String::new();
-    let mut agent = true;
+    let (mut agent, mut host) = (true, true);
     for field in &options.headers {
         let wrong = || format!("`{field}` is not a header field; write `Name: value`");
         let (name, value) = field.split_once(':').ok_or_else(wrong)?;
@@ -313,6 +313,7 @@ fn settings(options: &Options) -> Result<Settings, String> {
         let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
         let value = value.to_str().map_err(|_| wrong())?;
         agent &= name != http::header::USER_AGENT;
+        host &= name != http::header::HOST;
         fields += &format!("{name}: {value}\r\n");
     }
     if agent {
@@ -320,6 +321,7 @@ fn settings(options: &Options) -> Result<Settings, String> {
     }
     Ok(Settings {
         head: options.head,
+        host,
         fields,
         fail: options.fail,
         timeout: options.timeout,

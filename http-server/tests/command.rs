@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -212,6 +213,28 @@ fn exit_statuses() {
         (output.status.code(), &output.stdout[..]),
         (Some(8), &b""[..])
     );
+}
+
+#[test]
+fn a_host_of_the_users_own_stands_for_that_of_the_url() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.extend(byte);
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    assert!(get(&["-H", "Host: example.org", &url]).status.success());
+    let request = asked.join().unwrap();
+    let hosts = request.lines().filter(|line| line.starts_with("host:"));
+    assert_eq!(hosts.collect::<Vec<_>>(), ["host: example.org"]);
 }
 
 #[test]

@@ -21,6 +21,8 @@ use crate::origin::asks_to_close;
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) head: bool,
+    /// Name the URL's host: the fields name none.
+    pub(super) host: bool,
     /// Further header fields, each with its line end.
     pub(super) fields: String,
     /// Do not write the body of an error.
@@ -179,11 +181,11 @@ fn request(job: &Job, settings: &Settings) -> Bytes {
     let method = if settings.head { "HEAD" } else { "GET" };
     let mut text = BytesMut::with_capacity(256);
     // Writing to memory does not fail.
-    let _ = write!(
-        text,
-        "{method} {} HTTP/1.1\r\nhost: {}\r\n{}\r\n",
-        job.url.target, job.url.authority, settings.fields
-    );
+    let _ = write!(text, "{method} {} HTTP/1.1\r\n", job.url.target);
+    if settings.host {
+        let _ = write!(text, "host: {}\r\n", job.url.authority);
+    }
+    let _ = write!(text, "{}\r\n", settings.fields);
     text.freeze()
 }
 
