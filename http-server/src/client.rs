@@ -89,7 +89,11 @@ pub(crate) async fn run(options: Options) -> ExitCode {
             return FailureKind::Local.exit_status().into();
         }
     };
-    let planned = plan(&options, list.as_deref()).and_then(|g| Ok((g, settings(&options)?)));
+    let planned = plan(&options, list.as_deref()).and_then(|groups| {
+        let association = route(&options, 0).association;
+        association.validate().map_err(|error| error.to_string())?;
+        Ok((groups, settings(&options)?))
+    });
     let (groups, settings) = match planned {
         Ok(planned) => planned,
         Err(text) => {

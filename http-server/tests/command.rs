@@ -198,6 +198,8 @@ fn exit_statuses() {
     assert_eq!(status(&["-o"]), Some(2));
     assert_eq!(status(&["ftp://127.0.0.1/"]), Some(2));
     assert_eq!(status(&["-O", &server.url("/")]), Some(2));
+    assert_eq!(status(&["--mtu", "1", &server.url("/")]), Some(2));
+    assert_eq!(status(&["--sctp-port", "0", &server.url("/")]), Some(2));
     assert_eq!(status(&["-o", DEMO, &server.url("/")]), Some(1));
     let no_list = ["--requests", "/nothing/here", &server.url("/")];
     assert_eq!(status(&no_list), Some(1));
