@@ -33,6 +33,10 @@ use crate::{
 /// PPID of HTTP messages, as every known implementation sends it. Any is accepted.
 pub(crate) const PPID_HTTP: Ppid = Ppid(63);
 
+/// What a message that ends before its end means (RFC 3758): what comes next does not go on where
+/// it ended.
+pub(crate) const GIVEN_UP: &str = "the peer gave up a message of which a part was read";
+
 /// Serves one association until it is over.
 pub(crate) async fn serve<S>(
     association: Association,
@@ -319,12 +323,11 @@ impl MessageSource for Source {
     type Data = MessageData;
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<MessageData>>> {
-        let message = ready!(self.0.poll_recv(cx));
-        Poll::Ready(
-            message
-                .map(|message| message.map(|m| m.data))
-                .map_err(recv_error),
-        )
+        let message = ready!(self.0.poll_recv(cx)).map_err(recv_error)?;
+        if message.as_ref().is_some_and(|message| message.aborted) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, GIVEN_UP)));
+        }
+        Poll::Ready(Ok(message.map(|message| message.data)))
     }
 }
 
@@ -344,4 +347,49 @@ fn recv_error(error: RecvError) -> io::Error {
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, error)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::future::poll_fn;
+
+    use sctp_udp::{AssociationConfig, Endpoint, EndpointConfig, ServerConfig};
+
+    use super::*;
+
+    /// Both ends of a stream on which a message has begun that the reader has no room for, and
+    /// what is to live as long.
+    pub(crate) async fn large_message() -> (SendStream, RecvStream, [Endpoint; 2]) {
+        let mut config = AssociationConfig::default();
+        config.receive_window(64 * 1024);
+        let mut server = ServerConfig::default();
+        server.association(Arc::new(config));
+        let local = [([127, 0, 0, 1], 0).into()];
+        let bind = |server| Endpoint::bind(EndpointConfig::default(), server, &local).unwrap();
+        let (to, from) = (bind(Some(server)), bind(None));
+        let peer = to.local_addrs();
+        let accept = async { to.accept().await.unwrap().accept().unwrap() };
+        let (sender, reader) = tokio::join!(from.connect(&peer, Arc::default()), accept);
+        let (mut send, _) = sender.unwrap().stream(StreamId(1)).unwrap();
+        let (_, recv) = reader.stream(StreamId(1)).unwrap();
+        let message = Bytes::from(vec![0; 256 * 1024]);
+        send.send(message, SendInfo::default()).await.unwrap();
+        (send, recv, [to, from])
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_given_up_is_not_joined_with_the_next() {
+        let (send, recv, _endpoints) = large_message().await;
+        let mut source = Source(recv);
+        let part = poll_fn(|cx| source.poll_recv(cx)).await.unwrap();
+        assert!(!part.unwrap().is_empty());
+        send.reset();
+        let end = loop {
+            match poll_fn(|cx| source.poll_recv(cx)).await {
+                Ok(Some(part)) if !part.is_empty() => {}
+                end => break end,
+            }
+        };
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::failure::Failure;
-use crate::association::PPID_HTTP;
+use crate::association::{GIVEN_UP, PPID_HTTP};
 
 /// Room for one read from TCP.
 const READ_SIZE: usize = 64 * 1024;
@@ -92,6 +92,7 @@ impl Lane {
     pub(super) async fn receive(&mut self) -> Result<Option<Piece>, Failure> {
         match self {
             Self::Sctp { recv, .. } => match recv.recv().await {
+                Ok(Some(message)) if message.aborted => Err(Failure::transfer(&GIVEN_UP, false)),
                 Ok(message) => Ok(message.map(|m| Piece::Message {
                     data: m.data,
                     ppid: m.ppid,
@@ -163,10 +164,11 @@ fn reset(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sctp_udp::StreamId;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::client::failure::FailureKind;
+    use crate::{association::tests::large_message, client::failure::FailureKind};
 
     async fn ask(addresses: &[SocketAddr]) -> Result<(), Failure> {
         let server = TcpServer {
@@ -193,6 +195,22 @@ mod tests {
             "{}",
             failure.text
         );
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_given_up_is_no_end_of_an_answer() {
+        let (reset, recv, _endpoints) = large_message().await;
+        let (send, _) = recv.association().stream(StreamId(2)).unwrap();
+        let mut lane = Lane::Sctp { send, recv };
+        assert!(lane.receive().await.is_ok_and(|piece| piece.is_some()));
+        reset.reset();
+        let failure = loop {
+            match lane.receive().await {
+                Ok(piece) => assert!(piece.is_some(), "the end"),
+                Err(failure) => break failure,
+            }
+        };
+        assert!(failure.kind == FailureKind::Transfer && !failure.lost);
     }
 
     /// A listener whose queue is full, as only Linux has it, lets a peer wait for minutes.
