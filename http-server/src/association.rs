@@ -1,7 +1,6 @@
 //! One SCTP association: accepts streams, answers their requests, ends gracefully.
 
 use std::{
-    collections::HashMap,
     io,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,7 +14,7 @@ use sctp_udp::{
 };
 use tokio::{
     sync::{Semaphore, watch},
-    task::{Id, JoinError, JoinSet},
+    task::{JoinError, JoinSet},
     time::sleep,
 };
 
@@ -59,7 +58,6 @@ pub(crate) async fn serve<S>(
         draining,
         limits,
         ends_when_idle: false,
-        streams: HashMap::new(),
     };
     tokio::select! {
         () = async {
@@ -110,8 +108,6 @@ struct Serving {
     /// `Connection: close` was said, the server drains, or a stream is lost that cannot be reset:
     /// once every response is out, the association is shut down.
     ends_when_idle: bool,
-    /// The stream that each task works on, to fail it alone should the task panic.
-    streams: HashMap<Id, StreamId>,
 }
 
 impl Serving {
@@ -129,22 +125,20 @@ impl Serving {
             tokio::select! {
                 // In this order: requests that are here are answered before the association ends.
                 biased;
-                Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => self.ended(ended),
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => self.ended(ended),
                 stream = association.accept_stream(),
                     if !peer_done && tasks.len() < self.limits.transactions =>
                 {
                     match stream {
                         Ok(Some((send, recv))) => {
-                            let stream = send.id();
-                            let transaction = transaction(
+                            tasks.spawn(transaction(
                                 service.clone(),
-                                self.origin(stream),
+                                self.origin(send.id()),
                                 shared.clone(),
                                 self.limits.clone(),
                                 send,
                                 recv,
-                            );
-                            self.streams.insert(tasks.spawn(transaction).id(), stream);
+                            ));
                         }
                         Ok(None) => peer_done = true,
                         Err(error) => {
@@ -174,24 +168,15 @@ impl Serving {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, Result<(), Unfinished>), JoinError>) {
-        let (task, unfinished) = match ended {
-            Ok((task, result)) => (task, result.err()),
+    fn ended(&mut self, ended: Result<Result<(), Unfinished>, JoinError>) {
+        let unfinished = match ended {
+            Ok(result) => result.err(),
             Err(error) => {
-                let reason = "the service panicked".to_owned();
-                (
-                    error.id(),
-                    Some(Unfinished::Truncated {
-                        reason,
-                        close: false,
-                        seems_whole: false,
-                        send: None,
-                    }),
-                )
+                // Not in the service but around it: nobody knows how far the stream is.
+                tracing::error!(%error, "a transaction failed");
+                self.association.abort("internal error".into());
+                return;
             }
-        };
-        let Some(stream) = self.streams.remove(&task) else {
-            return;
         };
         match unfinished {
             None => {}
@@ -210,6 +195,7 @@ impl Serving {
                 send,
             }) => {
                 self.ends_when_idle |= close;
+                let stream = send.id();
                 tracing::info!(
                     association = self.association.id(),
                     stream = stream.0,
@@ -220,11 +206,8 @@ impl Serving {
                     // Nothing else can tell the peer that the response is not whole.
                     let text = format!("response on stream {} cut short: {reason}", stream.0);
                     self.association.abort(text.into());
-                } else if let Some(send) = send {
-                    send.reset();
                 } else {
-                    let association = self.association.clone();
-                    tokio::spawn(async move { association.reset_streams(&[stream]).await });
+                    send.reset();
                 }
             }
         }
@@ -239,7 +222,7 @@ enum Unfinished {
         reason: String,
         close: bool,
         seems_whole: bool,
-        send: Option<SendStream>,
+        send: SendStream,
     },
 }
 
@@ -297,7 +280,7 @@ where
                     reason,
                     close,
                     seems_whole,
-                    send: Some(sink.stream),
+                    send: sink.stream,
                 });
             }
         }

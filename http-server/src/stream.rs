@@ -7,6 +7,7 @@ use std::{
     fmt::Display,
     future::poll_fn,
     io::{self, IoSlice},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -100,6 +101,7 @@ where
             Ended::Idle if outbox.asked_to_close() => break Outcome::Close,
             Ended::Idle => break Outcome::Idle,
             Ended::Stalled => break truncated(&"the peer did not take the response", &outbox),
+            Ended::Panicked => break truncated(&"the service panicked", &outbox),
             Ended::Connection(result) => break conclude(result, &outbox, limits).await,
         }
     };
@@ -114,6 +116,8 @@ enum Ended {
     Connection(hyper::Result<()>),
     /// No message could be sent for the send time-out.
     Stalled,
+    /// The service has, or the body of its response.
+    Panicked,
 }
 
 async fn run<S, K, R>(
@@ -130,7 +134,11 @@ where
     let mut watchdog = Watchdog::new(send_timeout);
     poll_fn(|cx| {
         loop {
-            let result = connection.poll_without_shutdown(cx);
+            // What panicked is dropped next.
+            let polled = AssertUnwindSafe(|| connection.poll_without_shutdown(cx));
+            let Ok(result) = catch_unwind(polled) else {
+                return Poll::Ready(Ended::Panicked);
+            };
             // An error of the sink shows in hyper's own writes, or in `conclude`.
             let _ = outbox.poll_sent(cx, 0);
             if let Poll::Ready(result) = result {

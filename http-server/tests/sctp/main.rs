@@ -173,11 +173,7 @@ async fn more_requests_than_allowed_wait_for_their_turn() {
 
 #[tokio::test]
 async fn a_handler_that_panics_fails_alone() {
-    async fn panics() -> &'static str {
-        panic!("on purpose")
-    }
-    let app = app().route("/panic", get(panics));
-    let server = Running::start(app, Limits::default()).await;
+    let server = Running::start(broken(), Limits::default()).await;
     let client = server.connect(AssociationConfig::default()).await;
     let mut stream = client.stream(1);
     stream
@@ -242,14 +238,15 @@ async fn a_truncated_answer_ends_the_association_where_that_was_asked_for() {
     let mut limits = Limits::default();
     limits.idle_timeout(Duration::from_secs(3600));
     let server = Running::start(broken(), limits).await;
-    let client = server.connect(AssociationConfig::default()).await;
-    let mut stream = client.stream(4);
-    stream
-        .send("GET /broken HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-        .await;
-    assert!(stream.response().await.is_none());
-    let closed = tokio::time::timeout(Duration::from_secs(20), client.closed());
-    assert_eq!(closed.await, Ok(CloseReason::Shutdown));
+    for path in ["/broken", "/panic"] {
+        let client = server.connect(AssociationConfig::default()).await;
+        let mut stream = client.stream(4);
+        let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        stream.send(head).await;
+        assert!(stream.response().await.is_none());
+        let closed = tokio::time::timeout(Duration::from_secs(20), client.closed());
+        assert_eq!(closed.await, Ok(CloseReason::Shutdown), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -273,37 +270,46 @@ async fn without_stream_reset_a_truncated_answer_aborts_with_a_reason() {
 #[tokio::test]
 async fn a_truncated_answer_that_only_the_end_of_the_stream_ends_is_not_taken_for_a_whole_one() {
     let server = Running::start(broken(), Limits::default()).await;
-    let client = server.connect(AssociationConfig::default()).await;
-    let mut stream = client.stream(4);
-    stream.send("GET /endless HTTP/1.0\r\n\r\n").await;
-    let end = loop {
-        match stream.recv.recv().await {
-            Ok(Some(_)) => {}
-            end => break end,
-        }
-    };
-    assert!(matches!(
-        end,
-        Err(RecvError::Closed(CloseReason::PeerAbort(_)))
-    ));
+    for path in ["/endless", "/panic/late"] {
+        let client = server.connect(AssociationConfig::default()).await;
+        let mut stream = client.stream(4);
+        stream.send(format!("GET {path} HTTP/1.0\r\n\r\n")).await;
+        let end = loop {
+            match stream.recv.recv().await {
+                Ok(Some(_)) => {}
+                end => break end,
+            }
+        };
+        let aborted = matches!(end, Err(RecvError::Closed(CloseReason::PeerAbort(_))));
+        assert!(aborted, "{path}: {end:?}");
+    }
 }
 
-/// An application whose `/broken` promises more than it has, and `/endless` does not say how much.
+/// An application whose `/broken` promises more than it has, and `/endless` does not say how much;
+/// the others panic.
 fn broken() -> Router {
-    let endless = get(|| async { Body::from_stream(OneFrame(true)) });
-    app().route("/endless", endless).route(
-        "/broken",
-        get(|| async {
-            (
-                [("content-length", "1000")],
-                Body::from_stream(OneFrame(true)),
-            )
-                .into_response()
-        }),
-    )
+    let one_frame = |panics| Body::from_stream(OneFrame { next: true, panics });
+    app()
+        .route("/endless", get(move || async move { one_frame(false) }))
+        .route("/panic/late", get(move || async move { one_frame(true) }))
+        .route("/panic", get(panics))
+        .route(
+            "/broken",
+            get(move || async move {
+                ([("content-length", "1000")], one_frame(false)).into_response()
+            }),
+        )
 }
 
-struct OneFrame(bool);
+async fn panics() -> &'static str {
+    panic!("on purpose")
+}
+
+/// One frame, then an error or a panic.
+struct OneFrame {
+    next: bool,
+    panics: bool,
+}
 
 impl futures_core::Stream for OneFrame {
     type Item = Result<bytes::Bytes, std::io::Error>;
@@ -312,8 +318,10 @@ impl futures_core::Stream for OneFrame {
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
-        std::task::Poll::Ready(Some(if std::mem::take(&mut self.0) {
+        std::task::Poll::Ready(Some(if std::mem::take(&mut self.next) {
             Ok(bytes::Bytes::from_static(b"part"))
+        } else if self.panics {
+            panic!("on purpose")
         } else {
             Err(std::io::ErrorKind::UnexpectedEof.into())
         }))
