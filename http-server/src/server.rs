@@ -270,9 +270,11 @@ async fn serve_endpoint<S>(
     let mut tasks = JoinSet::new();
     loop {
         let incoming = tokio::select! {
-            incoming = endpoint.accept() => incoming,
-            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            // In this order: nobody is accepted once the server is asked to stop.
+            biased;
             () = stopping(&mut draining) => break,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
         let Ok(permit) = room.clone().try_acquire_owned() else {
@@ -295,6 +297,75 @@ async fn serve_endpoint<S>(
     if let Err(error) = endpoint.set_server_config(None) {
         tracing::warn!(%error, "cannot stop accepting associations");
     }
-    while tasks.join_next().await.is_some() {}
+    loop {
+        tokio::select! {
+            ended = tasks.join_next() => if ended.is_none() { break },
+            // Who came before that; nobody else comes.
+            Some(incoming) = endpoint.accept() => incoming.refuse(),
+        }
+    }
     endpoint.close().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, pin::pin};
+
+    use http::{Request, Response};
+    use sctp_udp::{CloseReason, ConnectError, SendInfo, StreamId};
+    use tokio::{select, sync::Notify};
+
+    use super::*;
+    use crate::RequestBody;
+
+    #[tokio::test]
+    async fn who_waits_when_the_server_is_asked_to_stop_is_refused_at_once() {
+        let local = [([127, 0, 0, 1], 0).into()];
+        let server = Endpoint::bind(
+            EndpointConfig::default(),
+            Some(ServerConfig::default()),
+            &local,
+        )
+        .unwrap();
+        let client = Endpoint::bind(EndpointConfig::default(), None, &local).unwrap();
+        let begun = Arc::new(Notify::new());
+        let told = begun.clone();
+        let service = tower::service_fn(move |_: Request<RequestBody>| {
+            told.notify_one();
+            std::future::pending::<Result<Response<String>, Infallible>>()
+        });
+        let (drain, draining) = watch::channel(false);
+        let limits = Arc::new(Limits::default());
+        let mut serving = pin!(serve_endpoint(server.clone(), service, limits, draining));
+
+        let peer = server.local_addrs();
+        let busy = client.connect_early(&peer, Arc::default()).unwrap();
+        let request = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".into();
+        busy.send(StreamId(0), request, SendInfo::default())
+            .await
+            .unwrap();
+        select! {
+            () = &mut serving => panic!("over"),
+            () = begun.notified() => {}
+        }
+        // Another peer comes while nobody is at the door.
+        let other = Endpoint::bind(EndpointConfig::default(), None, &local).unwrap();
+        let waiting = other.connect_early(&peer, Arc::default()).unwrap();
+        while server.associations() < 2 {
+            tokio::task::yield_now().await;
+        }
+        drain.send(true).unwrap();
+        let refused = tokio::time::timeout(Duration::from_secs(20), waiting.established());
+        let refused = select! {
+            () = &mut serving => panic!("over"),
+            refused = refused => refused.expect("an answer"),
+        };
+        assert!(
+            matches!(
+                refused,
+                Err(ConnectError::Failed(CloseReason::PeerAbort(_)))
+            ),
+            "{refused:?}"
+        );
+    }
 }
