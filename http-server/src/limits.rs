@@ -65,7 +65,8 @@ impl Limits {
     }
 
     /// How long a response may make no progress because the peer does not take it. Its transaction
-    /// fails alone then; over TCP its connection ends. Default 120 s.
+    /// fails alone then; over TCP its connection ends, unless others on it make progress. Default
+    /// 120 s.
     pub fn send_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.send_timeout = timeout;
         self

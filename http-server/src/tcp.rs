@@ -1,5 +1,7 @@
 //! The same service over TCP: HTTP/1.1, or HTTP/2 by prior knowledge.
 
+mod owed;
+
 use std::{
     convert::Infallible,
     io::{self, IoSlice},
@@ -11,7 +13,7 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
-use http_body_util::{Either, Empty};
+use http_body_util::{BodyExt, Either, Empty};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -25,6 +27,8 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 use tower::ServiceExt;
+
+use owed::Owed;
 
 use crate::{
     association::{deadline, stopping},
@@ -106,15 +110,21 @@ async fn connection<S>(
     };
     let Ok(Ok(first)) = first else { return };
     let origin = Origin::tcp(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+    let owed = Owed::default();
+    let responses = owed.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| RequestBody::new(body, None));
         request.extensions_mut().insert(origin.clone());
         let names_host = names_host(request.version(), request.headers());
         let answer = names_host.then(|| service.clone().oneshot(request));
+        let owed = responses.clone();
         async move {
+            let counted = |body: S::Body| {
+                Either::Left(body.map_frame(move |frame| frame.map_data(|data| owed.piece(data))))
+            };
             let status = match answer {
                 Some(answer) => match answer.await {
-                    Ok(response) => return Ok::<_, Infallible>(response.map(Either::Left)),
+                    Ok(response) => return Ok::<_, Infallible>(response.map(counted)),
                     Err(error) => {
                         let error: BoxError = error.into();
                         tracing::warn!(%error, "the service failed");
@@ -156,6 +166,10 @@ async fn connection<S>(
     let deadline = deadline(draining.clone(), limits.drain_timeout);
     let result = tokio::select! {
         result = connection.as_mut() => result,
+        () = owed.overdue(limits.send_timeout) => {
+            tracing::debug!(%peer, "the peer did not take its responses");
+            return;
+        }
         () = stopping(&mut draining) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {

@@ -129,6 +129,26 @@ async fn who_does_not_read_an_answer_does_not_keep_a_connection_for_ever() {
 }
 
 #[tokio::test]
+async fn who_opens_no_window_does_not_keep_a_connection_for_ever() {
+    let app = Router::new().route("/", get(|| async { vec![b'x'; 100_000] }));
+    let mut limits = Limits::default();
+    limits
+        .connections(1)
+        .send_timeout(Duration::from_millis(50));
+    let (address, _stop, _task) = start(app, limits).await;
+    for window in [0, 1] {
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        // SETTINGS with INITIAL_WINDOW_SIZE, and HEADERS with GET http://a/.
+        bytes.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, window]);
+        bytes.extend([0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86, 0x41, 1, b'a']);
+        idle.write_all(&bytes).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), idle.read_to_end(&mut bytes));
+        assert!(ended.await.is_ok(), "{window}");
+    }
+}
+
+#[tokio::test]
 async fn a_service_that_fails_is_answered_500_as_over_sctp() {
     let service = tower::service_fn(|_: http::Request<RequestBody>| async {
         Err::<http::Response<String>, _>("broken")
