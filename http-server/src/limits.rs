@@ -57,8 +57,8 @@ impl Limits {
         self
     }
 
-    /// How long an association may have no request in progress before the server shuts it down
-    /// gracefully. Default 120 s.
+    /// How long an association, or an HTTP/2 connection, may have no request in progress before the
+    /// server shuts it down gracefully. Default 120 s.
     pub fn idle_timeout(&mut self, timeout: Duration) -> &mut Self {
         self.idle_timeout = timeout;
         self

@@ -117,10 +117,13 @@ async fn connection<S>(
         request.extensions_mut().insert(origin.clone());
         let names_host = names_host(request.version(), request.headers());
         let answer = names_host.then(|| service.clone().oneshot(request));
-        let owed = responses.clone();
+        let (owed, in_progress) = (responses.clone(), responses.request());
         async move {
             let counted = |body: S::Body| {
-                Either::Left(body.map_frame(move |frame| frame.map_data(|data| owed.piece(data))))
+                Either::Left(body.map_frame(move |frame| {
+                    let _with_the_body = &in_progress;
+                    frame.map_data(|data| owed.piece(data))
+                }))
             };
             let status = match answer {
                 Some(answer) => match answer.await {
@@ -164,16 +167,23 @@ async fn connection<S>(
     let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
     let deadline = deadline(draining.clone(), limits.drain_timeout);
+    let stopping_or_idle = async {
+        tokio::select! {
+            () = stopping(&mut draining) => {}
+            () = owed.idle(limits.idle_timeout) => {}
+        }
+    };
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = owed.overdue(limits.send_timeout) => {
             tracing::debug!(%peer, "the peer did not take its responses");
             return;
         }
-        () = stopping(&mut draining) => {
+        () = stopping_or_idle => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 result = connection => result,
+                () = owed.overdue(limits.send_timeout) => return,
                 () = deadline => return,
             }
         }

@@ -149,6 +149,29 @@ async fn who_opens_no_window_does_not_keep_a_connection_for_ever() {
 }
 
 #[tokio::test]
+async fn an_idle_http_2_connection_is_ended_although_its_client_is_there() {
+    let mut limits = Limits::default();
+    limits.idle_timeout(Duration::from_millis(50));
+    let (address, _stop, _task) = start(app(), limits).await;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    idle.write_all(preface).await.unwrap();
+    let answering_pings = async {
+        let mut head = [0; 9];
+        while idle.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; head[2].into()];
+            idle.read_exact(&mut payload).await.unwrap();
+            if (head[3], head[4]) == (6, 0) {
+                head[4] = 1;
+                let _ = idle.write_all(&[&head[..], &payload].concat()).await;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(20), answering_pings);
+    assert!(ended.await.is_ok());
+}
+
+#[tokio::test]
 async fn a_service_that_fails_is_answered_500_as_over_sctp() {
     let service = tower::service_fn(|_: http::Request<RequestBody>| async {
         Err::<http::Response<String>, _>("broken")
