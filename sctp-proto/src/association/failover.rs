@@ -186,10 +186,12 @@ impl Tcb {
         let acknowledged = !sack.cumulative.before(first) || self.outstanding.is_acked(first);
         let duplicate = sack.duplicates().any(repeated);
         let answer = duplicate || (by == Some(via) && acknowledged);
+        // An answer that is lost, or goes elsewhere, must not be looked for in what comes later, nor
+        // keep another probe from leaving.
+        self.crossing.take_if(|_| answer || acknowledged);
         if !answer {
             return;
         }
-        self.crossing = None;
         // Where the probe repeats all there is, its being new there is what tells.
         let missing = match self.outstanding.flight(of) {
             0 => !duplicate,

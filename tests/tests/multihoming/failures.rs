@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use sctp_proto::{Event, PathState};
+use sctp_proto::{Event, PathState, SendInfo};
 use sctp_tests::{
     codec::kind,
     net::Verdict,
@@ -246,6 +246,43 @@ fn a_path_that_lost_only_its_tail_is_back_after_a_round_trip() {
     let expected = [(0, PathState::PotentiallyFailed), (0, PathState::Active)];
     assert_eq!(changes(&mut pair, Client), expected);
     assert_eq!(pair.stats(Client).cross_path_failovers, 1);
+}
+
+#[test]
+fn a_probe_that_is_never_answered_is_not_answered_by_what_comes_much_later() {
+    let mut pair = connect(two_by_two());
+    let straight = ends(&mut pair, Client)
+        .iter()
+        .position(|ends| *ends == (1, 1));
+    let mut info = SendInfo::default();
+    info.path = Some(paths(&mut pair, Client)[straight.unwrap()].id);
+    // The only packet is lost, and so is what answers the probe by the other path.
+    let mut number = 0;
+    pair.net.script(move |_, _| {
+        number += 1;
+        match number {
+            1 | 3 => Verdict::Drop,
+            _ => Verdict::Pass,
+        }
+    });
+    pair.send(Client, 1, "first");
+    pair.drive_until(|pair| pair.recv(Server, 1).is_some());
+    pair.drive_for(50 * MS);
+    pair.send(Client, 1, "second");
+    pair.drive_for(SECOND);
+    assert_eq!(pair.recv(Server, 1).unwrap(), "second");
+    // By the other path all is answered, whatever was asked there long ago.
+    pair.send_with(Client, 1, "third", info);
+    pair.drive_for(SECOND);
+    assert_eq!(pair.recv(Server, 1).unwrap(), "third");
+    assert_eq!(changes(&mut pair, Client), []);
+    assert_eq!(pair.stats(Client).cross_path_failovers, 0);
+    // And the next silence is asked after as the first was.
+    pair.net.drop_next(1);
+    pair.send(Client, 1, "fourth");
+    pair.drive_for(SECOND);
+    assert_eq!(pair.recv(Server, 1).unwrap(), "fourth");
+    assert_eq!(pair.stats(Client).t3_expiries, 0);
 }
 
 #[test]
