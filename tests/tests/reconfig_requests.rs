@@ -905,6 +905,30 @@ fn the_requester_takes_the_tsns_it_is_given_and_old_acknowledgements_mean_nothin
 }
 
 #[test]
+fn the_last_of_several_messages_asks_for_a_prompt_answer_by_the_new_tsns_too() {
+    let mut peer = Peer::connected();
+    let ask = |peer: &mut Peer| {
+        peer.host_send(1, "first");
+        peer.host_send(1, "last");
+        let sent = peer.find_all(kind::DATA);
+        sent.last().expect("DATA").as_data()
+    };
+    assert!(ask(&mut peer).immediate);
+    let sack = peer.sack(2);
+    peer.send(sack);
+    let now = peer.now;
+    peer.association().reset_association(now).unwrap();
+    peer.collect();
+    let (_, value) = params(&mut peer).pop().expect("a request");
+    let next = peer.host_tsn(2).wrapping_add(1 << 31);
+    let answer = association_reset_response(be32(&value, 0), PERFORMED, (1, next));
+    peer.send(answer);
+    let last = ask(&mut peer);
+    assert_eq!(last.tsn, next.wrapping_add(1));
+    assert!(last.immediate);
+}
+
+#[test]
 fn a_performed_reset_without_tsns_is_a_violation() {
     let mut peer = Peer::connected();
     let now = peer.now;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     ids::{StreamId, Tsn},
+    path::TailProbe,
     time::Instant,
 };
 
@@ -496,7 +497,7 @@ impl Tcb {
         self.outstanding.begin_anew(own_next);
         for path in self.paths.iter_mut() {
             path.recovery_exit = None;
-            path.probe.forget();
+            path.probe = TailProbe::default();
         }
         self.begin_anew(cx, peer_next, own_next);
     }
