@@ -214,6 +214,7 @@ impl Tcb {
         let lost = self.outstanding.t3_expired(id);
         self.outstanding.forget_episode(id);
         self.peer_rwnd = self.peer_rwnd.saturating_add(lost);
+        cx.queue.forget_path(id);
         self.due.heartbeat_acks.retain(|(path, _)| *path != id);
         self.tail_probe
             .take_if(|probe| probe.of == id || probe.via == id);

@@ -120,6 +120,10 @@ impl MessageSlab {
         self.0.remove(key.0 as usize)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Message> {
+        self.0.iter_mut().map(|(_, message)| message)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -378,6 +378,15 @@ impl SendQueue {
         self.messages[head].path
     }
 
+    /// A path is gone: what asked for it asks for none, so that it does not take another that gets
+    /// its id. O(messages) where any has ever asked for a path.
+    pub fn forget_path(&mut self, path: PathId) {
+        if self.pinned {
+            let messages = self.messages.iter_mut();
+            messages.for_each(|message| _ = message.path.take_if(|wanted| *wanted == path));
+        }
+    }
+
     /// The last fragment that was handed out of a message has this TSN.
     pub fn assigned(&mut self, key: MessageKey, tsn: Tsn) {
         self.messages[key].last = tsn;
