@@ -303,7 +303,12 @@ impl Peer {
     /// Sends one chunk with the right tag and does not poll the host yet, so that what it made of
     /// the packet can be seen before it goes on.
     pub fn send_unpolled(&mut self, chunk: impl Into<Chunk>) {
-        let packet = self.packet(self.host_tag, vec![chunk.into()]);
+        self.send_bundle_unpolled(vec![chunk.into()]);
+    }
+
+    /// The same with several chunks in one packet.
+    pub fn send_bundle_unpolled(&mut self, chunks: Vec<Chunk>) {
+        let packet = self.packet(self.host_tag, chunks);
         self.deliver(self.addr, packet.encode());
     }
 

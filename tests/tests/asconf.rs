@@ -7,6 +7,7 @@ use std::{
 
 use sctp_proto::{
     AddressError, AssociationConfig, AssociationState, CloseReason, Event, LocalChange, PathState,
+    SendInfo,
 };
 use sctp_tests::{
     auth::{Auth, SHA256, offer},
@@ -365,6 +366,73 @@ fn threat_14_addresses_are_few() {
     let many: Vec<_> = (0..70).map(|n| (param::ADD_IP, [10, 11, 0, n])).collect();
     let errors = mover.ask(&many);
     assert!(errors.len() <= 17, "{errors:?}");
+}
+
+#[test]
+fn addresses_that_come_and_go_tell_a_user_who_does_not_listen_within_bounds() {
+    let mut mover = Mover::connected();
+    let request = |mover: &mut Mover| {
+        let kind = if mover.seq % 2 == 1 {
+            param::ADD_IP
+        } else {
+            param::DELETE_IP
+        };
+        let chunk = asconf(mover.seq, HOME, &[(kind, AWAY)]);
+        mover.auth.sign(vec![chunk])
+    };
+    for _ in 1..=3000 {
+        let signed = request(&mut mover);
+        mover.peer.send_bundle_unpolled(signed);
+        mover.seq += 1;
+    }
+    mover.peer.collect();
+    let events = mover.peer.events().len();
+    assert!((1000..=1100).contains(&events), "{events} events");
+    // Once they are taken, all goes on.
+    mover.seq = 3001;
+    assert_eq!(mover.ask(&[(param::DELETE_IP, AWAY)]), []);
+    assert_eq!(mover.ask(&[(param::ADD_IP, AWAY)]), []);
+    assert_eq!(mover.peer.events().len(), 1);
+}
+
+#[test]
+fn a_message_that_asked_for_a_path_that_is_gone_takes_no_other_by_its_number() {
+    let mut mover = Mover::connected_with(|c| _ = c.potentially_failed_max_retrans(None));
+    mover.ask(&[(param::ADD_IP, AWAY)]);
+    mover.confirm(AWAY);
+    let mut paths = mover.peer.association().paths();
+    let away = paths.find(|path| path.remote == at(AWAY)).expect("a path");
+    let (id, mut info) = (away.id, SendInfo::default());
+    drop(paths);
+    info.path = Some(id);
+    // It waits for the window.
+    mover.peer.host_send(1, vec![1; 50_000]);
+    mover.peer.host_send_with(2, "as asked", info);
+    mover.ask(&[(param::DELETE_IP, AWAY)]);
+    let other = |n: u8| [10, 8, 0, n];
+    let mut n = 0;
+    let reuses = loop {
+        n += 1;
+        mover.ask(&[(param::ADD_IP, other(n))]);
+        let mut paths = mover.peer.association().paths();
+        if paths.any(|path| path.id == id) {
+            break other(n);
+        }
+        drop(paths);
+        mover.ask(&[(param::DELETE_IP, other(n))]);
+    };
+    mover.confirm(reuses);
+    let mut sent = Vec::new();
+    for n in 1..200 {
+        let sack = mover.peer.sack(n);
+        mover.peer.send(sack);
+        sent.extend(mover.peer.receive_all());
+    }
+    let of_it = |chunk: &Chunk| chunk.kind == kind::DATA && chunk.as_data().stream == 2;
+    let (_, to) = (sent.iter())
+        .find_map(|packet| Some((packet.packet.chunks.iter().find(|c| of_it(c))?, packet.to)))
+        .expect("it was sent");
+    assert_eq!(to, at(HOME));
 }
 
 #[test]

@@ -303,6 +303,24 @@ fn an_unknown_key_is_told_once_and_opens_nothing() {
 }
 
 #[test]
+fn keys_that_the_peer_changes_without_end_are_told_within_bounds() {
+    let (mut peer, auth) = connected(&[kind::DATA], &[], &[SHA256]);
+    peer.association().set_auth_key(9, key());
+    let other = auth.clone().with_key(9, b"sesame");
+    // Nobody takes the events.
+    for _ in 0..1500 {
+        for auth in [&other, &auth] {
+            peer.send_bundle_unpolled(auth.sign(vec![data(1).be()]));
+        }
+    }
+    peer.collect();
+    let events = auth_events(&mut peer).len();
+    assert!((1000..=1100).contains(&events), "{events} events");
+    peer.send_bundle(other.sign(vec![data(1).be()]));
+    assert_eq!(auth_events(&mut peer), [AuthEvent::NewKey(9)]);
+}
+
+#[test]
 fn what_the_peer_asks_for_is_signed() {
     for algorithms in [&[SHA256, SHA1][..], &[SHA1], &[7, SHA1, SHA256]] {
         let wanted = [

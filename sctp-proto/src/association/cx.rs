@@ -31,6 +31,9 @@ use crate::{
     wire::CauseWriter,
 };
 
+/// Events that may wait for the user before the peer's requests are refused: it decides how many
+/// there are.
+const MAX_UNREAD_EVENTS: usize = 1024;
 /// PeerError events kept for a user who does not poll. The peer decides how many there are, so
 /// that further ones are dropped.
 const MAX_PEER_ERRORS: usize = 16;
@@ -140,6 +143,11 @@ impl Cx {
     pub(crate) fn event(&mut self, event: Event) {
         self.log.write(&LogEvent::Notified(&event));
         self.events.push_back(event);
+    }
+
+    /// Whether so many events wait that the peer is to cause no more.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.events.len() >= MAX_UNREAD_EVENTS
     }
 
     pub(crate) fn path_changed(&mut self, path: PathId, state: PathState) {

@@ -175,13 +175,14 @@ impl Tcb {
         //# it must fail all subsequent ADD or DELETE requests contained in
         //# that single ASCONF.
         let mut refusing = None;
+        let unread = cx.is_unread();
         for (count, request) in asconf.requests().enumerate() {
             let Ok(request) = request else {
                 cx.stats.dropped_malformed += 1;
                 break;
             };
             let outcome = match request.change {
-                _ if count == MAX_REQUESTS => Err(cause::RESOURCE_SHORTAGE),
+                _ if count == MAX_REQUESTS || unread => Err(cause::RESOURCE_SHORTAGE),
                 AddressChange::Add(_) | AddressChange::Delete(_) if refusing.is_some() => {
                     refusing.map_or(Ok(()), Err)
                 }

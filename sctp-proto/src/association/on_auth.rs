@@ -100,14 +100,14 @@ impl Tcb {
         match verdict {
             Verdict::Genuine { key } => {
                 cx.stats.auth_verified += 1;
-                if auth.peer_uses(key, cx.auth_keys.active()) {
+                if auth.peer_uses(key, cx.auth_keys.active()) && !cx.is_unread() {
                     cx.event(Event::Authentication(AuthEvent::NewKey(key)));
                 }
                 return true;
             }
             Verdict::Forged => {}
             Verdict::UnknownKey(key) => {
-                if auth.is_news(key) {
+                if auth.is_news(key) && !cx.is_unread() {
                     cx.event(Event::Authentication(AuthEvent::UnknownKey(key)));
                 }
             }

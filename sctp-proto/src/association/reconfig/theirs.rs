@@ -16,10 +16,6 @@ use crate::{
     wire::{ReConfigParam, StreamList},
 };
 
-/// Events that may wait for the user before the peer's requests are refused: it decides how many
-/// there are.
-const MAX_UNREAD_EVENTS: usize = 1024;
-
 /// Answers waiting to be sent; the peer asks again for those that are not.
 const MAX_RESPONSES: usize = 4;
 
@@ -155,7 +151,7 @@ impl Tcb {
         let answer = if seq == self.reconfig.theirs.expected {
             self.reconfig.theirs.expected = seq.wrapping_add(1);
             let blocked = self.reconfig.theirs.is_blocked(request);
-            let answer = if blocked || cx.events.len() >= MAX_UNREAD_EVENTS {
+            let answer = if blocked || cx.is_unread() {
                 result::IN_PROGRESS_ALREADY.into()
             } else {
                 self.perform(cx, seq, request)
