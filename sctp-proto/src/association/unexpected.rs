@@ -326,6 +326,8 @@ impl Association {
         self.cx.shutdown_requested = false;
         self.cx.stats.restarts += 1;
         self.cx.local_tag = cookie.local_tag;
+        // But for those that INIT ACK listed.
+        self.cx.locals.forgotten();
         self.cx
             .endpoint_events
             .push_back(EndpointEventKind::TagChanged {

@@ -152,6 +152,14 @@ impl Locals {
         self.gone.iter().map(|local| local.address.ip)
     }
 
+    /// The peer has lost its state: it knows none of them any more.
+    pub(crate) fn forgotten(&mut self) {
+        self.gone.clear();
+        for local in &mut self.list {
+            local.state = LocalAddressState::Untold;
+        }
+    }
+
     /// The peer is told that this address is gone.
     pub(crate) fn withdrawn(&mut self, ip: IpAddr) {
         let ip = ip.to_canonical();
