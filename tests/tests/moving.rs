@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use sctp_proto::{AssociationState, CloseReason, Event, LocalChange, PathState};
+use sctp_proto::{AssociationConfig, AssociationState, CloseReason, Event, LocalChange, PathState};
 use sctp_tests::{
     codec::kind,
     net::{Link, Verdict},
@@ -417,6 +417,54 @@ fn an_address_that_comes_and_goes_while_the_peer_is_asked_something_else_is_not_
     pair.drive_for(30 * SECOND);
     let told = told(&mut pair);
     assert_eq!(paths_to(&mut pair, Server), [ip(A)].into(), "{told:?}");
+}
+
+#[test]
+fn a_host_that_moves_while_the_peer_is_asked_takes_its_association_along() {
+    for next in [&[B][..], &[C], &[B, C]] {
+        let mut pair = builder(&[A], SERVER).build();
+        pair.connect();
+        for address in [B, C] {
+            pair.client.addrs.push(address.parse().unwrap());
+        }
+        lose_requests(&mut pair);
+        up(&mut pair, &[A, B]);
+        pair.drive_for(SECOND / 10);
+        pair.net.clear_scripts();
+        let here: BTreeSet<IpAddr> = next.iter().map(|text| ip(text)).collect();
+        let up_now = here.clone();
+        pair.net.script(move |_, datagram| {
+            let is_there = |ip| ip == self::ip(SERVER) || up_now.contains(&ip);
+            match is_there(datagram.from.ip()) && is_there(datagram.to.ip()) {
+                true => Verdict::Pass,
+                false => Verdict::Drop,
+            }
+        });
+        up(&mut pair, next);
+        pair.drive_for(60 * SECOND);
+        let told = told(&mut pair);
+        assert_eq!(paths_to(&mut pair, Server), here, "to {next:?}: {told:?}");
+        assert_alive(&mut pair);
+    }
+}
+
+#[test]
+fn a_peer_that_restarts_knows_no_address_that_it_was_told_of_before() {
+    let server = "203.0.113.1:9899";
+    let mut pair = behind_nat(builder(&[A, B], server).client(|c| _ = c.local_port(Some(5000))));
+    pair.drive_for(5 * SECOND);
+    assert_eq!(pair.conn(Client).association.paths().count(), 2);
+    pair.crash(Server);
+    let now = pair.now;
+    let mut config = AssociationConfig::default();
+    config.remote_port(5000).local_port(Some(80));
+    let outside = ["198.51.100.1:4000".parse().unwrap()];
+    pair.server.connect(now, config, &outside).unwrap();
+    pair.drive_for(5 * SECOND);
+    let restarted = |event: &Event| *event == Event::Established { restarted: true };
+    assert!(pair.conn(Client).events.iter().any(restarted));
+    assert_eq!(pair.conn(Client).association.paths().count(), 1);
+    assert_alive(&mut pair);
 }
 
 #[test]

@@ -49,6 +49,12 @@ impl Request {
         let adds = |(_, wish): &(u32, Wish)| matches!(wish.change, AddressChange::Add(_));
         self.parts.iter().all(adds)
     }
+
+    /// Whether it names all addresses that it is about, so that it means the same wherever it is sent
+    /// from.
+    pub(crate) fn is_by_name(&self) -> bool {
+        self.parts.iter().all(|(_, wish)| wish.via.is_none())
+    }
 }
 
 /// What an ASCONF-ACK means.

@@ -21,7 +21,7 @@ use crate::{
     asconf::{Acked, Wish},
     error::{AddressError, CloseReason},
     ids::PathId,
-    path::{Local, LocalAddressState, Path},
+    path::{Local, LocalAddressState, Path, Peers},
     time::Instant,
     transmit::{DatagramMeta, Transmit},
     wire::{AddressChange, AsconfAck, CauseWriter, PacketWriter, cause, kind, wildcard_like},
@@ -81,7 +81,24 @@ impl Tcb {
         // The peer sends to those that are gone in vain; whether packets from a new one get through
         // has yet to be seen.
         self.withdraw_gone(cx);
+        self.redirect(cx);
         self.begin_announcing(cx, now);
+    }
+
+    /// If no address is left that the peer knows, what it is asked for goes from another: what names
+    /// addresses means the same from there.
+    fn redirect(&mut self, cx: &Cx) {
+        let Some(changes) = &mut self.changes else {
+            return;
+        };
+        let due = cx.locals.known().next().is_none();
+        if let Some(request) = changes.outgoing.request_mut().filter(|_| due)
+            && request.via.is_none_or(|via| cx.locals.get(via).is_none())
+            && let Some(ip) = stand_in(cx, &self.peers)
+        {
+            request.via = Some(ip);
+            changes.request_due = true;
+        }
     }
 
     /// The peer is told of those that it knows and that are gone. Where no address is left to ask from,
@@ -134,11 +151,8 @@ impl Tcb {
         };
         for local in cx.locals.iter() {
             let ip = local.address.ip;
-            // Loopback reaches no peer elsewhere: a request from there would hold up all others.
-            let reaches = (self.peers.iter().map(|peer| peer.remote.ip()))
-                .any(|remote| is_same_family(ip, remote) && may_reach(ip, remote));
             let told = changes.outgoing.is_adding(ip) || changes.refused.contains(&ip);
-            if local.state == LocalAddressState::Known || told || !reaches {
+            if local.state == LocalAddressState::Known || told || !reaches(&self.peers, ip) {
                 continue;
             }
             let by_name = local.state == LocalAddressState::Untold && is_meaningful_to(ip, remote);
@@ -197,8 +211,10 @@ impl Tcb {
             return;
         }
         let known = cx.locals.known().next().map(|local| local.ip);
-        // Where no address is left that the peer knows, it waits for one.
-        if changes.outgoing.next_via().is_none() && known.is_none() && !cx.locals.is_empty() {
+        let instead = known.is_none().then(|| stand_in(cx, &self.peers)).flatten();
+        // Where there is no address to ask from, it waits for one.
+        let from = changes.outgoing.next_via().or(known).or(instead);
+        if from.is_none() && !cx.locals.is_empty() {
             return;
         }
         let remote = self.paths.get(self.paths.primary()).remote.ip();
@@ -210,6 +226,9 @@ impl Tcb {
         changes
             .outgoing
             .advance(told.unwrap_or_else(|| wildcard_like(remote)));
+        if let Some(request) = changes.outgoing.request_mut() {
+            request.via = request.via.or(instead);
+        }
         changes.request_due = true;
     }
 
@@ -303,7 +322,8 @@ impl Tcb {
             return Ok(());
         };
         // What is deleted, or preferred, by a wildcard goes by the address it leaves from.
-        let introduces = request.via.is_some() && request.only_adds();
+        let anywhere = request.only_adds() || request.is_by_name();
+        let introduces = request.via.is_some() && anywhere;
         if introduces && request.sent >= INTRODUCTIONS && cx.locals.known().next().is_some() {
             request.via = None;
         }
@@ -441,6 +461,19 @@ impl Tcb {
             cx.timers.stop(Timer::Asconf);
         }
     }
+}
+
+/// Whether a request from this address may get to the peer. Loopback reaches none elsewhere: what is
+/// to leave from there would hold up all else.
+fn reaches(peers: &Peers, ip: IpAddr) -> bool {
+    (peers.iter().map(|peer| peer.remote.ip()))
+        .any(|remote| is_same_family(ip, remote) && may_reach(ip, remote))
+}
+
+/// An address to ask from where there is none that the peer knows.
+fn stand_in(cx: &Cx, peers: &Peers) -> Option<IpAddr> {
+    let mut locals = cx.locals.iter().map(|local| local.address.ip);
+    locals.find(|ip| reaches(peers, *ip))
 }
 
 /// The item, if there is exactly one.
