@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Association, AssociationState, AssociationStats, Event, PathConfig, PathInfo,
+    Association, AssociationState, AssociationStats, Event, PathConfig, PathInfo, PathState,
     cx::Fatal,
     state::{Phase, State},
     timers::PathTimer,
@@ -252,7 +252,13 @@ impl Association {
         }
         if let Some(interval) = config.heartbeat_interval {
             found.heartbeat.interval = interval;
+            // One that is to be confirmed, or has just failed, is probed once per time-out all the same.
+            let probed = matches!(
+                found.state,
+                PathState::Unconfirmed | PathState::PotentiallyFailed
+            );
             match interval {
+                _ if probed => {}
                 Some(interval) => {
                     self.cx
                         .timers

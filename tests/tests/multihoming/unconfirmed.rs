@@ -2,16 +2,18 @@
 
 use std::net::IpAddr;
 
-use sctp_proto::{AssociationState, PathError, PathState};
+use sctp_proto::{AssociationState, PathConfig, PathError, PathState};
 use sctp_tests::{
     build::{bare_abort, cookie_echo, heartbeat_ack, init},
     codec::{kind, param},
+    pair::{Pair, Side::Client},
     peer::{Peer, TAG},
 };
 
 use crate::{
-    MS, SECOND,
+    A, MS, SECOND, cut,
     listed::{confirmed, listing, other, path_at},
+    paths, state, two_by_two,
 };
 
 //= RFC 9260 §5.4, test
@@ -39,6 +41,37 @@ fn nothing_but_heartbeats_goes_to_an_address_that_has_proved_nothing() {
     assert_ne!(path.state, PathState::Active);
     let chosen = peer.association().set_primary(path.id);
     assert_eq!(chosen, Err(PathError::Unconfirmed));
+}
+
+#[test]
+fn what_is_to_be_proved_is_probed_whatever_is_set_for_idle_paths() {
+    for interval in [None, Some(100 * SECOND)] {
+        let configure = |pair: &mut Pair| {
+            let now = pair.now;
+            for path in paths(pair, Client) {
+                let mut config = PathConfig::default();
+                config.heartbeat_interval = Some(interval);
+                let association = &mut pair.conn(Client).association;
+                association.configure_path(now, path.id, config).unwrap();
+            }
+        };
+        let mut pair = two_by_two().build();
+        pair.connect();
+        configure(&mut pair);
+        pair.drive_for(10 * SECOND);
+        for path in paths(&mut pair, Client) {
+            assert_eq!(path.state, PathState::Active, "{interval:?}: {path:?}");
+        }
+        // The same goes for a path that may have failed.
+        cut(&mut pair, A);
+        pair.send(Client, 1, "lost");
+        let failed = |pair: &mut Pair| state(pair, Client, 0) == PathState::PotentiallyFailed;
+        pair.drive_until(failed);
+        configure(&mut pair);
+        pair.net.clear_scripts();
+        pair.drive_for(10 * SECOND);
+        assert_eq!(state(&mut pair, Client, 0), PathState::Active);
+    }
 }
 
 //= RFC 9260 §5.4, test
