@@ -7,12 +7,14 @@ use sctp_proto::{
     AssociationConfig, AssociationStats, CongestionControl, LossDetection, PathStats,
 };
 use sctp_tests::{
+    build::{cookie_echo, init, init_ack},
     codec::{Packet, kind},
     net::{Datagram, Verdict},
     pair::{
         Pair,
         Side::{Client, Server},
     },
+    peer::{COOKIE, Peer, TAG},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -452,4 +454,45 @@ fn duplicates_made_by_the_network_undo_no_loss() {
     let (before, after, stats) = one_of_sixty(true, duplicated);
     assert_eq!(stats.reductions_undone, 0);
     assert!(after < before, "{before} {after}");
+}
+
+#[test]
+fn what_is_sent_again_is_charged_to_the_peers_window_once() {
+    // With the COOKIE ECHO.
+    let mut peer = Peer::server();
+    peer.host_send(1, vec![0; 1000]);
+    peer.answer_init(init_ack(TAG, COOKIE).a_rwnd(10_000));
+    for _ in 0..3 {
+        peer.expect_packet(&[kind::COOKIE_ECHO, kind::DATA]);
+        assert_eq!(peer.association().status().peer_window, 9000);
+        peer.advance_to_packet();
+    }
+    // The INITs have crossed, and the cookie of this side's counts.
+    peer.receive_all();
+    peer.tag = TAG + 1;
+    let answer = peer.init(init(TAG + 1).a_rwnd(5000));
+    peer.send(cookie_echo(&answer.cookie()));
+    peer.expect(kind::COOKIE_ACK);
+    assert_eq!(peer.association().status().peer_window, 4000);
+    // When the time for reordering is over.
+    let mut peer = Peer::connected();
+    for n in 1..=4 {
+        peer.host_send(1, vec![0; 1000]);
+        if n == 1 {
+            peer.advance(Duration::from_millis(100));
+            let sack = peer.sack(1);
+            peer.send(sack);
+        }
+    }
+    peer.receive_all();
+    peer.advance(Duration::from_millis(100));
+    let sack = peer.sack(1).a_rwnd(10_000).gap(2, 2);
+    peer.send(sack);
+    assert_eq!(peer.association().status().peer_window, 8000);
+    peer.receive_all();
+    peer.advance_to_packet();
+    let again = peer.expect(kind::DATA).as_data();
+    assert_eq!(again.tsn, peer.host_tsn(1));
+    assert_eq!(peer.association().stats().fast_retransmits, 1);
+    assert_eq!(peer.association().status().peer_window, 8000);
 }

@@ -136,7 +136,8 @@ impl Tcb {
         if !was_probe {
             self.paths.get_mut(echoed).rto.on_timeout();
         }
-        self.outstanding.t3_expired(echoed);
+        let lost = self.outstanding.t3_expired(echoed);
+        self.peer_rwnd = self.peer_rwnd.saturating_add(lost);
         self.due.cookie_echo = true;
         Ok(())
     }

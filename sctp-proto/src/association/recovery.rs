@@ -89,7 +89,11 @@ impl Tcb {
     pub(super) fn on_reordering_timer(&mut self, cx: &mut Cx, now: Instant) {
         let mut outcome = std::mem::take(&mut self.outcome);
         outcome.clear();
+        let before = self.outstanding.total_flight();
         self.detect_losses(cx, now, &mut outcome);
+        // No SACK tells the window anew: what goes again is charged to it again.
+        let lost = before - self.outstanding.total_flight();
+        self.peer_rwnd = self.peer_rwnd.saturating_add(lost);
         let highest = self.outstanding.next_tsn().previous();
         for loss in &outcome.lost {
             self.on_loss(cx, now, loss, highest);

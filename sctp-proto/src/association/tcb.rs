@@ -360,6 +360,7 @@ impl Tcb {
         if sent.chunk_size(0) != self.data_header() {
             return Err(violation("interleaving offered and withdrawn"));
         }
+        self.peer_rwnd = self.peer_rwnd.saturating_sub(sent.total_flight());
         self.outstanding = sent;
         Ok(())
     }
