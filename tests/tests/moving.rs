@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use sctp_proto::{AssociationConfig, AssociationState, CloseReason, Event, LocalChange, PathState};
+use sctp_proto::{
+    AssociationConfig, AssociationState, CloseReason, Event, Instant, LocalChange, PathState,
+};
 use sctp_tests::{
     codec::kind,
     net::{Link, Verdict},
@@ -144,6 +146,17 @@ fn a_host_that_moves_takes_its_association_along() {
     }
 }
 
+/// The network carries only what is between the server and these addresses, and nothing before then.
+fn only_reach(pair: &mut Pair, from: Instant, here: BTreeSet<IpAddr>) {
+    pair.net.script(move |now, datagram| {
+        let is_there = |ip| ip == self::ip(SERVER) || (now >= from && here.contains(&ip));
+        match is_there(datagram.from.ip()) && is_there(datagram.to.ip()) {
+            true => Verdict::Pass,
+            false => Verdict::Drop,
+        }
+    });
+}
+
 /// The old address goes before the new one is there: that it is gone must not be asked for while there
 /// is no other to ask from.
 #[test]
@@ -166,14 +179,8 @@ fn a_host_that_is_nowhere_for_a_while_takes_its_association_along() {
                 }
             }
             let here: BTreeSet<IpAddr> = after.iter().map(|text| ip(text)).collect();
-            let (back, up_now) = (pair.now + 3 * SECOND, here.clone());
-            pair.net.script(move |now, datagram| {
-                let is_there = |ip| ip == self::ip(SERVER) || (now >= back && up_now.contains(&ip));
-                match is_there(datagram.from.ip()) && is_there(datagram.to.ip()) {
-                    true => Verdict::Pass,
-                    false => Verdict::Drop,
-                }
-            });
+            let back = pair.now + 3 * SECOND;
+            only_reach(&mut pair, back, here.clone());
             up(&mut pair, meanwhile);
             pair.drive_for(3 * SECOND);
             up(&mut pair, &[meanwhile, after].concat());
@@ -308,14 +315,19 @@ fn that_an_address_is_gone_is_told_before_a_new_one_is_tried() {
     assert_alive(&mut pair);
 }
 
-/// ASCONFs of the client, and their answers, are lost from now on; `pair.net.clear_scripts()` ends that.
-fn lose_requests(pair: &mut Pair) {
-    pair.net.script(|_, datagram| {
-        match datagram.has(kind::ASCONF) || datagram.has(kind::ASCONF_ACK) {
+/// What has a chunk of this kind is lost from now on; `pair.net.clear_scripts()` ends that.
+fn lose(pair: &mut Pair, kind: u8) {
+    pair.net
+        .script(move |_, datagram| match datagram.has(kind) {
             true => Verdict::Drop,
             false => Verdict::Pass,
-        }
-    });
+        });
+}
+
+/// ASCONFs of the client, and their answers, are lost from now on.
+fn lose_requests(pair: &mut Pair) {
+    lose(pair, kind::ASCONF);
+    lose(pair, kind::ASCONF_ACK);
 }
 
 /// Where the other side's paths lead, whatever their state.
@@ -355,11 +367,7 @@ fn an_address_that_goes_before_the_peer_has_answered_that_it_came_is_taken_back(
     pair.connect();
     pair.client.addrs.push(B.parse().unwrap());
     // The request arrives, and its answer is lost.
-    pair.net
-        .script(|_, datagram| match datagram.has(kind::ASCONF_ACK) {
-            true => Verdict::Drop,
-            false => Verdict::Pass,
-        });
+    lose(&mut pair, kind::ASCONF_ACK);
     up(&mut pair, &[A, B]);
     pair.drive_for(SECOND / 10);
     assert_eq!(paths_to(&mut pair, Server), [ip(A), ip(B)].into());
@@ -380,11 +388,7 @@ fn an_address_that_goes_and_comes_before_the_peer_has_answered_that_it_came_is_u
             .build();
         pair.connect();
         pair.client.addrs.push(B.parse().unwrap());
-        pair.net
-            .script(|_, datagram| match datagram.has(kind::ASCONF_ACK) {
-                true => Verdict::Drop,
-                false => Verdict::Pass,
-            });
+        lose(&mut pair, kind::ASCONF_ACK);
         for now in [&[A, B][..], &[A], &[A, B]] {
             up(&mut pair, now);
             pair.drive_for(SECOND / 10);
@@ -432,14 +436,8 @@ fn a_host_that_moves_while_the_peer_is_asked_takes_its_association_along() {
         pair.drive_for(SECOND / 10);
         pair.net.clear_scripts();
         let here: BTreeSet<IpAddr> = next.iter().map(|text| ip(text)).collect();
-        let up_now = here.clone();
-        pair.net.script(move |_, datagram| {
-            let is_there = |ip| ip == self::ip(SERVER) || up_now.contains(&ip);
-            match is_there(datagram.from.ip()) && is_there(datagram.to.ip()) {
-                true => Verdict::Pass,
-                false => Verdict::Drop,
-            }
-        });
+        let now = pair.now;
+        only_reach(&mut pair, now, here.clone());
         up(&mut pair, next);
         pair.drive_for(60 * SECOND);
         let told = told(&mut pair);
